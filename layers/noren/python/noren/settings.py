@@ -1,0 +1,62 @@
+"""The only reader of the environment. Names, ARNs and URLs: never a secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a function is told about its surroundings; empty where the function does not need it.
+
+    Every synthesized function's environment is checked against these names (upper-cased).
+    """
+
+    stage: str = "local"
+    region: str = "ap-northeast-1"
+    # DynamoDB tables
+    tenants_table: str = ""
+    quotas_table: str = ""
+    usage_table: str = ""
+    sites_table: str = ""
+    events_table: str = ""
+    runtime_table: str = ""
+    # Queues
+    mail_queue_url: str = ""
+    summary_queue_url: str = ""
+    # Cognito
+    user_pool_id: str = ""
+    client_id: str = ""
+    jwks_url: str = ""
+    # Secrets Manager: {"openai_api_key", "anthropic_api_key", "runpod_api_key", "local_llm_api_key"}
+    provider_secret_arn: str = ""
+    # Secrets Manager: a random string; signs cursors, visitor and invitation tokens
+    signing_secret_arn: str = ""
+    # Where the vendors' services are (locally: the stand-ins)
+    openai_base_url: str = "https://api.openai.com/v1"
+    anthropic_base_url: str = "https://api.anthropic.com"
+    runpod_base_url: str = "https://api.runpod.ai/v2"
+    local_llm_base_url: str = ""
+    runpod_phi3_endpoint: str = ""
+    runpod_mistral_endpoint: str = ""
+    # Where our own parts are
+    inference_url: str = ""
+    console_url: str = ""
+    mail_from: str = ""
+    # Seconds that one chat may take: the function's own time limit
+    chat_seconds: str = "120"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """Read the fields from upper-cased variables of the same name; the rest keep their defaults."""
+        given = {field.name: env[field.name.upper()] for field in fields(cls) if env.get(field.name.upper())}
+        if "region" not in given and env.get("AWS_REGION"):
+            given["region"] = env["AWS_REGION"]
+        return cls(**given)
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of this pool's tokens (the same on AWS and on the emulator)."""
+        return f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"

@@ -1,0 +1,98 @@
+"""DynamoDB, thinly: one client, plain dicts for items, keys that start with the tenant.
+
+Only this module and `*/store.py` touch DynamoDB. Numbers travel as int and Decimal, never float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from noren.ids import TenantId
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+"""Attribute names to str, int, Decimal, bool, None, bytes, list or dict."""
+
+RETRY_PAUSE = 0.02
+
+
+def dynamodb(*, single_attempt: bool = False) -> DynamoDBClient:
+    """A DynamoDB client. `single_attempt` is the ledger's: one try, 2 s time-outs, each retry is the ledger's own."""
+    import boto3
+    from botocore.config import Config
+
+    if single_attempt:
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=2, max_pool_connections=64)
+    else:
+        config = Config(
+            retries={"total_max_attempts": 3, "mode": "standard"},
+            connect_timeout=2,
+            read_timeout=5,
+            max_pool_connections=64,
+        )
+    return boto3.client("dynamodb", config=config)
+
+
+def tenant_key(tenant: TenantId, kind: str, *parts: str) -> str:
+    """The partition key of what belongs to one tenant: `KIND#<tenant>[#part…]`."""
+    return "#".join((kind, tenant, *parts))
+
+
+def platform_key(kind: str, *parts: str) -> str:
+    """The partition key of what belongs to the platform itself (catalogue, markers)."""
+    return "#".join((kind, *parts))
+
+
+def to_attr(value: Any) -> dict[str, Any]:
+    """A Python value as a DynamoDB attribute. Raises TypeError for a float or an unknown type."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | Decimal():
+            return {"N": format(value, "f") if isinstance(value, Decimal) else str(value)}
+        case str():
+            return {"S": value}
+        case bytes():
+            return {"B": value}
+        case list() | tuple():
+            return {"L": [to_attr(each) for each in value]}
+        case Mapping():
+            return {"M": {name: to_attr(each) for name, each in value.items()}}
+    raise TypeError(f"DynamoDB can't hold a {type(value).__name__} here")
+
+
+def from_attr(attr: Mapping[str, Any]) -> Any:
+    """The reverse of `to_attr`; whole numbers come back as int, others as Decimal."""
+    ((kind, value),) = attr.items()
+    match kind:
+        case "N":
+            number = Decimal(value)
+            return int(number) if number == number.to_integral_value() and "." not in value else number
+        case "M":
+            return {name: from_attr(each) for name, each in value.items()}
+        case "L":
+            return [from_attr(each) for each in value]
+        case "NULL":
+            return None
+    return value
+
+
+def to_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain dict as a DynamoDB item."""
+    return {name: to_attr(value) for name, value in item.items()}
+
+
+def from_item(item: Mapping[str, Any]) -> Item:
+    """A DynamoDB item as a plain dict."""
+    return {name: from_attr(attr) for name, attr in item.items()}
+
+
+def error_code(error: Exception) -> str:
+    """The AWS error code of a botocore ClientError, else ""."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

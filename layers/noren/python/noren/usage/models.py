@@ -1,0 +1,94 @@
+"""The usage record: one per request, with every model call it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from noren.ids import TenantId
+
+Outcome = Literal["ok", "canned", "degraded", "cancelled", "partial", "failed", "denied"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One model call: first attempt, retry, fallback, draft, summary or embedding."""
+
+    purpose: Literal["answer", "draft", "summary", "embedding"]
+    provider: str
+    model: str
+    """As the upstream reported it; the configured name where it reported none."""
+    policy_id: str
+    price_version: str
+    status: str
+    """`ok`, `cancelled` or the fault's kind."""
+    tokens_input: int = 0
+    tokens_output: int = 0
+    tokens_cached: int = 0
+    tokens_embedding: int = 0
+    gpu_seconds: Decimal = Decimal(0)
+    estimated: bool = False
+    cost_usd: Decimal = Decimal(0)
+    first_token_ms: int | None = None
+    total_ms: int = 0
+
+
+@dataclass(slots=True)
+class UsageRecord:
+    """What one request used. Written once by the ledger's decision; the first writer wins."""
+
+    request_id: str
+    tenant_id: TenantId
+    site_id: str
+    occurred_at: float
+    source: Literal["chat", "openai", "canned", "summary"] = "chat"
+    decision: Literal["USAGE", "RELEASE"] = "USAGE"
+    nonce: str = ""
+    """Of the hold that this record settles."""
+    chats: int = 1
+    credits: int = 0
+    caller: str = ""
+    """`user:<id>`, `key:<id>`, `visitor:<hash>` or `anonymous:<hash>`."""
+    session_key: str = ""
+    tier: str = ""
+    route_reason: str = ""
+    provider: str = ""
+    model: str = ""
+    calls: list[Call] = field(default_factory=list)
+    admission_ms: int = 0
+    retrieval_ms: int = 0
+    first_token_ms: int | None = None
+    total_ms: int = 0
+    cost_usd: Decimal = Decimal(0)
+    cost_local: Decimal = Decimal(0)
+    currency: str = "JPY"
+    rate: Decimal = Decimal(0)
+    status: Outcome = "ok"
+    error_code: str = ""
+    prompt_profile: str = ""
+    prompt_version: int = 0
+    prompt_arm: str = ""
+    address_prefix: str = ""
+    user_agent: str = ""
+    trace_id: str = ""
+    late: bool = False
+    """The settler lost to a RELEASE: the cost is the platform's loss."""
+    revision: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens_input(self) -> int:
+        return sum(call.tokens_input for call in self.calls)
+
+    @property
+    def tokens_output(self) -> int:
+        return sum(call.tokens_output for call in self.calls)
+
+    @property
+    def tokens_cached(self) -> int:
+        return sum(call.tokens_cached for call in self.calls)
+
+    @property
+    def tokens_embedding(self) -> int:
+        return sum(call.tokens_embedding for call in self.calls)

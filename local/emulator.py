@@ -1,0 +1,88 @@
+"""Starts the embedded cloud (MiniStack) in a virtual environment of its own, on 127.0.0.1, as our child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".noren"
+REGION = "ap-northeast-1"
+ACCOUNT = "000000000000"
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def die_with_parent() -> None:
+    """For `preexec_fn`: the child gets SIGTERM when the process that started it is gone (Linux)."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    except (OSError, AttributeError):  # not Linux: the starter's own clean-up has to do
+        return
+
+
+def aws_env(endpoint: str, access_key: str = "test") -> dict[str, str]:
+    """The variables that point boto3 and the CDK at the emulator. A 12-digit key is an account of its own."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+
+def start(
+    port: int, *, log: Path, state: Path | None = None, extra_env: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start MiniStack and return when it is ready.
+
+    With `state`, a graceful stop saves everything there and the next start restores it. Raises RuntimeError with the
+    log's path if it is not ready within 30 s.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    env |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
+    env |= {"MINISTACK_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    env |= {"NODE_PATH": str(HOME / "node" / "node_modules")}
+    if state:
+        state.mkdir(parents=True, exist_ok=True)
+        env |= {"PERSIST_STATE": "1", "STATE_DIR": str(state / "state")}
+        env |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(state / "s3")}
+    env |= extra_env or {}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [str(HOME / "emu" / "bin" / "ministack")], env=env, stdout=out, stderr=out, preexec_fn=die_with_parent
+        )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/ready", timeout=1):
+                return process
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    stop(process)
+    raise RuntimeError(f"the embedded cloud did not start; its log: {log}")
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Stop gracefully (state is saved), then surely."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)

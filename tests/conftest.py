@@ -1,0 +1,48 @@
+"""Fixtures that every test may use: the embedded cloud, fresh storage accounts, no way out to the world."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import emulator
+
+_ACCOUNTS = itertools.count(100_000_000_001 + os.getpid() * 1000)
+_REAL_CONNECT = socket.socket.connect
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    host = address[0] if isinstance(address, tuple) else ""
+    if isinstance(address, tuple) and host not in ("127.0.0.1", "::1", "localhost"):
+        raise AssertionError(f"a test tried to reach {host}")
+    _REAL_CONNECT(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _no_egress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _guarded_connect)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of an emulator for storage tests, shared by the session. Real, atomic, empty at first."""
+    port = emulator.free_port()
+    process = emulator.start(port, log=Path(tmp_path_factory.mktemp("ministack")) / "ministack.log")
+    yield f"http://127.0.0.1:{port}"
+    emulator.stop(process)
+
+
+@pytest.fixture
+def aws(ministack: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Points boto3 at the emulator, in an account that no other test uses. Returns the endpoint."""
+    for name, value in emulator.aws_env(ministack, access_key=str(next(_ACCOUNTS))).items():
+        monkeypatch.setenv(name, value)
+    return ministack
