@@ -1,0 +1,48 @@
+# `make run` and `make test` do all their set-up themselves (make, Python >= 3.11, Node >= 20).
+SHELL := /bin/sh
+PY := .venv/bin/python
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run start stop reset setup test check openapi lock clean
+
+help: ## what there is to do
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: setup ## the whole platform on this machine, until Ctrl-C
+	@$(PY) -m local.up
+
+start: setup ## the same in the background; returns when it is ready
+	@$(PY) -m local.up --detach
+
+stop: ## stop what `make start` started (data is kept)
+	@if [ -x $(PY) ]; then $(PY) -m local.up --stop; fi
+
+reset: stop ## forget all local data
+	@rm -rf .noren/state .noren/run.json .noren/deploy
+	@echo "Local data is gone; the next run starts afresh."
+
+setup:
+	@sh local/setup.sh
+
+test: setup check ## every check and test
+	@$(PY) -m pytest
+
+check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m tests.secrets_scan
+	@$(PY) -m noren.edge.openapi --check
+	@$(PY) -m pytest -q tests/test_architecture.py tests/infra/test_rules.py
+
+openapi: setup ## write the OpenAPI documents and docs/api.md
+	@$(PY) -m noren.edge.openapi --write
+
+lock: ## compile the hashed lock files from the *.in files
+	@for f in local/bootstrap layers/deps/requirements requirements local/requirements workers/runpod/requirements; do \
+	  $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $$f.in -o $$f.txt || exit 1; done
+	@cd local/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
+
+clean: stop ## remove everything that was set up or built
+	@rm -rf .venv .noren cdk.out .mypy_cache .ruff_cache .hypothesis
