@@ -32,9 +32,8 @@ check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) -m tests.secrets_scan
 	@$(PY) -m noren.edge.openapi --check
-	@$(PY) -m pytest -q tests/test_architecture.py tests/infra/test_rules.py
+	@$(PY) -m pytest -q tests/test_architecture.py tests/test_repository.py
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write

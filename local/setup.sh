@@ -39,7 +39,7 @@ site="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib
 printf '%s\n' "$PWD/layers/noren/python" "$PWD/functions" "$PWD" > "$site/noren.pth"
 
 command -v node >/dev/null || { say "Noren needs Node 20 or newer (Debian: apt-get install nodejs npm)."; exit 1; }
-node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || { say "Noren needs Node 20 or newer; this is $(node --version)."; exit 1; }
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { say "Noren needs Node 20 or newer; this is $(node --version)."; exit 1; }
 want="$(digest local/node/package-lock.json)"
 if [ ! -f .noren/node/.stamp ] || [ "$(cat .noren/node/.stamp)" != "$want" ]; then
   say "Setting up Node tools …"
