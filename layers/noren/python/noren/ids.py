@@ -17,8 +17,9 @@ def uuid7_hex(now: float | None = None) -> str:
     """A UUIDv7 as 32 hex digits; random bits from the system (SnapStart restores share no generator state)."""
     millis = int((time.time() if now is None else now) * 1000)
     tail = int.from_bytes(os.urandom(10), "big")
-    value = (millis & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (tail >> 64 & 0xFFF) << 64 | 0b10 << 62 | (tail & (1 << 62) - 1)
-    return f"{value:032x}"
+    stamp = (millis & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76  # version 7
+    rest = (tail >> 64 & 0xFFF) << 64 | 0b10 << 62 | (tail & (1 << 62) - 1)  # variant 10
+    return f"{stamp | rest:032x}"
 
 
 def new_id(prefix: str, now: float | None = None) -> str:

@@ -10,7 +10,16 @@ from noren.plans.models import ModelPolicy
 
 Role = Literal["system", "user", "assistant"]
 FaultKind = Literal[
-    "timeout", "connection", "rate_limited", "out_of_quota", "unauthorized", "rejected", "server", "garbage", "cut", "cancelled"
+    "timeout",
+    "connection",
+    "rate_limited",
+    "out_of_quota",
+    "unauthorized",
+    "rejected",
+    "server",
+    "garbage",
+    "cut",
+    "cancelled",
 ]
 
 
