@@ -61,7 +61,7 @@ def test_lambda_and_development_agree_on_versions() -> None:
 
 def test_no_secret_is_committed() -> None:
     """Yelp's detect-secrets over every tracked file; a false alarm is marked `pragma: allowlist secret` in its line."""
-    from detect_secrets import SecretsCollection
+    from detect_secrets.core.secrets_collection import SecretsCollection
     from detect_secrets.settings import transient_settings
 
     plugins = [

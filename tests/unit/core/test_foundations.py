@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from noren import clock, ids, money, settings, tables
 
 
-def epoch(*parts: int) -> float:
-    return datetime(*parts, tzinfo=UTC).timestamp()  # type: ignore[misc]
+def epoch(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> float:
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
 
 
 def test_ids_sort_by_time_and_never_repeat() -> None:
