@@ -1,0 +1,106 @@
+"""Sites and profiles on the embedded cloud."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from noren import tables
+from noren.errors import Conflict, NotFound
+from noren.ids import TenantId, new_id
+from noren.sites.service import Sites
+from noren.sites.store import SiteStore
+from noren.tenants.models import Tenant
+
+
+class Ticks:
+    """A clock that stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def store(aws: str) -> SiteStore:
+    client = tables.dynamodb()
+    client.create_table(
+        TableName="sites",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    return SiteStore(client, "sites")
+
+
+@pytest.fixture
+def sites(store: SiteStore, clock: Ticks) -> Sites:
+    return Sites(store, clock)
+
+
+def tenant(name: str = "Aoi") -> Tenant:
+    return Tenant(TenantId(new_id("ten")), name, "free", created_at=1_800_000_000.0)
+
+
+def test_racing_creators_make_one_default_site(sites: Sites, store: SiteStore, clock: Ticks) -> None:
+    owner = tenant()
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: Sites(store, clock).create_default(owner), range(16)))
+    assert len({site.site_id for site in made}) == 1
+    profile = sites.profile(sites.get(owner.tenant_id, made[0].site_id))
+    assert profile.version == 1
+    assert "<facts>" in profile.guardrail_prompt
+
+
+def test_creating_again_keeps_what_was_edited(sites: Sites) -> None:
+    owner = tenant()
+    site = sites.create_default(owner)
+    sites.save_profile(replace(sites.profile(site), facts="Open from nine."), "user:1")
+    sites.create_default(owner)
+    assert sites.profile(site).facts == "Open from nine."
+
+
+def test_a_foreign_site_is_like_a_missing_one(sites: Sites) -> None:
+    mine, other = tenant("Aoi"), tenant("Beni")
+    theirs = sites.create_default(other)
+    seen = []
+    for site_id in (theirs.site_id, new_id("site"), "SITE#x", ""):
+        with pytest.raises(NotFound) as caught:
+            sites.get(mine.tenant_id, site_id)
+        seen.append((caught.value.code, caught.value.detail))
+    assert len(set(seen)) == 1
+
+
+def test_a_save_elsewhere_is_seen_within_30_seconds(sites: Sites, store: SiteStore, clock: Ticks) -> None:
+    site = sites.create_default(tenant())
+    assert sites.profile(site).temperature == 0.7
+    elsewhere = Sites(store, clock)
+    elsewhere.save_profile(replace(elsewhere.profile(site), temperature=0.25), "user:1")
+    elsewhere.save_site(replace(site, daily_quota=7, default_model="gpt"))
+    assert elsewhere.get(site.tenant_id, site.site_id).daily_quota == 7
+    clock.now += 30
+    assert (sites.profile(site).temperature, sites.profile(site).version) == (0.25, 2)
+    assert sites.get(site.tenant_id, site.site_id).default_model == "gpt"
+
+
+def test_of_two_saves_of_one_version_the_second_is_refused(sites: Sites) -> None:
+    profile = sites.profile(sites.create_default(tenant()))
+    sites.save_profile(replace(profile, facts="first"), "user:1")
+    with pytest.raises(Conflict):
+        sites.save_profile(replace(profile, facts="second"), "user:2")
+
+
+def test_a_deleted_site_is_gone(sites: Sites) -> None:
+    site = sites.create_default(tenant())
+    sites.save_site(replace(site, status="deleted"))
+    with pytest.raises(NotFound):
+        sites.get(site.tenant_id, site.site_id)
