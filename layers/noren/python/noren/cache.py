@@ -1,10 +1,9 @@
-"""A small time-limited cache for what rarely changes: keyed by tenant, bounded, safe for threads."""
+"""A small cache whose entries live for seconds: what a warm container may remember."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from collections.abc import Callable, Hashable
-from threading import Lock
 from typing import Generic, TypeVar
 
 from noren.clock import Clock
@@ -14,29 +13,35 @@ V = TypeVar("V")
 
 
 class TtlCache(Generic[K, V]):
-    """Keeps values for `seconds`, the most recently loaded `size` of them. A load that raises is not kept."""
+    """Remembers at most `size` values for `seconds` each. Keys must name the tenant wherever values belong to one."""
 
-    def __init__(self, clock: Clock, seconds: float = 30.0, size: int = 1024) -> None:
-        self._clock, self._seconds, self._size = clock, seconds, size
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._lock = Lock()
+    def __init__(self, seconds: float, clock: Clock, size: int = 1024) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._size = size
+        self._entries: dict[K, tuple[float, V]] = {}
+        self._lock = threading.Lock()
 
     def get(self, key: K, load: Callable[[], V]) -> V:
-        """The cached value, or what `load` returns (loads of one key may overlap; the last one stays)."""
+        """The remembered value, else `load()`'s, remembered from the moment the loading began. Errors aren't kept."""
         now = self._clock()
-        with self._lock:
-            entry = self._entries.get(key)
-        if entry is not None and now < entry[0]:
+        entry = self._entries.get(key)
+        if entry and 0 <= now - entry[0] < self._seconds:
             return entry[1]
         value = load()
         with self._lock:
             self._entries.pop(key, None)
-            self._entries[key] = (now + self._seconds, value)
-            while len(self._entries) > self._size:
-                self._entries.popitem(last=False)
+            while len(self._entries) >= self._size:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = (now, value)
         return value
 
+    def stale(self, key: K) -> V | None:
+        """The remembered value whatever its age: for when the source can't be asked."""
+        entry = self._entries.get(key)
+        return entry[1] if entry else None
+
     def drop(self, key: K) -> None:
-        """Forget one value, so that this process reads its own writes."""
+        """Forget a value, after changing what it was loaded from."""
         with self._lock:
             self._entries.pop(key, None)

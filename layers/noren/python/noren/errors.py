@@ -106,3 +106,15 @@ class TimedOut(NorenError):
     status = 504
     code = "timed_out"
     title = "This took too long"
+
+
+class MethodNotAllowed(NorenError):
+    """The path exists, the verb does not. `allow` lists the verbs that do."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "This path does not take that method"
+
+    def __init__(self, allow: tuple[str, ...]) -> None:
+        super().__init__(f"Allowed here: {', '.join(allow)}.")
+        self.allow = allow

@@ -92,3 +92,7 @@ class Invitation:
     created_by: str
     expires_at: float
     accepted_at: float | None = None
+
+
+PLATFORM_TENANT = TenantId("ten_" + "0" * 32)
+"""The operator's own tenant: anonymous visitors chat under it."""
