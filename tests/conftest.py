@@ -43,6 +43,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def aws(ministack: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Points boto3 at the emulator, in an account that no other test uses. Returns the endpoint."""
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the first account's credentials
     for name, value in emulator.aws_env(ministack, access_key=str(next(_ACCOUNTS))).items():
         monkeypatch.setenv(name, value)
     return ministack
