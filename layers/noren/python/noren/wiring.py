@@ -1,1 +1,220 @@
-"""The one composition root: settings in, services out. Once per container; tests build it with working fakes."""
+"""The one composition root: settings in, services out. Once per container; tests build it with working fakes.
+
+Each part is made on first use, so that a function pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from noren.clock import Clock
+from noren.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from noren.chat.service import Chats
+    from noren.chat.sessions import Sessions
+    from noren.chat.summary import Summaries
+    from noren.edge.authenticate import Authenticator
+    from noren.edge.security import SecurityEvents
+    from noren.idempotency import Idempotency
+    from noren.ledger.service import Ledger
+    from noren.llm.router import Router
+    from noren.mail import Mailer
+    from noren.plans.service import Plans
+    from noren.ratelimit import Limiter
+    from noren.runtime.store import RuntimeStore
+    from noren.secrets import Secrets, Signer
+    from noren.sites.service import Sites
+    from noren.tenants.directory import Directory
+    from noren.tenants.service import Tenants
+    from noren.usage.service import Usage
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a handler may call."""
+
+    settings: Settings
+    clock: Clock = time.time
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        """The ordinary storage client, with botocore's own retries."""
+        from noren import tables
+
+        return tables.dynamodb()
+
+    @cached_property
+    def ledger_dynamodb(self) -> DynamoDBClient:
+        """The ledger's client: one attempt, each retry is the ledger's own."""
+        from noren import tables
+
+        return tables.dynamodb(single_attempt=True)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from noren.secrets import Secrets
+
+        return Secrets(self.settings, self.clock)
+
+    @cached_property
+    def signer(self) -> Signer:
+        from noren.secrets import Signer
+
+        return Signer(self.secrets, self.clock)
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        from noren.mail import Mailer
+
+        return Mailer(self.settings)
+
+    @cached_property
+    def plans(self) -> Plans:
+        from noren.plans.service import Plans
+        from noren.plans.store import PlanStore
+
+        return Plans(PlanStore(self.dynamodb, self.settings.tenants_table), self.settings, self.clock)
+
+    @cached_property
+    def directory(self) -> Directory:
+        from noren.tenants.directory import Directory
+
+        return Directory(self.settings, self.clock)
+
+    @cached_property
+    def tenants(self) -> Tenants:
+        from noren.tenants.service import Tenants
+        from noren.tenants.store import TenantStore
+
+        return Tenants(
+            TenantStore(self.dynamodb, self.settings.tenants_table),
+            self.plans,
+            self.ledger,
+            self.sites,
+            self.directory,
+            self.mailer,
+            self.settings,
+            self.clock,
+        )
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        from noren.edge.authenticate import Authenticator
+
+        return Authenticator(self.settings, self.tenants, self.directory, self.signer, self.clock)
+
+    @cached_property
+    def security(self) -> SecurityEvents:
+        from noren.edge.security import SecurityEvents
+        from noren.edge.store import SecurityStore
+
+        return SecurityEvents(SecurityStore(self.dynamodb, self.settings.events_table), self.clock)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from noren.ledger.service import Ledger
+        from noren.ledger.store import LedgerStore
+        from noren.usage.store import UsageStore
+
+        return Ledger(
+            LedgerStore(self.ledger_dynamodb, self.settings.quotas_table),
+            UsageStore(self.ledger_dynamodb, self.settings.usage_table),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def usage(self) -> Usage:
+        from noren.usage.service import Usage
+        from noren.usage.store import UsageStore
+
+        return Usage(UsageStore(self.dynamodb, self.settings.usage_table))
+
+    @cached_property
+    def runtime(self) -> RuntimeStore:
+        from noren.runtime.store import RuntimeStore
+
+        return RuntimeStore(self.dynamodb, self.settings.runtime_table)
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        from noren.ratelimit import Limiter
+
+        return Limiter(self.runtime, self.clock)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        from noren.idempotency import Idempotency
+
+        return Idempotency(self.runtime, self.clock)
+
+    @cached_property
+    def sites(self) -> Sites:
+        from noren.sites.service import Sites
+        from noren.sites.store import SiteStore
+
+        return Sites(SiteStore(self.dynamodb, self.settings.sites_table), self.clock)
+
+    @cached_property
+    def router(self) -> Router:
+        from noren.llm import providers
+        from noren.llm.breaker import Breaker
+        from noren.llm.router import Router
+        from noren.llm.store import BreakerStore
+
+        breaker = Breaker(BreakerStore(self.settings.runtime_table, self.dynamodb), self.clock)
+        return Router(providers.build(self.settings, self.secrets.provider_key), breaker, clock=self.clock)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        from noren.chat.sessions import Sessions
+        from noren.chat.store import SessionStore
+        from noren.chat.summary import SummaryQueue
+
+        store = SessionStore(self.dynamodb, self.settings.sites_table)
+        return Sessions(store, SummaryQueue(self.settings.summary_queue_url), self.usage, self.clock)
+
+    @cached_property
+    def chats(self) -> Chats:
+        from noren.chat.service import Chats
+        from noren.chat.store import SignalStore
+
+        return Chats(
+            tenants=self.tenants,
+            plans=self.plans,
+            sites=self.sites,
+            ledger=self.ledger,
+            usage=self.usage,
+            limiter=self.limiter,
+            idempotency=self.idempotency,
+            router=self.router,
+            sessions=self.sessions,
+            signals=SignalStore(self.dynamodb, self.settings.runtime_table),
+            clock=self.clock,
+            console_url=self.settings.console_url,
+        )
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        from noren.chat.store import SessionStore
+        from noren.chat.summary import Summaries
+
+        return Summaries(
+            tenants=self.tenants,
+            plans=self.plans,
+            sites=self.sites,
+            usage=self.usage,
+            router=self.router,
+            sessions=SessionStore(self.dynamodb, self.settings.sites_table),
+            clock=self.clock,
+        )
+
+
+def build(settings: Settings) -> Services:
+    """The services for these settings; nothing is connected before it is used."""
+    return Services(settings)
