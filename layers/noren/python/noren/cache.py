@@ -45,3 +45,8 @@ class TtlCache(Generic[K, V]):
         """Forget a value, after changing what it was loaded from."""
         with self._lock:
             self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()

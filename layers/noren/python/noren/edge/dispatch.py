@@ -1,0 +1,199 @@
+"""One way through the edge for every route: match, limit, authenticate, authorise, validate, handle, render."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ValidationError
+
+from noren.edge import strict_json
+from noren.edge.http import Access, Call, Caller, Request, Response, Route
+from noren.edge.log import log_call
+from noren.edge.respond import edge_headers, preflight, render, render_error
+from noren.edge.security import address_prefix
+from noren.errors import BadRequest, Forbidden, MethodNotAllowed, NorenError, NotFound, Unauthenticated
+
+if TYPE_CHECKING:
+    from noren.wiring import Services
+
+__all__ = [
+    "RouteTable",
+    "authorise",
+    "dispatch",
+    "edge_headers",
+    "identify",
+    "open_call",
+    "preflight",
+    "read_call",
+    "refuse",
+    "render",
+    "render_error",
+]
+
+MAX_PATH = 1024
+PUBLIC = Caller("public")
+
+_log = logging.getLogger("noren.edge")
+
+
+class RouteTable:
+    """An API's routes, ready to be matched; aliases answer exactly as their routes."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._compiled = [(_pattern(path), route) for route in self.routes for path in (route.path, *route.aliases)]
+
+    def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route and its path parameters. Raises NotFound, or MethodNotAllowed with the verbs that exist."""
+        allowed: list[str] = []
+        if len(path) <= MAX_PATH:
+            for pattern, route in self._compiled:
+                if found := pattern.fullmatch(path):
+                    if route.method == method:
+                        return route, {name: unquote(value) for name, value in found.groupdict().items()}
+                    allowed.append(route.method)
+        if allowed:
+            raise MethodNotAllowed(tuple(sorted(set(allowed))))
+        raise NotFound()
+
+
+def open_call(route: Route, params: Mapping[str, str], request: Request, services: Services) -> Call:
+    """Everything before the handler: who calls, whether they may, and what they say. Raises NorenErrors."""
+    caller = identify(route, request, services)
+    authorise(route.access, caller)
+    return read_call(route, params, request, services, caller)
+
+
+def identify(route: Route, request: Request, services: Services) -> Caller:
+    """Who calls; nobody is asked on a public route. Raises Unauthenticated, Forbidden (a foreign tenant's header)."""
+    return PUBLIC if route.access.public else services.authenticator.authenticate(request)
+
+
+def read_call(route: Route, params: Mapping[str, str], request: Request, services: Services, caller: Caller) -> Call:
+    """Limit and validate what an authorised caller sends. Raises BadRequest, TooLarge."""
+    for value in (*params.values(), *request.query.values()):
+        strict_json.check_plain(value)
+    body = query = None
+    if route.body is not None:
+        body = _validated(route.body, strict_json.parse(request.body) if request.body else {})
+    elif len(request.body) > strict_json.MAX_BODY:
+        strict_json.parse(request.body)
+    if route.query is not None:
+        query = _validated(route.query, dict(request.query))
+    return Call(services, request, caller, params, body, query)
+
+
+def authorise(access: Access, caller: Caller) -> None:
+    """Let a caller through that any of the route's kinds fits. Raises Unauthenticated, Forbidden."""
+    if access.public:
+        return
+    if caller.kind == "public" and not access.anonymous:
+        raise Unauthenticated("This needs a sign-in or an API key.")
+    signed_in = caller.kind in ("user", "member")
+    role_fits = access.role is not None and caller.role is not None and caller.role >= access.role
+    if (
+        (access.platform_admin and caller.is_platform_admin)
+        or (access.user and signed_in)
+        or (caller.kind == "member" and role_fits)
+        or (caller.kind == "api_key" and access.scope is not None and access.scope in caller.scopes)
+        or (caller.kind in ("anonymous", "visitor") and access.anonymous)
+    ):
+        return
+    if caller.kind == "public":
+        raise Unauthenticated("This needs a sign-in, an API key or a device token.")
+    raise Forbidden(_why_not(access, caller))
+
+
+def dispatch(table: RouteTable, request: Request, services: Services) -> Response:
+    """The whole way of one call. Always answers."""
+    started = time.monotonic()
+    if request.method == "OPTIONS":
+        return preflight(request, services.settings)
+    route: Route | None = None
+    caller: Caller | None = None
+    try:
+        route, params = table.match(request.method, request.path)
+        caller = identify(route, request, services)
+        authorise(route.access, caller)
+        call = read_call(route, params, request, services, caller)
+        response = _handled(route, call)
+    except Exception as error:
+        response = refuse(error, route, request, services, caller)
+    log_call(request, route, caller, response.status, started)
+    services.security.flush()
+    return response
+
+
+def refuse(
+    error: Exception, route: Route | None, request: Request, services: Services, caller: Caller | None
+) -> Response:
+    """Render an error, count it as a security event where it is one, log it where nobody expected it."""
+    if isinstance(error, (Unauthenticated, Forbidden)):
+        known = caller is not None and caller.kind != "public"
+        actor = caller.principal if known and caller else f"address:{address_prefix(request.source_ip)}"
+        services.security.count(error.code, actor)
+    elif not isinstance(error, NorenError):
+        _log.error("unexpected failure", exc_info=error, extra={"fields": {"trace_id": request.trace_id}})
+    visitor = caller is not None and caller.kind in ("visitor", "anonymous")
+    return render_error(error, route, request, services, visitor)
+
+
+def _handled(route: Route, call: Call) -> Response:
+    key = call.request.headers.get("idempotency-key") if route.idempotent else None
+    if key is None:
+        return render(route, route.handler(call), call.request, call.services)
+    from noren.idempotency import StoredResponse
+
+    kept: list[Response] = []
+
+    def work() -> StoredResponse:
+        result = route.handler(call)
+        kept.append(render(route, result, call.request, call.services))
+        lasting = route.replay(result) if route.replay else result
+        stored = render(route, lasting, call.request, call.services)
+        return StoredResponse(status=stored.status, body=stored.body)
+
+    scope = call.caller.tenant_id or call.caller.principal
+    body = call.request.path.encode() + b"\n" + call.request.body
+    answer = call.services.idempotency.run(scope, f"{route.method} {route.path}", key, body, work)
+    if kept and not answer.replayed:
+        return kept[0]
+    headers = {"content-type": "application/json", "idempotency-replayed": "true"}
+    return render(route, Response(answer.body, answer.status, headers), call.request, call.services)
+
+
+def _validated(model: type[BaseModel], value: Any) -> BaseModel:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadRequest(errors=field_errors(error)) from None
+
+
+def field_errors(error: ValidationError) -> list[dict[str, str]]:
+    """`[{field, message}]`: where and what, never the value itself."""
+    return [
+        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    ]
+
+
+def _why_not(access: Access, caller: Caller) -> str:
+    if access.platform_admin and access.role is None:
+        return "This is for platform admins who have enrolled a second factor."
+    if caller.kind == "api_key":
+        need = access.scope
+        return f"The API key lacks the scope `{need}`." if need else "This can't be done with an API key."
+    if caller.kind == "user":
+        return "You have no tenant yet: call GET /api/v1/me first."
+    if access.role is not None:
+        return f"This needs the role `{access.role.name.lower()}`."
+    return "You may not do this."
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]{1,200})", re.escape(path)))

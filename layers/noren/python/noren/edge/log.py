@@ -1,0 +1,64 @@
+"""Log lines: one JSON object each, so that nothing a stranger sends can forge a second one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import Any
+
+from noren.edge.http import Caller, Request, Route
+
+_access = logging.getLogger("noren.access")
+
+
+class JsonFormatter(logging.Formatter):
+    """Level, logger, message and, of an exception, its type and frames: its text could hold a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object in one line."""
+        line: dict[str, Any] = {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        line |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])
+            line["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def configure(level: int = logging.INFO) -> None:
+    """Send all logging to standard output as JSON lines. Called once by each function's main."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("botocore", "urllib3", "openai", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def log_call(
+    request: Request,
+    route: Route | None,
+    caller: Caller | None,
+    status: int,
+    started: float,
+    *,
+    outcome: str = "",
+    site: str = "",
+    model: str = "",
+) -> None:
+    """The access line of one call; never any text of it. `started` is `time.monotonic()` at its beginning."""
+    fields = {
+        "trace_id": request.trace_id,
+        "method": request.method,
+        "route": route.path if route else "",
+        "status": status,
+        "outcome": outcome or ("ok" if status < 400 else "refused" if status < 500 else "failed"),
+        "latency_ms": round((time.monotonic() - started) * 1000),
+        "user": caller.principal if caller else "",
+        "tenant": (caller.tenant_id or "") if caller else "",
+        "site": site,
+        "model": model,
+    }
+    _access.info("call", extra={"fields": fields})

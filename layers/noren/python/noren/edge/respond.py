@@ -1,0 +1,138 @@
+"""Answers as bytes: models to JSON, errors to problem+json or OpenAI's envelope, and the headers of every answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from noren.edge.http import Request, Response, Route
+from noren.errors import BadRequest, MethodNotAllowed, NorenError, QuotaExceeded, RateLimited, Unauthenticated
+from noren.settings import Settings
+
+if TYPE_CHECKING:
+    from noren.wiring import Services
+
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = "authorization, content-type, idempotency-key, x-tenant-id, traceparent"
+EXPOSED_HEADERS = "x-trace-id, retry-after"
+PRICED = ("plan", "price", "upgrade_url")
+"""What visitors never see."""
+
+
+@lru_cache(maxsize=8)
+def origin_of(url: str) -> str:
+    """`https://console.example` of a URL; "" of an empty one."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
+def edge_headers(request: Request, settings: Settings) -> dict[str, str]:
+    """The headers of every answer: trace, no caching, no sniffing, strict CORS for the console's origin."""
+    headers = {
+        "x-trace-id": request.trace_id,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
+        "vary": "Origin",
+    }
+    origin = request.headers.get("origin", "")
+    if origin and origin == origin_of(settings.console_url):
+        headers["access-control-allow-origin"] = origin
+        headers["access-control-expose-headers"] = EXPOSED_HEADERS
+    return headers
+
+
+def preflight(request: Request, settings: Settings) -> Response:
+    """The answer to OPTIONS; an origin that is not ours is told nothing."""
+    headers = edge_headers(request, settings)
+    if "access-control-allow-origin" in headers:
+        headers["access-control-allow-methods"] = ALLOWED_METHODS
+        headers["access-control-allow-headers"] = ALLOWED_HEADERS
+        headers["access-control-max-age"] = "600"
+    return Response(b"", 204, headers)
+
+
+def render(route: Route, result: Any, request: Request, services: Services) -> Response:
+    """A handler's result as bytes with the status of its route (or its own, if it is a Response)."""
+    answer = result if isinstance(result, Response) else Response(result, route.status)
+    headers = edge_headers(request, services.settings)
+    if isinstance(answer.body, bytes):
+        body = answer.body
+    elif answer.body is None:
+        body = b""
+    else:
+        body = to_json(answer.body)
+        headers["content-type"] = "application/json"
+    return Response(body, answer.status, headers | dict(answer.headers))
+
+
+def render_error(
+    error: Exception, route: Route | None, request: Request, services: Services, visitor: bool = False
+) -> Response:
+    """The one place where errors become answers. An unexpected one says nothing of itself."""
+    known = error if isinstance(error, NorenError) else NorenError()
+    extra = {name: value for name, value in known.extra.items() if not (visitor and name in PRICED)}
+    headers = edge_headers(request, services.settings)
+    if (wait := extra.get("retry_after")) is not None:
+        headers["retry-after"] = str(wait)
+    if isinstance(known, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(known, MethodNotAllowed):
+        headers["allow"] = ", ".join(known.allow)
+    if route is not None and route.openai:
+        status, body = _openai(known, extra)
+        headers["content-type"] = "application/json"
+        if isinstance(known, QuotaExceeded):
+            headers["x-should-retry"] = "false"
+        return Response(to_json(body), status, headers)
+    headers["content-type"] = "application/problem+json"
+    return Response(to_json(problem(known, request.trace_id, extra)), known.status, headers)
+
+
+def problem(error: NorenError, trace_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """An RFC 9457 document."""
+    return {
+        **extra,
+        "type": f"urn:noren:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "trace_id": trace_id,
+    }
+
+
+def to_json(value: Any) -> bytes:
+    """JSON in UTF-8. Models by their own serialiser, decimals as strings (no float ever holds money)."""
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(by_alias=True).encode()
+    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} is not for JSON")
+
+
+def _openai(error: NorenError, extra: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    status, kind, code = error.status, "invalid_request_error", error.code
+    if isinstance(error, QuotaExceeded):
+        status, kind, code = 429, "insufficient_quota", "insufficient_quota"
+    elif isinstance(error, RateLimited):
+        kind, code = "rate_limit_error", "rate_limit_exceeded"
+    elif isinstance(error, Unauthenticated):
+        kind = "authentication_error"
+    elif status >= 500:
+        kind = "server_error"
+    fields = extra.get("errors") if isinstance(error, BadRequest) else None
+    param = fields[0].get("field") if fields else None
+    return status, {"error": {"message": error.detail, "type": kind, "param": param, "code": code}}

@@ -1,0 +1,31 @@
+"""Where counted security events go: one item per container and minute, whatever happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from noren.clock import iso
+from noren.tables import platform_key, to_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class SecurityStore:
+    """Appends to the `events` table."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def write(self, minute: int, container: str, counts: Mapping[str, int]) -> None:
+        """Keep `counts` ("reason actor" to how often) of one container's minute (epoch minutes)."""
+        at = iso(minute * 60)
+        item = {
+            "pk": platform_key("SECURITY", at[:10]),
+            "sk": f"{at}#{container}",
+            "counts": dict(counts),
+            "total": sum(counts.values()),
+        }
+        self._client.put_item(TableName=self._table, Item=to_item(item))
