@@ -1,0 +1,185 @@
+// @ts-check
+// The page: who is here, in which workspace, with what left; the chat is in chat.js.
+import { json, Problem } from "./api.js";
+import { Session } from "./auth.js";
+import { advice, Chat, guestToken } from "./chat.js";
+import { byId, el } from "./dom.js";
+import { count, day, language, LANGUAGES, speak, t } from "./i18n.js";
+
+const GUEST = "noren.guest";
+const TENANT = "noren.tenant";
+const INVITATION = "noren.invitation";
+
+class Page {
+  /** @param {any} config */
+  constructor(config) {
+    this.config = config;
+    this.session = new Session(config);
+    /** @type {any} what GET /api/v1/me said */
+    this.me = null;
+    /** @type {any} the latest figures of the quota */
+    this.quota = null;
+    this.chat = new Chat({
+      url: (path) => (config.inference_url || this.me?.inference_url || "") + path,
+      headers: () => this.headers(),
+      guest: () => !this.session.signedIn,
+      onQuota: (quota) => { this.quota = quota; this.drawStanding(); },
+      onSignIn: () => this.session.leave("sign-in"),
+      onSignedOut: () => this.signedOut(),
+    });
+  }
+
+  /** @returns {Promise<Record<string, string>>} */
+  async headers() {
+    const token = await this.session.accessToken();
+    if (token) {
+      const tenant = sessionStorage.getItem(TENANT);
+      return { authorization: `Bearer ${token}`, ...(tenant && { "x-tenant-id": tenant }) };
+    }
+    if (this.me) this.signedOut();
+    let guest = sessionStorage.getItem(GUEST);
+    if (!guest) {
+      guest = await guestToken(`${this.config.inference_url}/api/v1/visitor-tokens`);
+      sessionStorage.setItem(GUEST, guest);
+    }
+    return { authorization: `Bearer ${guest}` };
+  }
+
+  async start() {
+    const query = new URLSearchParams(location.search);
+    if (location.pathname === "/invite" && query.has("token")) {
+      sessionStorage.setItem(INVITATION, query.get("token") ?? "");
+      history.replaceState(null, "", "/");
+    }
+    try {
+      await this.session.comeBack();
+    } catch {
+      this.notice("signInFailed", "error");
+    }
+    this.draw();
+    if (this.session.signedIn) await this.load();
+    this.offerInvitation();
+  }
+
+  /** @returns {Promise<void>} */
+  async load() {
+    try {
+      this.me = await json(`${this.config.platform_url}/api/v1/me`, { headers: await this.headers() });
+      this.quota = this.me.quota;
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) return this.signedOut();
+      if (error instanceof Problem && error.status === 403 && sessionStorage.getItem(TENANT)) {
+        sessionStorage.removeItem(TENANT); // no longer a member there
+        return this.load();
+      }
+      this.notice(advice(error), "error");
+    }
+    this.draw();
+  }
+
+  signedOut() {
+    if (!this.session.signedIn && !this.me) return;
+    this.session.forget();
+    this.me = this.quota = null;
+    sessionStorage.removeItem(TENANT);
+    this.draw();
+    this.notice("sessionOver", "error");
+  }
+
+  async signOut() {
+    [TENANT, GUEST, INVITATION].forEach((name) => sessionStorage.removeItem(name));
+    await this.session.signOut();
+  }
+
+  /** Everything that depends on who is here or on the language. */
+  draw() {
+    document.documentElement.lang = language;
+    document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = t(/** @type {HTMLElement} */ (node).dataset.text ?? ""); });
+    document.querySelectorAll("[data-label]").forEach((node) => node.setAttribute("aria-label", t(/** @type {HTMLElement} */ (node).dataset.label ?? "")));
+    document.querySelectorAll("[data-hint]").forEach((node) => node.setAttribute("placeholder", t(/** @type {HTMLElement} */ (node).dataset.hint ?? "")));
+    byId("mailbox").hidden = !this.config.mailbox_url;
+    const select = /** @type {HTMLSelectElement} */ (byId("language"));
+    select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
+    select.onchange = () => { speak(select.value); this.draw(); };
+    this.drawAccount();
+    this.drawStanding();
+    this.chat.draw();
+  }
+
+  drawAccount() {
+    const account = byId("account");
+    if (!this.session.signedIn) {
+      account.replaceChildren(
+        el("button", { type: "button", onclick: () => this.session.leave("sign-in") }, t("signIn")),
+        el("button", { type: "button", className: "primary", onclick: () => this.session.leave("sign-up") }, t("signUp")));
+      return;
+    }
+    const memberships = this.me?.memberships ?? [];
+    const select = memberships.length > 1 && el("select", { "aria-label": t("tenant"), onchange: (/** @type {Event} */ event) => this.switchTo(/** @type {HTMLSelectElement} */ (event.target).value) },
+      ...memberships.map((/** @type {any} */ each) => el("option", { value: each.tenant_id, selected: each.tenant_id === this.me.tenant?.tenant_id }, each.name || each.tenant_id)));
+    account.replaceChildren(...[
+      el("span", { className: "who", title: this.me?.user?.email ?? "" }, this.me?.user?.email ?? ""), select,
+      el("button", { type: "button", onclick: () => this.signOut() }, t("signOut")),
+    ].filter((part) => part !== false));
+  }
+
+  /** @param {string} tenantId */
+  async switchTo(tenantId) {
+    sessionStorage.setItem(TENANT, tenantId);
+    this.chat.fresh();
+    await this.load();
+  }
+
+  drawStanding() {
+    const parts = [];
+    const plan = this.me?.plan;
+    parts.push(el("span", { className: "chip" }, this.session.signedIn ? (plan?.plan ?? "…") : t("guest")));
+    if (this.quota?.chats_limit) {
+      const { chats_used: used, chats_limit: limit, resets_at: resets } = this.quota;
+      const left = Math.max(0, limit - used);
+      const label = t("left", { left: count(left), limit: count(limit) });
+      parts.push(el("meter", { min: 0, max: limit, low: limit / 10, value: left, "aria-label": label }), el("span", {}, label));
+      if (resets) parts.push(el("span", { className: "muted" }, t("resets", { date: day(resets, this.me?.tenant?.timezone) })));
+    }
+    if (this.me?.stop_mode) parts.push(el("strong", { className: "stopped" }, t("suspended")));
+    byId("standing").replaceChildren(...parts);
+    if (this.me?.user?.platform_admin_needs_totp) this.notice("totp", "", "totp");
+  }
+
+  /**
+   * @param {string} text a key of the texts, or a sentence
+   * @param {string} [kind]
+   * @param {string} [name] shown once at a time
+   * @param {HTMLElement[]} actions
+   */
+  notice(text, kind = "", name = text, ...actions) {
+    const id = `notice-${name.replace(/\W/g, "")}`;
+    document.getElementById(id)?.remove();
+    const sentence = /^\w+$/.test(text) ? t(text) : text;
+    const box = el("div", { id, className: `notice ${kind}`, role: kind === "error" ? "alert" : "status" }, el("p", {}, sentence), ...actions);
+    byId("notices").append(box);
+  }
+
+  offerInvitation() {
+    const token = sessionStorage.getItem(INVITATION);
+    if (!token) return;
+    if (!this.session.signedIn) return this.notice("inviteSignIn", "", "invitation");
+    const accept = el("button", { type: "button", className: "primary", onclick: async () => {
+      accept.disabled = true;
+      try {
+        const joined = await json(`${this.config.platform_url}/api/v1/invitations/accept`, { body: { token }, headers: await this.headers() });
+        sessionStorage.removeItem(INVITATION);
+        if (joined?.tenant_id) sessionStorage.setItem(TENANT, joined.tenant_id);
+        this.notice("inviteDone", "", "invitation");
+        await this.load();
+      } catch (error) {
+        if (error instanceof Problem && error.status < 500) sessionStorage.removeItem(INVITATION);
+        this.notice(advice(error), "error", "invitation");
+      }
+    } }, t("inviteAccept"));
+    this.notice("inviteOffer", "", "invitation", accept);
+  }
+}
+
+const config = await json("/config.json");
+await new Page(config).start();
