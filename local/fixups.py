@@ -1,0 +1,64 @@
+"""What the emulator's CloudFormation leaves undone, done after a deployment with the values of the templates."""
+
+from __future__ import annotations
+
+import json
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from local import emulator
+
+
+def apply(endpoint: str, assembly: Path) -> None:
+    """Bring deployed resources to what their templates (in the cloud assembly) say. Idempotent."""
+    formation = _client("cloudformation", endpoint)
+    for path in sorted(assembly.glob("*.template.json")):
+        stack = path.name.removesuffix(".template.json")
+        pages = formation.get_paginator("list_stack_resources").paginate(StackName=stack)
+        physical = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
+        for logical_id, resource in json.loads(path.read_text())["Resources"].items():
+            _resource(endpoint, resource["Type"], resource.get("Properties", {}), physical.get(logical_id, ""))
+
+
+def _resource(endpoint: str, kind: str, properties: dict[str, Any], physical_id: str) -> None:
+    match kind:
+        case "AWS::DynamoDB::GlobalTable" | "AWS::DynamoDB::Table":
+            _time_to_live(endpoint, properties, physical_id)
+        case "AWS::Lambda::Function":
+            _mail_identity(endpoint, properties)
+
+
+def _time_to_live(endpoint: str, properties: dict[str, Any], table: str) -> None:
+    """CloudFormation drops a table's time-to-live."""
+    wanted = properties.get("TimeToLiveSpecification")
+    if not wanted:
+        return
+    dynamodb = _client("dynamodb", endpoint)
+    if dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]["TimeToLiveStatus"] != "ENABLED":
+        dynamodb.update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": wanted["AttributeName"]}
+        )
+
+
+def _mail_identity(endpoint: str, properties: dict[str, Any]) -> None:
+    """On AWS the operator verifies the sender's address or domain; here nobody can."""
+    sender = parseaddr(properties.get("Environment", {}).get("Variables", {}).get("MAIL_FROM", ""))[1]
+    if sender:
+        _client("ses", endpoint).verify_domain_identity(Domain=sender.partition("@")[2])
+
+
+def _client(service: Any, endpoint: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name=emulator.REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )

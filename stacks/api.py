@@ -1,0 +1,113 @@
+"""A REST API that hands every request to one function: both APIs are made here."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy
+from aws_cdk import aws_apigateway as apigw
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_wafv2 as wafv2
+from constructs import Construct
+
+from config import Stage
+from stacks import nag
+from stacks.function import RETENTION, PythonFunction
+
+
+class ProxyApi(Construct):
+    """Regional, throttled, logged, traced. Paths, methods, CORS and authentication are the function's business."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        stage: Stage,
+        handler: PythonFunction,
+        timeout: Duration,
+        stream: bool = False,
+        domain: str = "",
+        web_acl_arn: str = "",
+        account_log_role: bool = False,
+    ) -> None:
+        super().__init__(scope, name)
+        access_log = logs.LogGroup(
+            self,
+            "AccessLog",
+            retention=RETENTION[stage.log_days],
+            removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
+        )
+        self.api = apigw.RestApi(
+            self,
+            "Api",
+            rest_api_name=f"noren-{stage.name}-{name.lower()}",
+            endpoint_configuration=apigw.EndpointConfiguration(types=[apigw.EndpointType.REGIONAL]),
+            # One role an account and region: the first API of a stage brings it, and it stays when the stage goes.
+            cloud_watch_role=account_log_role,
+            cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if account_log_role else None,
+            deploy_options=apigw.StageOptions(
+                stage_name=stage.name,
+                throttling_rate_limit=stage.requests_per_second,
+                throttling_burst_limit=2 * stage.requests_per_second,
+                access_log_destination=cast(apigw.IAccessLogDestination, apigw.LogGroupLogDestination(access_log)),
+                access_log_format=apigw.AccessLogFormat.json_with_standard_fields(
+                    caller=False,
+                    http_method=True,
+                    ip=True,
+                    protocol=False,
+                    request_time=True,
+                    resource_path=True,
+                    response_length=True,
+                    status=True,
+                    user=False,
+                ),
+                logging_level=apigw.MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,
+                metrics_enabled=True,
+                tracing_enabled=True,
+            ),
+        )
+        integration = apigw.LambdaIntegration(
+            handler.target,
+            proxy=True,
+            allow_test_invoke=False,
+            timeout=timeout,
+            response_transfer_mode=apigw.ResponseTransferMode.STREAM if stream else None,
+        )
+        self.api.root.add_method("ANY", integration)
+        self.api.root.add_resource("{proxy+}").add_method("ANY", integration)
+        self.url = self._domain(stage, domain) if domain else self.api.url.rstrip("/")
+        if web_acl_arn:
+            wafv2.CfnWebACLAssociation(
+                self, "Firewall", resource_arn=self.api.deployment_stage.stage_arn, web_acl_arn=web_acl_arn
+            )
+        CfnOutput(self, "Url", value=self.url)
+        CfnOutput(self, "ApiId", value=self.api.rest_api_id)
+        self._acknowledge()
+
+    def _domain(self, stage: Stage, domain: str) -> str:
+        certificate = acm.Certificate.from_certificate_arn(self, "Certificate", stage.domains.regional_certificate_arn)
+        self.api.add_domain_name(
+            "Domain",
+            domain_name=domain,
+            certificate=certificate,
+            endpoint_type=apigw.EndpointType.REGIONAL,
+            security_policy=apigw.SecurityPolicy.TLS_1_2,
+        )
+        return f"https://{domain}"
+
+    def _acknowledge(self) -> None:
+        nag.acknowledge(
+            self,
+            {
+                "APIG2": "The function validates every request against its pydantic model before anything costs",
+                "APIG3": "WAF is the stage option `waf`; without it, throttling and reserved concurrency bound a flood",
+                "APIG4": "Tokens, API keys and visitors are verified in the function: a gateway authorizer knows only JWTs",
+                "COG4": "Tokens, API keys and visitors are verified in the function: a gateway authorizer knows only JWTs",
+                "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]": (
+                    "The role that API Gateway prescribes for writing logs, one an account"
+                ),
+            },
+        )

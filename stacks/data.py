@@ -1,0 +1,175 @@
+"""What must outlive every deployment: tables, queues, secrets, the stage's key."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from config import Stage
+from stacks import nag
+from stacks.function import PythonFunction
+
+TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+INDEXED = ("tenants", "usage")
+EXPIRING = ("sites", "runtime", "usage")
+REBUILT = ("runtime",)
+"""Holds nothing worth restoring."""
+
+QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120)}
+"""Queue to the time limit of the function that works it off."""
+
+RECEIVES = 5
+
+Access = Literal["r", "w", "rw", "update", "sweep"]
+
+_READ = ("GetItem", "BatchGetItem", "Query", "ConditionCheckItem")
+_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
+_ACTIONS: dict[str, tuple[str, ...]] = {
+    "r": _READ,
+    "w": ("PutItem", "UpdateItem"),
+    "rw": (*_READ, *_WRITE),
+    "update": (*_READ, "UpdateItem"),
+    "sweep": (*_READ, *_WRITE, "Scan"),
+}
+_KEY_ACTIONS = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+
+
+class DataStack(Stack):
+    """The stateful stack."""
+
+    def __init__(self, scope: Construct, stage: Stage, **kwargs: Any) -> None:
+        super().__init__(scope, f"Noren-{stage.name}-Data", **kwargs)
+        self._removal = RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY
+        self.key = kms.Key(
+            self,
+            "Key",
+            alias=f"noren-{stage.name}",
+            description=f"Customer data of Noren {stage.name}",
+            enable_key_rotation=True,
+            removal_policy=self._removal,
+        )
+        self.tables = {name: self._table(name, stage) for name in TABLES}
+        self.queues = {name: self._queue(name, limit) for name, limit in QUEUES.items()}
+        # The account's own key: a customer key shared across stacks would be a dependency cycle.
+        self.provider_secret = secretsmanager.CfnSecret(
+            self,
+            "ProviderKeys",
+            description="API keys of model services; filled by `noren secrets set`",
+            secret_string="{}",
+        )
+        self.signing_secret = secretsmanager.CfnSecret(
+            self,
+            "SigningKey",
+            description="Signs cursors, visitor and invitation tokens",
+            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
+                password_length=64, exclude_punctuation=True
+            ),
+        )
+        for secret in (self.provider_secret, self.signing_secret):
+            secret.apply_removal_policy(self._removal)
+            nag.acknowledge(
+                secret,
+                {"SMG4": "No vendor lets us rotate its key by API, and rotating ours would void open invitations"},
+            )
+        self._outputs()
+
+    def environment(self, *, tables: tuple[str, ...], queues: tuple[str, ...] = ()) -> dict[str, str]:
+        """The variables that name tables and queues to a function."""
+        named = {f"{name.upper()}_TABLE": self.tables[name].table_name for name in tables}
+        return named | {f"{name.upper()}_QUEUE_URL": self.queues[name].queue_url for name in queues}
+
+    def grant(self, made: PythonFunction, **access: Access) -> None:
+        """Let a function use tables (by keyword) as said. `Scan` only with `sweep`, which no request path gets."""
+        for name, kind in access.items():
+            resources = [self.tables[name].table_arn]
+            if name in INDEXED and kind != "w":
+                resources.append(f"{self.tables[name].table_arn}/index/gsi1")
+            actions = sorted({f"dynamodb:{action}" for action in _ACTIONS[kind]})
+            _allow(made, actions, resources)
+        self.grant_key(made)
+
+    def grant_send(self, made: PythonFunction, *queues: str) -> None:
+        """Let a function put messages on queues."""
+        _allow(made, ["sqs:SendMessage"], [self.queues[name].queue_arn for name in queues])
+        self.grant_key(made)
+
+    def grant_secrets(self, made: PythonFunction, *secrets: secretsmanager.CfnSecret) -> None:
+        """Let a function read secrets."""
+        _allow(made, ["secretsmanager:GetSecretValue"], [secret.ref for secret in secrets])
+
+    def grant_key(self, made: PythonFunction) -> None:
+        """Let a function's calls to the stores above use the stage's key."""
+        _allow(made, list(_KEY_ACTIONS), [self.key.key_arn])
+
+    def _table(self, name: str, stage: Stage) -> dynamodb.TableV2:
+        string = dynamodb.AttributeType.STRING
+        table = dynamodb.TableV2(
+            self,
+            name.title(),
+            partition_key=dynamodb.Attribute(name="pk", type=string),
+            sort_key=dynamodb.Attribute(name="sk", type=string),
+            billing=dynamodb.Billing.on_demand(),
+            encryption=dynamodb.TableEncryptionV2.customer_managed_key(cast(kms.IKey, self.key)),
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=name not in REBUILT
+            ),
+            time_to_live_attribute="expires_at" if name in EXPIRING else None,
+            deletion_protection=stage.retain,
+            removal_policy=self._removal,
+        )
+        if name in INDEXED:
+            table.add_global_secondary_index(
+                index_name="gsi1",
+                partition_key=dynamodb.Attribute(name="gsi1pk", type=string),
+                sort_key=dynamodb.Attribute(name="gsi1sk", type=string),
+            )
+        if name in REBUILT:
+            nag.acknowledge(
+                table, {"DDB3": "Idempotency, rate windows and cancel flags: expires by itself within a day"}
+            )
+        return table
+
+    def _queue(self, name: str, limit: Duration) -> sqs.Queue:
+        def queue(suffix: str, **more: Any) -> sqs.Queue:
+            return sqs.Queue(
+                self,
+                name.title() + suffix,
+                encryption=sqs.QueueEncryption.KMS,
+                encryption_master_key=cast(kms.IKey, self.key),
+                enforce_ssl=True,
+                retention_period=Duration.days(14),
+                removal_policy=self._removal,
+                **more,
+            )
+
+        dead = queue("DeadLetters")
+        return queue(
+            "Queue",
+            visibility_timeout=Duration.seconds(6 * int(limit.to_seconds())),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=cast(sqs.IQueue, dead), max_receive_count=RECEIVES),
+        )
+
+    def _outputs(self) -> None:
+        values = {f"Table{name.title()}": table.table_name for name, table in self.tables.items()}
+        values |= {f"Queue{name.title()}": queue.queue_url for name, queue in self.queues.items()}
+        values |= {"ProviderSecret": self.provider_secret.ref, "SigningSecret": self.signing_secret.ref}
+        for name, value in values.items():
+            CfnOutput(self, name, value=value)
+
+
+def _allow(made: PythonFunction, actions: list[str], resources: list[str]) -> None:
+    made.function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))

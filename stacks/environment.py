@@ -1,0 +1,25 @@
+"""Variables of functions that come from the stage's settings."""
+
+from __future__ import annotations
+
+from config import Stage
+
+_VENDORS = (
+    "openai_base_url",
+    "anthropic_base_url",
+    "runpod_base_url",
+    "local_llm_base_url",
+    "runpod_phi3_endpoint",
+    "runpod_mistral_endpoint",
+)
+
+
+def vendors(stage: Stage) -> dict[str, str]:
+    """Where model services are; absent where the function's own default holds."""
+    values = {name.upper(): str(getattr(stage.endpoints, name)) for name in _VENDORS}
+    return {name: value for name, value in values.items() if value}
+
+
+def surroundings(stage: Stage) -> dict[str, str]:
+    """`vendors` and the sender of mail."""
+    return vendors(stage) | {"MAIL_FROM": stage.endpoints.mail_from}

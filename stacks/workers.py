@@ -1,0 +1,89 @@
+"""What happens behind the requests: mail, session summaries, the sweep of dead holds."""
+
+from __future__ import annotations
+
+from email.utils import parseaddr
+from typing import Any, cast
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from config import Stage
+from stacks.data import QUEUES, DataStack
+from stacks.environment import vendors
+from stacks.function import PythonFunction
+
+SWEEP = Duration.minutes(5)
+
+
+class WorkersStack(Stack):
+    """Functions on queues and on the clock."""
+
+    def __init__(self, scope: Construct, stage: Stage, *, data: DataStack, console_url: str, **kwargs: Any) -> None:
+        super().__init__(scope, f"Noren-{stage.name}-Workers", **kwargs)
+        self._data = data
+        mail = PythonFunction(
+            self,
+            "mail_worker",
+            stage=stage,
+            timeout=QUEUES["mail"],
+            memory=256,
+            environment={"MAIL_FROM": stage.endpoints.mail_from, "CONSOLE_URL": console_url},
+        )
+        self._consume(mail, "mail")
+        address = parseaddr(stage.endpoints.mail_from)[1]
+        mail.function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["ses:SendEmail"],
+                resources=[
+                    f"arn:{self.partition}:ses:{self.region}:{self.account}:identity/{identity}"
+                    for identity in (address, address.partition("@")[2])
+                ],
+            )
+        )
+        summary = PythonFunction(
+            self,
+            "summary_worker",
+            stage=stage,
+            timeout=QUEUES["summary"],
+            memory=512,
+            environment=data.environment(tables=("tenants", "usage", "sites", "runtime"))
+            | vendors(stage)
+            | {"PROVIDER_SECRET_ARN": data.provider_secret.ref},
+        )
+        self._consume(summary, "summary")
+        data.grant(summary, sites="rw", usage="rw", runtime="rw", tenants="r")
+        data.grant_secrets(summary, data.provider_secret)
+        scheduler = PythonFunction(
+            self,
+            "scheduler",
+            stage=stage,
+            timeout=Duration.minutes(4),
+            memory=512,
+            reserved_concurrency=1 if stage.retain else None,
+            environment=data.environment(tables=("tenants", "quotas", "usage")),
+        )
+        data.grant(scheduler, quotas="sweep", usage="rw", tenants="r")
+        rule = events.Rule(self, "Sweep", schedule=events.Schedule.rate(SWEEP), description="Sweeps dead holds")
+        # Missed runs need no repeat: the next one sweeps the same.
+        rule.add_target(
+            cast(events.IRuleTarget, targets.LambdaFunction(scheduler.target, retry_attempts=0, max_event_age=SWEEP))
+        )
+        self.functions = [mail, summary, scheduler]
+
+    def _consume(self, worker: PythonFunction, queue: str) -> None:
+        """Work a queue off; only the messages that the function names come back."""
+        worker.target.add_event_source(
+            sources.SqsEventSource(
+                cast(sqs.IQueue, self._data.queues[queue]),
+                batch_size=10,
+                report_batch_item_failures=True,
+                max_concurrency=10,
+            )
+        )
+        self._data.grant_key(worker)
