@@ -15,6 +15,7 @@ FaultKind = Literal[
     "rate_limited",
     "out_of_quota",
     "unauthorized",
+    "not_found",
     "rejected",
     "server",
     "garbage",
