@@ -5,9 +5,10 @@ Only this module and `*/store.py` touch DynamoDB. Numbers travel as int and Deci
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from noren.ids import TenantId
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 """Attribute names to str, int, Decimal, bool, None, bytes, list or dict."""
+
+T = TypeVar("T")
 
 RETRY_PAUSE = 0.02
 
@@ -96,3 +99,56 @@ def from_item(item: Mapping[str, Any]) -> Item:
 def error_code(error: Exception) -> str:
     """The AWS error code of a botocore ClientError, else ""."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+RETRYABLE = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether a storage call failed in a way that a repetition may cure. *It may have had its effect all the same.*"""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, ClientError):
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return error_code(error) in RETRYABLE or status >= 500
+    return isinstance(error, HTTPClientError | ConnectionError | ResponseParserError)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the call's condition did not hold."""
+    return error_code(error) == "ConditionalCheckFailedException"
+
+
+def found(error: Exception) -> Item | None:
+    """The item that a refused write ran into, where it asked for the old image; None if there is no item."""
+    item = getattr(error, "response", {}).get("Item")
+    return from_item(item) if item else None
+
+
+def insistently(
+    call: Callable[[], T], *, attempts: int = 8, pause: float = RETRY_PAUSE, sleep: Callable[[float], None]
+) -> T:
+    """Repeat an *idempotent* storage call until its outcome is known; waits grow and are jittered, up to 1 s each.
+
+    Raises what the last attempt raised, and at once what no repetition cures.
+    """
+    for attempt in range(1, attempts):
+        try:
+            return call()
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+        sleep(min(1.0, pause * 2**attempt) * (0.5 + random.random()))  # noqa: S311
+    return call()

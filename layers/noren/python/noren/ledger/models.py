@@ -2,10 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
+from noren.clock import iso
+from noren.errors import NorenError
 from noren.ids import TenantId
 from noren.usage.models import UsageRecord
+
+if TYPE_CHECKING:
+    from noren.ledger.holds import Held
+
+Reason = Literal["chats", "site_day", "concurrency", "credits", "embedding", "stopped", "contention"]
+
+_ANSWERS: dict[Reason, tuple[int, str, str]] = {
+    "chats": (402, "quota_exceeded", "This month's chats are used up"),
+    "credits": (402, "quota_exceeded", "There are not enough credits"),
+    "site_day": (402, "quota_exceeded", "The site's requests for today are used up"),
+    "embedding": (402, "quota_exceeded", "This month's embedding tokens are used up"),
+    "concurrency": (429, "rate_limited", "Too many chats at once: wait for one to end"),
+    "stopped": (403, "stopped", "This account is stopped"),
+    "contention": (503, "busy", "Busy just now, please try again"),
+}
+
+
+class Denied(NorenError):
+    """Not admitted: nothing is held. `resets_at` (epoch seconds) or `retry_after` (seconds) says when to come again."""
+
+    def __init__(self, reason: Reason, *, resets_at: float | None = None, retry_after: int | None = None) -> None:
+        status, code, detail = _ANSWERS[reason]
+        when = None if resets_at is None else iso(resets_at)
+        super().__init__(detail, code=code, resets_at=when, retry_after=retry_after)
+        self.status = status
+        self.reason: Reason = reason
+        self.resets_at = resets_at
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a tenant has used and may use, as of now."""
+
+    active: bool
+    chats_used: int
+    """Settled chats of this month and those under way."""
+    chats_limit: int
+    embedding_tokens_used: int
+    embedding_tokens_limit: int
+    resets_at: float
+    site_daily_limit: int
+    day_resets_at: float
+    open_holds: int
+    concurrency: int
+    credits: int
+    """Spendable now."""
+    counts_by_slot: Mapping[str, int]
+
+    def requests_today(self, site_id: str) -> int:
+        """How many of today's requests the site has used."""
+        from noren.ledger.holds import slot_of
+
+        return self.counts_by_slot.get(slot_of(site_id), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What `Ledger.sweep_all` did. `finished` is False where the time ran out: the next run goes on from there."""
+
+    accounts: int
+    holds: int
+    failures: int
+    finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +106,9 @@ class Hold:
     ask: Ask
     nonce: str
     amounts: str
-    """`<chats>,<credits>,<embedding tokens>` held."""
+    """`<chats>,<credits>,<embedding tokens>,<site's slot>` held, zeros left blank."""
     record: UsageRecord
+    held: Held
     release: bool = False
     chats_used: int = 0
     chats_limit: int = 0

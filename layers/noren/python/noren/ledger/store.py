@@ -1,0 +1,281 @@
+"""The admission items in DynamoDB: every expression on them stands here.
+
+`ACC#<tenant>` / `0` in `quotas`:
+
+| attribute | meaning |
+|---|---|
+| `st` | `active` or `stopped` |
+| `nx` | the next instant that something ends (day, month; later: lots); nothing is admitted past it before a turn |
+| `per`, `ps` | this month, and the instant that tells its holds from older ones |
+| `dd`, `ds` | this day, likewise |
+| `tz`, `zn` | the zone that counts now, and the one that will from the next month on |
+| `qc`, `ql` | chats used (settled and held) and allowed this month |
+| `et`, `el` | embedding tokens left and allowed this month |
+| `gr` | `{c, e}: [full, top, granted]`: where `ql` and `el` come from (`account.Grant`) |
+| `dl`, `sd` | requests a day and site allowed; today's counts `{slot: count}` |
+| `cc`, `hm` | holds allowed at once; the open ones `{key: "amounts.expiry.nonce"}` (`holds.py`) |
+| `av`, `u`, `dbt` | spendable credits, credits settled since the last fold, debt |
+| `v` | version of everything that only a turn or a change of limits writes |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from noren import tables
+from noren.ids import TenantId
+from noren.ledger.account import Account, Grant
+from noren.ledger.holds import Held
+from noren.ledger.models import Ask
+from noren.tables import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ACTIVE, STOPPED = "active", "stopped"
+
+
+class Refused(Exception):
+    """The write's condition did not hold. `account` is the image that it ran into, None if there is no account."""
+
+    def __init__(self, account: Account | None) -> None:
+        super().__init__("refused")
+        self.account = account
+
+
+class LedgerStore:
+    """Admission items. `client` makes a single attempt at each call; repeating is the ledger's affair."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def open(self, account: Account) -> bool:
+        """Put the account if there is none yet; says whether it was put."""
+        item = _turn_values(account) | {
+            "st": ACTIVE,
+            "av": account.credits,
+            "u": 0,
+            "dbt": 0,
+            "hm": {},
+            "v": 1,
+            "pk": tables.tenant_key(account.tenant_id, "ACC"),
+            "sk": "0",
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table, Item=tables.to_item(item), ConditionExpression="attribute_not_exists(pk)"
+            )
+        except Exception as error:
+            if tables.is_refused(error):
+                return False
+            raise
+        return True
+
+    def get(self, tenant_id: TenantId) -> Account | None:
+        """The account, read strongly."""
+        answer = self._client.get_item(TableName=self._table, Key=_key(tenant_id), ConsistentRead=True)
+        return _account(tables.from_item(answer["Item"])) if "Item" in answer else None
+
+    def reserve(self, ask: Ask, key: str, held: Held) -> Account:
+        """The one write that admits: debit, count and insert the hold, if everything is there. Raises Refused."""
+        names = {"#r": key}
+        values: dict[str, Any] = {":h": str(held), ":t": held.made_at, ":active": ACTIVE}
+        sets = ["hm.#r = :h"]
+        conditions = ["st = :active", "nx > :t", "ds <= :t", "attribute_not_exists(hm.#r)", "size(hm) < cc"]
+        if held.chats:
+            values[":chats"] = held.chats
+            sets.append("qc = qc + :chats")
+            conditions.append("qc < ql")
+        if held.credits:
+            values[":credits"] = held.credits
+            sets.append("av = av - :credits")
+            conditions.append("av >= :credits")
+        if held.embedding_tokens:
+            values[":tokens"] = held.embedding_tokens
+            sets.append("et = et - :tokens")
+            conditions.append("et >= :tokens")
+        if held.slot:
+            names["#s"] = held.slot
+            values |= {":zero": 0, ":one": 1}
+            limit = "dl"
+            if ask.site_daily_limit is not None:
+                limit, values[":limit"] = ":limit", ask.site_daily_limit
+            sets.append("sd.#s = if_not_exists(sd.#s, :zero) + :one")
+            # A site's first request of the day: its count is not there yet
+            first = "attribute_not_exists(sd.#s)" + (" AND dl > :zero" if limit == "dl" else "")
+            closed = ask.site_daily_limit is not None and ask.site_daily_limit < 1
+            conditions.append(f"sd.#s < {limit}" if closed else f"(({first}) OR sd.#s < {limit})")
+        account = self._update(ask.tenant_id, "SET " + ", ".join(sets), conditions, values, names, returned="ALL_NEW")
+        assert account is not None
+        return account
+
+    def apply(
+        self, tenant_id: TenantId, key: str, held: Held, used: Held | None, *, in_period: bool, in_day: bool
+    ) -> None:
+        """Remove the hold and give back what `used` left over (None: all of it). Raises Refused.
+
+        Chats and embedding tokens go back only if `in_period` (the hold's own period still runs), the site's request
+        only if nothing was used and `in_day`; the write is refused where either is claimed but not so.
+        """
+        names = {"#r": key}
+        values: dict[str, Any] = {":h": str(held)}
+        sets: list[str] = []
+        conditions = ["hm.#r = :h"]
+        credits = used.credits if used else 0
+        if held.credits:
+            values |= {":back": held.credits - credits, ":used": credits}
+            sets += ["av = av + :back", "u = u + :used"]
+        chats = held.chats - (used.chats if used else 0)
+        tokens = held.embedding_tokens - (used.embedding_tokens if used else 0)
+        if in_period and (chats or tokens):
+            values |= {":chats": chats, ":tokens": tokens, ":t": held.made_at}
+            sets += ["qc = qc - :chats", "et = et + :tokens"]
+            conditions.append("ps <= :t")
+        if in_day and held.slot and not used:
+            names["#s"] = held.slot
+            values |= {":one": 1, ":t": held.made_at}
+            sets.append("sd.#s = sd.#s - :one")
+            conditions.append("ds <= :t")
+        update = ("SET " + ", ".join(sets) + " " if sets else "") + "REMOVE hm.#r"
+        self._update(tenant_id, update, conditions, values, names)
+
+    def turn(self, before: Account, after: Account) -> None:
+        """Write what a turn or a change of limits changes, if nobody has since `before` was read. Raises Refused.
+
+        Counters that start anew are set, whatever happened to them since; within a period the embedding tokens left
+        move by their difference. So it commutes with the holds that are made and settled meanwhile.
+        """
+        old, new = _turn_values(before), _turn_values(after)
+        fresh = {"qc", "et"} if before.period != after.period else set()
+        if before.day_since != after.day_since:
+            fresh.add("sd")
+        values: dict[str, Any] = {":v": before.version, ":one": 1}
+        sets = ["v = v + :one"]
+        for name, value in new.items():
+            if name in fresh or (value != old[name] and name != "et"):
+                sets.append(f"{name} = :{name}")
+                values[f":{name}"] = value
+            elif value != old[name]:
+                sets.append("et = et + :more")
+                values[":more"] = value - old["et"]
+        self._update(before.tenant_id, "SET " + ", ".join(sets), ["v = :v"], values, {})
+
+    def set_status(self, tenant_id: TenantId, *, active: bool) -> None:
+        """Open or stop the account. Raises Refused if there is none."""
+        values = {":st": ACTIVE if active else STOPPED}
+        self._update(tenant_id, "SET st = :st", ["attribute_exists(pk)"], values, {})
+
+    def _update(
+        self,
+        tenant_id: TenantId,
+        update: str,
+        conditions: list[str],
+        values: Mapping[str, Any],
+        names: Mapping[str, str],
+        returned: Any = "NONE",
+    ) -> Account | None:
+        options: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=_key(tenant_id),
+                UpdateExpression=update,
+                ConditionExpression=" AND ".join(conditions),
+                ExpressionAttributeValues=tables.to_item(values),
+                ReturnValues=returned,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **options,
+            )
+        except Exception as error:
+            if not tables.is_refused(error):
+                raise
+            image = tables.found(error)
+            raise Refused(_account(image) if image else None) from None
+        return _account(tables.from_item(answer["Attributes"])) if returned == "ALL_NEW" else None
+
+    def with_holds(self, position: str) -> Iterator[tuple[list[Account], str]]:
+        """Pages of the accounts that have holds, each with the position to go on from ("" after the last one).
+
+        Reads the whole table: for the schedule alone.
+        """
+        while True:
+            options: dict[str, Any] = {}
+            if position:
+                options["ExclusiveStartKey"] = {"pk": {"S": position}, "sk": {"S": "0"}}
+            page = self._client.scan(
+                TableName=self._table,
+                FilterExpression="begins_with(pk, :acc) AND size(hm) > :none",
+                ExpressionAttributeValues={":acc": {"S": tables.platform_key("ACC", "")}, ":none": {"N": "0"}},
+                ConsistentRead=True,
+                **options,
+            )
+            position = page.get("LastEvaluatedKey", {}).get("pk", {}).get("S", "")
+            yield [_account(tables.from_item(item)) for item in page["Items"]], position
+            if not position:
+                return
+
+    def sweep_position(self) -> str:
+        """Where the last sweep stopped, "" if it came to the end."""
+        answer = self._client.get_item(TableName=self._table, Key=_sweep_key())
+        return str(tables.from_item(answer.get("Item", {})).get("position", ""))
+
+    def keep_sweep_position(self, position: str) -> None:
+        """Remember where the sweep is."""
+        self._client.put_item(TableName=self._table, Item=_sweep_key() | {"position": {"S": position}})
+
+
+def _key(tenant_id: TenantId) -> dict[str, Any]:
+    return tables.to_item({"pk": tables.tenant_key(tenant_id, "ACC"), "sk": "0"})
+
+
+def _sweep_key() -> dict[str, Any]:
+    return tables.to_item({"pk": tables.platform_key("SWEEP"), "sk": "0"})
+
+
+def _turn_values(account: Account) -> Item:
+    """What only turns and changes of limits replace (`qc` and `et` also move with every hold)."""
+    return {
+        "tz": account.timezone,
+        "zn": account.next_timezone,
+        "per": account.period,
+        "ps": account.period_since,
+        "dd": account.day,
+        "ds": account.day_since,
+        "nx": account.next_turn,
+        "qc": account.chats_used,
+        "ql": account.chat_grant.limit,
+        "et": account.embedding_left,
+        "el": account.embedding_grant.limit,
+        "gr": {"c": list(account.chat_grant), "e": list(account.embedding_grant)},
+        "dl": account.site_daily_limit,
+        "sd": dict(account.site_counts),
+        "cc": account.concurrency,
+    }
+
+
+def _account(item: Item) -> Account:
+    return Account(
+        tenant_id=TenantId(item["pk"].partition("#")[2]),
+        timezone=item["tz"],
+        next_timezone=item["zn"],
+        period=item["per"],
+        period_since=item["ps"],
+        day=item["dd"],
+        day_since=item["ds"],
+        next_turn=item["nx"],
+        chat_grant=Grant(*item["gr"]["c"]),
+        embedding_grant=Grant(*item["gr"]["e"]),
+        site_daily_limit=item["dl"],
+        concurrency=item["cc"],
+        active=item["st"] == ACTIVE,
+        chats_used=item["qc"],
+        embedding_left=item["et"],
+        site_counts=item["sd"],
+        credits=item["av"],
+        credits_settled=item["u"],
+        debt=item["dbt"],
+        holds=item["hm"],
+        version=item["v"],
+    )

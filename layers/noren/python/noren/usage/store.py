@@ -1,0 +1,147 @@
+"""Usage records in DynamoDB: `USE#<tenant>` / `U#<request id>`, by site on `gsi1`.
+
+A record keeps the names of its fields. It is also the ledger's commit point: whoever puts it first has decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from noren import tables
+from noren.ids import TenantId
+from noren.tables import Item
+from noren.usage.models import Call, UsageRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEPT_SECONDS = 396 * 86400
+"""Thirteen months."""
+
+T = TypeVar("T", Call, UsageRecord)
+
+_DIGITS = Context(prec=38)
+"""DynamoDB refuses longer numbers, and a refused record would leave its request undecided."""
+
+
+class UsageStore:
+    """Usage records, written once by the first who decides."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def put_first(self, record: UsageRecord) -> UsageRecord:
+        """Put the record if its request has none yet. Returns the one that stands: this one or the earlier one."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=tables.to_item(_to_item(record)),
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            earlier = tables.found(error) if tables.is_refused(error) else None
+            if earlier is None:
+                raise
+            return _to_record(earlier)
+        return record
+
+    def put_late(self, record: UsageRecord) -> bool:
+        """Replace a released request's record by a late settler's account of it, once. Says whether it did."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=tables.to_item(_to_item(record)),
+                ConditionExpression="decision = :released AND late = :no",
+                ExpressionAttributeValues=tables.to_item({":released": "RELEASE", ":no": False}),
+            )
+        except Exception as error:
+            if tables.is_refused(error):
+                return False
+            raise
+        return True
+
+    def get(self, tenant_id: TenantId, request_id: str) -> UsageRecord | None:
+        """The request's record, read strongly."""
+        key = tables.to_item(_key(tenant_id, request_id))
+        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return _to_record(tables.from_item(answer["Item"])) if "Item" in answer else None
+
+    def page(
+        self, tenant_id: TenantId, site_id: str | None, limit: int, position: str | None
+    ) -> tuple[list[UsageRecord], str | None]:
+        """Up to `limit` records of the tenant (or one site of it), newest first, after the request `position`."""
+        options: dict[str, Any] = {}
+        start = _key(tenant_id, position or "")
+        if site_id is None:
+            condition, partition = "pk = :p AND begins_with(sk, :u)", tables.tenant_key(tenant_id, "USE")
+        else:
+            options["IndexName"] = "gsi1"
+            condition, partition = "gsi1pk = :p AND gsi1sk > :u", tables.tenant_key(tenant_id, "USE", site_id)
+            start |= {"gsi1pk": partition, "gsi1sk": position}
+        if position:
+            options["ExclusiveStartKey"] = tables.to_item(start)
+        answer = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=tables.to_item({":p": partition, ":u": "U#" if site_id is None else " "}),
+            ScanIndexForward=False,
+            Limit=limit,
+            **options,
+        )
+        records = [_to_record(tables.from_item(item)) for item in answer["Items"]]
+        return records, records[-1].request_id if "LastEvaluatedKey" in answer and records else None
+
+
+def _key(tenant_id: TenantId, request_id: str) -> Item:
+    return {"pk": tables.tenant_key(tenant_id, "USE"), "sk": f"U#{request_id}"}
+
+
+def _to_item(record: UsageRecord) -> Item:
+    item = _key(record.tenant_id, record.request_id)
+    item |= {each.name: _plain(getattr(record, each.name)) for each in fields(record)}
+    item["calls"] = [{each.name: _plain(getattr(call, each.name)) for each in fields(call)} for call in record.calls]
+    item["expires_at"] = int(record.occurred_at) + KEPT_SECONDS
+    if record.site_id:
+        item |= {"gsi1pk": tables.tenant_key(record.tenant_id, "USE", record.site_id), "gsi1sk": record.request_id}
+    return item
+
+
+def _to_record(item: Item) -> UsageRecord:
+    record = _typed(UsageRecord, item)
+    record.calls = [_typed(Call, call) for call in item["calls"]]
+    return record
+
+
+def _typed(kind: type[T], item: Item) -> T:
+    """The dataclass of an item; fields that are newer than the item keep their defaults."""
+    values: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.name not in item:
+            continue
+        value = item[each.name]
+        if each.type == "Decimal":
+            value = Decimal(value)
+        elif each.type == "float":
+            value = float(value)
+        values[each.name] = value
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    """A value as DynamoDB can hold it: floats (times, and what `extra` may carry) become the decimals they print as."""
+    match value:
+        case float():
+            number = Decimal(repr(value))
+            return _DIGITS.plus(number) if number.is_finite() else str(value)
+        case Decimal():
+            return _DIGITS.plus(value)
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+    return value

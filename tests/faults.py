@@ -1,0 +1,124 @@
+"""A storage client that fails on purpose, and tables to use it on.
+
+The emulator never throttles, never loses a request and never delivers one late; DynamoDB does all of that. `Faulty`
+wraps a boto3 client and does it at a chosen call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+Fault = Literal[
+    "crash_before", "crash_after", "throttle", "conflict", "server", "timeout_before", "timeout_after", "late_copy"
+]
+FAULTS: tuple[Fault, ...] = (
+    "crash_before",
+    "crash_after",
+    "throttle",
+    "conflict",
+    "server",
+    "timeout_before",
+    "timeout_after",
+    "late_copy",
+)
+_CODES = {
+    "throttle": ("ThrottlingException", 400),
+    "conflict": ("TransactionConflictException", 400),
+    "server": ("InternalServerError", 500),
+}
+
+
+class Crash(BaseException):
+    """The process is dead: nothing of it runs any more, so nobody may catch this."""
+
+
+class Faulty:
+    """Wraps a DynamoDB client. `calls` lists the operations so far; `plan` maps a call's number (from 0) to its fault.
+
+    `timeout_before` loses the request, `timeout_after` the answer. `late_copy` loses the request at first: it arrives
+    when the test calls `deliver()`. After a crash every call of this client crashes. `before` is called ahead of each
+    call, with its name and parameters.
+    """
+
+    def __init__(self, client: Any, before: Callable[[str, dict[str, Any]], None] | None = None) -> None:
+        self._client = client
+        self._late: list[tuple[str, dict[str, Any]]] = []
+        self.calls: list[str] = []
+        self.plan: dict[int, Fault] = {}
+        self.before = before
+        self.dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._client, name)
+        if name.startswith("_") or name in ("exceptions", "meta", "close"):
+            return operation
+        return lambda **options: self._call(name, options)
+
+    def _call(self, name: str, options: dict[str, Any]) -> Any:
+        if self.dead:
+            raise Crash
+        if self.before:
+            self.before(name, options)
+        fault = self.plan.get(len(self.calls))
+        self.calls.append(name)
+        match fault:
+            case "crash_before":
+                self.dead = True
+                raise Crash
+            case "throttle" | "conflict" | "server":
+                code, status = _CODES[fault]
+                raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, name)
+            case "late_copy":
+                self._late.append((name, options))
+                raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+            case "timeout_before":
+                raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+        try:
+            answer = getattr(self._client, name)(**options)
+        except ClientError:
+            if fault not in ("crash_after", "timeout_after"):
+                raise
+            answer = None
+        if fault == "crash_after":
+            self.dead = True
+            raise Crash
+        if fault == "timeout_after":
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+        return answer
+
+    def deliver(self) -> int:
+        """Let the requests that were under way all the time arrive now; says how many had an effect."""
+        effects = 0
+        while self._late:
+            name, options = self._late.pop()
+            try:
+                getattr(self._client, name)(**options)
+                effects += 1
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+        return effects
+
+
+def make_table(client: Any, name: str, *, index: bool = False) -> None:
+    """A table with the house's keys, and `gsi1` if asked for."""
+    keys = ["pk", "sk", *(["gsi1pk", "gsi1sk"] if index else [])]
+    options: dict[str, Any] = {}
+    if index:
+        options["GlobalSecondaryIndexes"] = [
+            {"IndexName": "gsi1", "KeySchema": _schema("gsi1pk", "gsi1sk"), "Projection": {"ProjectionType": "ALL"}}
+        ]
+    client.create_table(
+        TableName=name,
+        KeySchema=_schema("pk", "sk"),
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        BillingMode="PAY_PER_REQUEST",
+        **options,
+    )
+
+
+def _schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
