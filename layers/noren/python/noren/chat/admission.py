@@ -1,0 +1,125 @@
+"""What stands between a question and a model: stops, rate limits, and the ledger's admission."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from noren.chat.models import Asker
+from noren.chat.store import SignalStore, owner_hash
+from noren.clock import Clock, day_end
+from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
+from noren.ledger.models import Ask, Denied, Hold
+from noren.ledger.service import Ledger
+from noren.plans.models import Entitlement, Plan
+from noren.ratelimit import Limiter
+from noren.sites.models import Site
+from noren.tenants.models import Tenant
+from noren.usage.models import UsageRecord
+
+DEVICE_CHATS_PER_DAY = 10
+ADDRESS_CHATS_PER_DAY = 30
+
+
+class Admission:
+    """Lets a request through or says why not, and what would help."""
+
+    def __init__(self, ledger: Ledger, limiter: Limiter, signals: SignalStore, clock: Clock, console_url: str) -> None:
+        self._ledger, self._limiter, self._signals, self._clock = ledger, limiter, signals, clock
+        self._console_url = console_url
+
+    @staticmethod
+    def check_open(tenant: Tenant, site: Site) -> None:
+        """Raise Forbidden where the tenant or the site is stopped."""
+        if tenant.plan_status == "suspended" or tenant.stops - {"quota"}:
+            raise Forbidden("This account is suspended. Its owner can find out why in the console.", code="suspended")
+        if site.status != "active":
+            raise Forbidden("This site is switched off.", code="site_disabled")
+
+    @contextmanager
+    def admit(
+        self,
+        asker: Asker,
+        tenant: Tenant,
+        site: Site,
+        entitlement: Entitlement,
+        record: UsageRecord,
+        deadline: float,
+    ) -> Iterator[Hold]:
+        """Count the request against every limit and hold it; leaving settles it.
+
+        Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
+        """
+        self._limiter.check(f"chat#{tenant.tenant_id}", entitlement.limits.requests_per_minute, 60)
+        ask = Ask(
+            tenant_id=tenant.tenant_id,
+            request_id=record.request_id,
+            site_id=site.site_id,
+            deadline=deadline,
+            site_daily_limit=site.daily_quota,
+        )
+        with self._one_of_few(asker, tenant, record.request_id, deadline):
+            try:
+                with self._ledger.reserve(ask, record) as hold:
+                    yield hold
+            except Denied as denied:
+                raise self._explained(denied, asker, tenant, site, entitlement) from None
+
+    @contextmanager
+    def _one_of_few(self, asker: Asker, tenant: Tenant, request_id: str, deadline: float) -> Iterator[None]:
+        """An anonymous device chats one at a time and so often a day, an address too."""
+        if asker.kind != "anonymous":
+            yield
+            return
+        owner, now = owner_hash(asker.principal), self._clock()
+        if not self._signals.take_turn(tenant.tenant_id, owner, request_id, now, deadline):
+            raise RateLimited("One question at a time, please: wait for the answer.", retry_after=5)
+        try:
+            tomorrow = day_end(now, tenant.timezone)
+            address = hashlib.sha256(asker.address.encode()).hexdigest()[:32]
+            self._limiter.count_up_to(f"device#{owner}", DEVICE_CHATS_PER_DAY, tomorrow)
+            self._limiter.count_up_to(f"address#{address}", ADDRESS_CHATS_PER_DAY, tomorrow)
+            yield
+        finally:
+            self._signals.end_turn(tenant.tenant_id, owner, request_id)
+
+    def _explained(
+        self, denied: Denied, asker: Asker, tenant: Tenant, site: Site, entitlement: Entitlement
+    ) -> NorenError:
+        """The denial as the caller should read it: with the plan that would fit, for those who may know prices."""
+        match denied.reason:
+            case "stopped":
+                return Forbidden("This account is suspended.", code="suspended")
+            case "concurrency":
+                return RateLimited(denied.detail, retry_after=denied.retry_after or 1)
+            case "contention":
+                return Busy(denied.detail, retry_after=denied.retry_after or 1)
+        if not asker.sees_prices:
+            return QuotaExceeded("The assistant has answered all it may for now.", **_when(denied))
+        fitting = _fitting(denied, site, entitlement)
+        offer: dict[str, Any] = {}
+        if fitting:
+            price = {"amount": fitting.prices.get(tenant.currency), "currency": tenant.currency}
+            offer = {"plan": fitting.plan, "price": price, "upgrade_url": f"{self._console_url}/billing"}
+        return QuotaExceeded(denied.detail, **_when(denied), **offer)
+
+
+def _when(denied: Denied) -> dict[str, Any]:
+    return {"resets_at": denied.extra["resets_at"]} if "resets_at" in denied.extra else {}
+
+
+def _fitting(denied: Denied, site: Site, entitlement: Entitlement) -> Plan | None:
+    """The cheapest plan above that allows more of what ran out; none where the site's own ceiling did."""
+    if denied.reason == "site_day" and site.daily_quota is not None:
+        return None
+    has = entitlement.limits
+    for plan in entitlement.fitting_plans:
+        more = plan.limits
+        if denied.reason == "site_day" and more.requests_per_day_per_site <= has.requests_per_day_per_site:
+            continue
+        if denied.reason == "chats" and more.chats_per_month <= has.chats_per_month:
+            continue
+        return plan
+    return None

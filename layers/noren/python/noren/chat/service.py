@@ -1,0 +1,304 @@
+"""A chat, from the question to the settled record. One screen; callees never call back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import cast
+
+from noren.chat.admission import Admission
+from noren.chat.cancel import Stopper
+from noren.chat.models import (
+    Answer,
+    Asker,
+    ChatAsk,
+    ChatEvent,
+    Delta,
+    Done,
+    FinishReason,
+    Meta,
+    Quota,
+    RouteTaken,
+    Run,
+    Tokens,
+    Turn,
+)
+from noren.chat.prompt import build_managed_prompt, build_prompt, clamp_answer
+from noren.chat.replay import GRACE_SECONDS, Replays
+from noren.chat.routing import site_route
+from noren.chat.sessions import Conversation, Sessions
+from noren.chat.store import SignalStore, owner_hash
+from noren.clock import Clock
+from noren.errors import Busy, NorenError, NotFound, TimedOut, UpstreamFailed
+from noren.idempotency import Idempotency
+from noren.ids import is_id, new_id
+from noren.ledger.models import Hold
+from noren.ledger.service import Ledger
+from noren.llm import models as llm
+from noren.llm.router import Router
+from noren.llm.routes import Route
+from noren.money import CostSnapshot
+from noren.plans.models import Entitlement
+from noren.plans.service import Plans
+from noren.ratelimit import Limiter
+from noren.sites.models import Profile, Site
+from noren.sites.service import Sites
+from noren.tenants.models import Tenant
+from noren.tenants.service import Tenants
+from noren.usage.models import UsageRecord
+from noren.usage.service import Usage
+
+CLOSING_SECONDS = 5.0
+"""An answer ends this long before its process is stopped from outside."""
+CANCEL_SECONDS = 900.0
+
+_log = logging.getLogger("noren.chat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that is known before admission."""
+
+    tenant: Tenant
+    site: Site
+    profile: Profile
+    entitlement: Entitlement
+    route: Route
+    conversation: Conversation
+
+
+class Chats:
+    """Answers questions. Streamed and buffered answers are one path."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Tenants,
+        plans: Plans,
+        sites: Sites,
+        ledger: Ledger,
+        usage: Usage,
+        limiter: Limiter,
+        idempotency: Idempotency,
+        router: Router,
+        sessions: Sessions,
+        signals: SignalStore,
+        clock: Clock,
+        console_url: str,
+    ) -> None:
+        self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
+        self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
+        self._admission = Admission(ledger, limiter, signals, clock, console_url)
+        self._replays = Replays(idempotency, ledger, usage, sessions, clock)
+
+    def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Iterator[ChatEvent]:
+        """Meta, Deltas as they arrive, then Done once the request is settled.
+
+        Whatever is refused raises before Meta; what fails later raises after it, settled or released. Closing the
+        iterator ends the upstream call and settles what was produced, in the closing thread.
+        """
+        started = self._clock()
+        request_id = new_id("req", started)
+        with self._replays.claim(asker, run, request_id) as claim:
+            if claim.first is not None:
+                yield from _replayed(claim.first)
+                return
+            plan = self._resolve(asker, ask)
+            record = self._record(asker, ask, plan, request_id, started)
+            if run.once and self._clock() - started > GRACE_SECONDS / 2:  # somebody else may take the key over soon
+                raise Busy(retry_after=1)
+            with self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline) as hold:
+                claim.admitted = True
+                record.admission_ms = self._since(started)
+                answer = yield from self._produce(asker, ask, plan, hold, run)
+        yield Done(answer)
+
+    def reply(self, asker: Asker, ask: ChatAsk, run: Run) -> tuple[Answer, bool]:
+        """The whole answer at once, and whether it is a replay. Raises as `stream` does."""
+        replayed = False
+        for event in self.stream(asker, ask, run):
+            if isinstance(event, Meta):
+                replayed = event.replayed
+            elif isinstance(event, Done):
+                return event.answer, replayed
+        raise AssertionError("a stream ends in Done or raises")
+
+    def cancel(self, asker: Asker, request_id: str) -> None:
+        """End one's own running answer within seconds; what was produced is paid for. Raises NotFound.
+
+        Another principal's request of the same tenant is not found by its runner under the asker's name.
+        """
+        is_running = is_id(request_id, "req") and self._ledger.is_open(asker.tenant_id, request_id)
+        if not is_running:
+            raise NotFound("There is no such answer under way")
+        until = self._clock() + CANCEL_SECONDS
+        self._signals.ask_to_stop(asker.tenant_id, owner_hash(asker.principal), request_id, until)
+
+    def _resolve(self, asker: Asker, ask: ChatAsk) -> _Plan:
+        tenant = self._tenants.get(asker.tenant_id)
+        site = self._sites.get(tenant.tenant_id, ask.site_id or self._sites.default_id(tenant))
+        self._admission.check_open(tenant, site)
+        entitlement = self._plans.entitlement(tenant)
+        route = site_route(entitlement, site, ask.model)
+        is_managed = ask.history is not None
+        conversation = Conversation("") if is_managed else self._sessions.open(asker, site.site_id, ask.session_key)
+        return _Plan(tenant, site, self._sites.profile(site), entitlement, route, conversation)
+
+    def _record(self, asker: Asker, ask: ChatAsk, plan: _Plan, request_id: str, started: float) -> UsageRecord:
+        return UsageRecord(
+            request_id=request_id,
+            tenant_id=plan.tenant.tenant_id,
+            site_id=plan.site.site_id,
+            occurred_at=started,
+            source=ask.source,
+            caller=asker.principal,
+            session_key=plan.conversation.session_key,
+            tier=plan.route.tier,
+            route_reason=plan.route.reason,
+            currency=plan.tenant.currency,
+            prompt_profile=plan.profile.profile_id,
+            prompt_version=plan.profile.version,
+            address_prefix=asker.address_prefix,
+            user_agent=asker.user_agent,
+            trace_id=asker.trace_id,
+            extra={"metadata": dict(ask.metadata)} if ask.metadata else {},
+        )
+
+    def _produce(
+        self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run
+    ) -> Generator[ChatEvent, None, Answer]:
+        """Ask the model while the hold is open; the turn is stored before the record is decided."""
+        record, route = hold.record, plan.route
+        prompt = self._prompt(ask, plan)
+        stop = self._stopper(asker, record.request_id, run)
+        yield Meta(
+            id=record.request_id,
+            session_key=record.session_key,
+            route=RouteTaken(route.tier, route.reason),
+            model=route.policy.name,
+            trace_id=asker.trace_id,
+        )
+        parts: list[str] = []
+        answer: Answer | None = None
+        try:
+            finish: llm.Finish | None = None
+            events = self._router.stream(route, prompt, record, stop, deadline=run.deadline - CLOSING_SECONDS)
+            with closing(cast("Generator[llm.Event]", events)):
+                for event in events:
+                    if isinstance(event, llm.Delta):
+                        parts.append(event.text)
+                        yield Delta(event.text)
+                    else:
+                        finish = event
+            answer = self._answer(asker, hold, "".join(parts), self._finished(finish, stop, hold, bool(parts)))
+        except NorenError as error:
+            hold.release = hold.release or not parts
+            error.extra |= {"id": record.request_id} | ({"answer": "".join(parts)} if parts else {})
+            raise
+        finally:
+            record.total_ms = self._since(record.occurred_at)
+            if parts and (record.session_key or run.once):
+                self._keep(asker, ask, plan, record, "".join(parts), answer)
+        return answer
+
+    def _prompt(self, ask: ChatAsk, plan: _Plan) -> llm.Prompt:
+        profile, limits = plan.profile, plan.entitlement.limits
+        window = plan.route.context_window
+        max_tokens = clamp_answer(ask.max_tokens or profile.max_tokens, limits.max_tokens, window)
+        temperature = profile.temperature if ask.temperature is None else ask.temperature
+        if ask.history is not None:
+            return build_managed_prompt(
+                profile,
+                ask.history,
+                ask.message,
+                context_window=window,
+                max_tokens=max_tokens,
+                temperature=temperature,
+            )
+        return build_prompt(
+            profile,
+            ask.message,
+            context_window=window,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            summary=plan.conversation.summary,
+            turns=[(turn.message, turn.answer) for turn in plan.conversation.turns],
+        )
+
+    def _stopper(self, asker: Asker, request_id: str, run: Run) -> Stopper:
+        owner = owner_hash(asker.principal)
+        flagged: Callable[[], bool] = lambda: self._signals.must_stop(asker.tenant_id, owner, request_id)  # noqa: E731
+        return Stopper(run.gone, flagged, run.deadline - CLOSING_SECONDS, self._clock)
+
+    def _finished(self, finish: llm.Finish | None, stop: Stopper, hold: Hold, is_produced: bool) -> FinishReason:
+        """How the answer ended, and what that means for its record. Raises where there is no answer."""
+        reason: FinishReason = finish.reason if finish else "cancelled"
+        if reason == "cancelled" and stop.reason == "deadline":
+            if not is_produced:
+                raise TimedOut("The model took too long to begin its answer. Please try again.", retry_after=5)
+            hold.record.status = "partial"
+            return "deadline"
+        if reason == "cancelled":
+            hold.release = not hold.record.calls  # it had not come to a model: nothing to pay for
+        elif not is_produced:
+            raise UpstreamFailed("The model gave an empty answer. Please try again.", retry_after=1)
+        return reason
+
+    def _answer(self, asker: Asker, hold: Hold, text: str, reason: FinishReason) -> Answer:
+        record = hold.record
+        tried = dict.fromkeys(call.policy_id for call in record.calls[:-1] if call.purpose == "answer")
+        return Answer(
+            id=record.request_id,
+            session_key=record.session_key,
+            answer=text,
+            model_used=record.model,
+            provider=record.provider,
+            route=RouteTaken(record.tier, record.route_reason, tuple(tried)),
+            tokens_consumed=Tokens(
+                embedding=record.tokens_embedding,
+                chat=record.tokens_input + record.tokens_output,
+                input=record.tokens_input,
+                output=record.tokens_output,
+                cached=record.tokens_cached,
+            ),
+            cost_usd=record.cost_usd,
+            cost_local=CostSnapshot(record.cost_local, record.currency, record.rate),
+            quota=Quota(hold.chats_used, hold.chats_limit, hold.resets_at),
+            latency_ms=self._since(record.occurred_at),
+            trace_id=asker.trace_id,
+            finish_reason=reason,
+        )
+
+    def _keep(
+        self, asker: Asker, ask: ChatAsk, plan: _Plan, record: UsageRecord, text: str, answer: Answer | None
+    ) -> None:
+        """Store the turn. A store that fails costs the history, not the answer that has just been given."""
+        turn = Turn(
+            request_id=record.request_id,
+            session_key=record.session_key,
+            message=ask.message,
+            answer=text,
+            at=self._clock(),
+            model=record.model,
+            finish_reason=answer.finish_reason if answer else "interrupted",
+            complete=answer,
+        )
+        try:
+            self._sessions.add_turn(asker, plan.site.site_id, plan.conversation, turn)
+        except Exception as error:
+            _log.error("turn of %s not stored: %s", record.request_id, type(error).__name__)
+
+    def _since(self, started: float) -> int:
+        return max(0, round((self._clock() - started) * 1000))
+
+
+def _replayed(answer: Answer) -> Iterator[ChatEvent]:
+    """The events of an answer that was given before."""
+    yield Meta(
+        answer.id, answer.session_key, answer.route, answer.model_used, answer.trace_id, answer.sources, replayed=True
+    )
+    if answer.answer:
+        yield Delta(answer.answer)
+    yield Done(answer)

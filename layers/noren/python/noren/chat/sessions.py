@@ -1,0 +1,118 @@
+"""Conversations of one principal: their turns, their rolling summary, and feedback on answers."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from noren.chat.models import Asker, Feedback, Session, Turn
+from noren.chat.store import SessionStore, owner_hash
+from noren.chat.summary import SummaryQueue
+from noren.clock import Clock
+from noren.errors import NotFound
+from noren.ids import uuid7_hex
+from noren.usage.models import UsageRecord
+from noren.usage.service import Usage
+
+WINDOW = 8
+"""Turns kept word for word; what is older goes into the summary."""
+TITLE_CHARS = 80
+
+_log = logging.getLogger("noren.chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a prompt needs of a session. `session` is None until its first turn has been stored."""
+
+    session_key: str
+    session: Session | None = None
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        return self.session.summary_text if self.session else ""
+
+
+class Sessions:
+    """Every method takes the asker: a session of somebody else answers like a missing one."""
+
+    def __init__(self, store: SessionStore, queue: SummaryQueue, usage: Usage, clock: Clock) -> None:
+        self._store, self._queue, self._usage, self._clock = store, queue, usage, clock
+
+    def open(self, asker: Asker, site_id: str, session_key: str) -> Conversation:
+        """The conversation to go on with; a new one without a key.
+
+        Raises NotFound for a key that is missing, expired, of another site or of somebody else.
+        """
+        if not session_key:
+            return Conversation(str(uuid.UUID(uuid7_hex(self._clock()))))
+        session = self.get(asker, session_key)
+        if session.site_id != site_id:
+            raise NotFound(_MISSING)
+        owner = owner_hash(asker.principal)
+        turns = self._store.turns(asker.tenant_id, owner, session_key, WINDOW, after=session.summary_upto)
+        return Conversation(session_key, session, tuple(turns))
+
+    def add_turn(self, asker: Asker, site_id: str, conversation: Conversation, turn: Turn) -> None:
+        """Store a turn; asks for a new summary when too many turns stand outside of it."""
+        tenant, owner = asker.tenant_id, owner_hash(asker.principal)
+        self._store.put_turn(tenant, owner, turn)
+        if not turn.session_key:
+            return
+        if conversation.session is None:
+            title = " ".join(turn.message.split())[:TITLE_CHARS]
+            now = self._clock()
+            self._store.add_session(tenant, owner, Session(turn.session_key, site_id, title, turn.at, now, turns=1))
+            return
+        session = self._store.count_turn(tenant, owner, turn.session_key, self._clock())
+        if session and session.turns - session.summarized > WINDOW:
+            try:
+                self._queue.put(tenant, owner, turn.session_key, asker.trace_id)
+            except Exception as error:  # the next turn asks again
+                _log.warning("summary not queued: %s", type(error).__name__)
+
+    def get(self, asker: Asker, session_key: str) -> Session:
+        """One's own session. Raises NotFound."""
+        try:
+            key = str(uuid.UUID(session_key))
+        except ValueError:
+            raise NotFound(_MISSING) from None
+        session = self._store.session(asker.tenant_id, owner_hash(asker.principal), key, self._clock())
+        if session is None:
+            raise NotFound(_MISSING)
+        return session
+
+    def turns(self, asker: Asker, session_key: str, limit: int = 50) -> list[Turn]:
+        """The newest turns of one's own session, oldest first."""
+        session = self.get(asker, session_key)
+        return self._store.turns(asker.tenant_id, owner_hash(asker.principal), session.session_key, limit)
+
+    def page(self, asker: Asker, limit: int, before: str | None) -> tuple[list[Session], str | None]:
+        """One's own sessions, the latest begun first, and where to go on."""
+        owner = owner_hash(asker.principal)
+        return self._store.sessions(asker.tenant_id, owner, limit, before, self._clock())
+
+    def delete(self, asker: Asker, session_key: str) -> None:
+        """Remove one's own session with all its turns. Raises NotFound."""
+        session = self.get(asker, session_key)
+        self._store.delete_session(asker.tenant_id, owner_hash(asker.principal), session.session_key)
+
+    def stored_turn(self, asker: Asker, record: UsageRecord) -> Turn | None:
+        """The turn that a request of one's own left behind."""
+        owner = owner_hash(asker.principal)
+        return self._store.turn(asker.tenant_id, owner, record.session_key, record.request_id)
+
+    def rate(self, asker: Asker, request_id: str, rating: int, comment: str) -> Feedback:
+        """Give or change the feedback on one's own answer. Raises NotFound for any other."""
+        record = self._usage.record_of(asker.tenant_id, request_id)
+        if record is None or record.caller != asker.principal or record.decision != "USAGE":
+            raise NotFound("There is no such answer")
+        owner = owner_hash(asker.principal)
+        return self._store.put_feedback(
+            asker.tenant_id, record.site_id, owner, request_id, rating, comment, self._clock()
+        )
+
+
+_MISSING = "There is no such session"

@@ -1,0 +1,279 @@
+"""Sessions, turns and feedback in the `sites` table; cancel flags and one-at-a-time marks in `runtime`.
+
+`SES#<tenant>#<principal's hash>`: `S#<session>` and `T#<session>#<request>`; `FB#<tenant>#<site>`: `<request>`.
+Session keys and request ids sort by time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from noren.chat.codec import answer_of, text_of
+from noren.chat.models import Feedback, Session, Turn
+from noren.ids import TenantId
+from noren.tables import Item, error_code, from_item, tenant_key, to_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SESSION_SECONDS = 30 * 86400
+REPLAY_SECONDS = 24 * 3600
+NO_SESSION = "-"
+
+
+def owner_hash(principal: str) -> str:
+    """Who a session belongs to, as it stands in keys and queues."""
+    return hashlib.sha256(principal.encode()).hexdigest()[:32]
+
+
+class SessionStore:
+    """Conversations, each in the partition of its tenant and owner: nobody else's key leads there."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client, self._table = client, table
+
+    def session(self, tenant: TenantId, owner: str, session_key: str, now: float) -> Session | None:
+        """The session, or None for a missing, foreign or expired one."""
+        item = self._get(_pk(tenant, owner), f"S#{session_key}")
+        return _session(item) if item and item["expires_at"] > now else None
+
+    def sessions(
+        self, tenant: TenantId, owner: str, limit: int, before: str | None, now: float
+    ) -> tuple[list[Session], str | None]:
+        """A page of sessions, the newest first, and the key to go on before."""
+        upper = f"S#{before}" if before else "S#~"
+        low, high = ("S#", upper)
+        found = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+            ExpressionAttributeValues=to_item({":pk": _pk(tenant, owner), ":low": low, ":high": high}),
+            ScanIndexForward=False,
+            Limit=limit + 1 + (before is not None),
+        )
+        items = [item for item in map(from_item, found["Items"]) if item["sk"] != f"S#{before}"]
+        live = [_session(item) for item in items[:limit] if item["expires_at"] > now]
+        return live, str(items[limit - 1]["session_key"]) if len(items) > limit else None
+
+    def turns(
+        self, tenant: TenantId, owner: str, session_key: str, limit: int, *, after: str = "", newest: bool = True
+    ) -> list[Turn]:
+        """Up to `limit` turns later than request `after`, oldest first: the newest ones, or else the oldest."""
+        prefix = f"T#{session_key}#"
+        found = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+            ExpressionAttributeValues=to_item(
+                {":pk": _pk(tenant, owner), ":low": prefix + after + ("!" if after else ""), ":high": prefix + "~"}
+            ),
+            ScanIndexForward=not newest,
+            Limit=limit,
+        )
+        turns = [_turn(from_item(item)) for item in found["Items"]]
+        return turns[::-1] if newest else turns
+
+    def turn(self, tenant: TenantId, owner: str, session_key: str, request_id: str) -> Turn | None:
+        """One turn, or None."""
+        item = self._get(_pk(tenant, owner), f"T#{session_key or NO_SESSION}#{request_id}")
+        return _turn(item) if item else None
+
+    def put_turn(self, tenant: TenantId, owner: str, turn: Turn) -> None:
+        """Store a turn: 30 days in a session, 24 hours without one (for replays only)."""
+        seconds = SESSION_SECONDS if turn.session_key else REPLAY_SECONDS
+        item = {
+            "pk": _pk(tenant, owner),
+            "sk": f"T#{turn.session_key or NO_SESSION}#{turn.request_id}",
+            "request_id": turn.request_id,
+            "session_key": turn.session_key,
+            "message": turn.message,
+            "answer": turn.answer,
+            "at": Decimal(repr(turn.at)),
+            "model": turn.model,
+            "finish_reason": turn.finish_reason,
+            "complete": text_of(turn.complete) if turn.complete else "",
+            "expires_at": int(turn.at) + seconds,
+        }
+        self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def add_session(self, tenant: TenantId, owner: str, session: Session) -> None:
+        """Store a new session."""
+        item = asdict(session) | {
+            "pk": _pk(tenant, owner),
+            "sk": f"S#{session.session_key}",
+            "created_at": Decimal(repr(session.created_at)),
+            "last_prompt_at": Decimal(repr(session.last_prompt_at)),
+            "expires_at": int(session.last_prompt_at) + SESSION_SECONDS,
+        }
+        self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def count_turn(self, tenant: TenantId, owner: str, session_key: str, now: float) -> Session | None:
+        """Count one more turn and keep the session for 30 more days; None where it was deleted meanwhile."""
+        return self._update(
+            tenant,
+            owner,
+            session_key,
+            "SET last_prompt_at = :now, expires_at = :end ADD turns :one",
+            "attribute_exists(pk)",
+            {":now": Decimal(repr(now)), ":end": int(now) + SESSION_SECONDS, ":one": 1},
+        )
+
+    def put_summary(
+        self, tenant: TenantId, owner: str, session: Session, text: str, upto: str, covered: int
+    ) -> Session | None:
+        """Replace the summary that `session` shows by one that covers `covered` more turns; None if it has moved."""
+        return self._update(
+            tenant,
+            owner,
+            session.session_key,
+            "SET summary_text = :text, summary_upto = :upto ADD summarized :covered",
+            "attribute_exists(pk) AND summary_upto = :old",
+            {":text": text, ":upto": upto, ":covered": covered, ":old": session.summary_upto},
+        )
+
+    def delete_session(self, tenant: TenantId, owner: str, session_key: str) -> None:
+        """Remove a session and its turns; the session first, so that what is left behind is never shown."""
+        pk = _pk(tenant, owner)
+        self._client.delete_item(TableName=self._table, Key=to_item({"pk": pk, "sk": f"S#{session_key}"}))
+        while True:
+            found = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+                ExpressionAttributeValues=to_item({":pk": pk, ":prefix": f"T#{session_key}#"}),
+                ProjectionExpression="pk, sk",
+                Limit=25,
+            )["Items"]
+            if not found:
+                return
+            self._client.batch_write_item(
+                RequestItems={self._table: [{"DeleteRequest": {"Key": key}} for key in found]}
+            )
+
+    def put_feedback(
+        self, tenant: TenantId, site_id: str, owner: str, request_id: str, rating: int, comment: str, now: float
+    ) -> Feedback:
+        """Store or change the feedback on an answer."""
+        found = self._client.update_item(
+            TableName=self._table,
+            Key=to_item({"pk": tenant_key(tenant, "FB", site_id), "sk": request_id}),
+            UpdateExpression=(
+                "SET created_at = if_not_exists(created_at, :now), updated_at = :now, rating = :rating, "
+                "#comment = :comment, #owner = :owner, request_id = :id"
+            ),
+            ExpressionAttributeNames={"#comment": "comment", "#owner": "owner"},
+            ExpressionAttributeValues=to_item(
+                {
+                    ":now": Decimal(repr(now)),
+                    ":rating": rating,
+                    ":comment": comment,
+                    ":owner": owner,
+                    ":id": request_id,
+                }
+            ),
+            ReturnValues="ALL_NEW",
+        )
+        item = from_item(found["Attributes"])
+        return Feedback(request_id, rating, comment, float(item["created_at"]), float(item["updated_at"]))
+
+    def _get(self, pk: str, sk: str) -> Item | None:
+        item = self._client.get_item(TableName=self._table, Key=to_item({"pk": pk, "sk": sk})).get("Item")
+        return from_item(item) if item else None
+
+    def _update(
+        self,
+        tenant: TenantId,
+        owner: str,
+        session_key: str,
+        change: str,
+        condition: str,
+        values: Mapping[str, Any],
+    ) -> Session | None:
+        try:
+            found = self._client.update_item(
+                TableName=self._table,
+                Key=to_item({"pk": _pk(tenant, owner), "sk": f"S#{session_key}"}),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_item(values),
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ClientError as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                return None
+            raise
+        return _session(from_item(found["Attributes"]))
+
+
+class SignalStore:
+    """Short-lived marks in the `runtime` table; `expires_at` is compared here, since TTL deletes late."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client, self._table = client, table
+
+    def ask_to_stop(self, tenant: TenantId, owner: str, request_id: str, until: float) -> None:
+        """Tell the running request to end. Filed under the owner, so that a stranger's wish is never found."""
+        item = {"pk": tenant_key(tenant, "CANCEL", owner), "sk": request_id, "expires_at": int(until)}
+        self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def must_stop(self, tenant: TenantId, owner: str, request_id: str) -> bool:
+        """Whether the owner asked the request to end."""
+        key = {"pk": tenant_key(tenant, "CANCEL", owner), "sk": request_id}
+        return "Item" in self._client.get_item(TableName=self._table, Key=to_item(key), ConsistentRead=True)
+
+    def take_turn(self, tenant: TenantId, owner: str, request_id: str, now: float, until: float) -> bool:
+        """Become the owner's one running request until `until`; False while another one is."""
+        item = {
+            "pk": tenant_key(tenant, "TURN", owner),
+            "sk": "0",
+            "request_id": request_id,
+            "expires_at": int(until) + 1,
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(item),
+                ConditionExpression="attribute_not_exists(pk) OR expires_at <= :now",
+                ExpressionAttributeValues=to_item({":now": int(now)}),
+            )
+        except self._client.exceptions.ClientError as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def end_turn(self, tenant: TenantId, owner: str, request_id: str) -> None:
+        """No longer be the running request (nothing happens if another one is by now)."""
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=to_item({"pk": tenant_key(tenant, "TURN", owner), "sk": "0"}),
+                ConditionExpression="request_id = :id",
+                ExpressionAttributeValues=to_item({":id": request_id}),
+            )
+        except self._client.exceptions.ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+
+
+def _pk(tenant: TenantId, owner: str) -> str:
+    return tenant_key(tenant, "SES", owner)
+
+
+def _session(item: Item) -> Session:
+    fields = {name: item[name] for name in Session.__slots__ if name in item}
+    return Session(**fields | {name: float(item[name]) for name in ("created_at", "last_prompt_at")})
+
+
+def _turn(item: Item) -> Turn:
+    return Turn(
+        request_id=item["request_id"],
+        session_key=item["session_key"],
+        message=item["message"],
+        answer=item["answer"],
+        at=float(item["at"]),
+        model=item["model"],
+        finish_reason=item["finish_reason"],
+        complete=answer_of(item["complete"]) if item["complete"] else None,
+    )

@@ -1,0 +1,114 @@
+"""Rolling summaries: older turns of a long conversation, told in a few sentences by the tenant's own model."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from noren.chat.models import Session, Turn
+from noren.chat.prompt import build_summary_prompt
+from noren.chat.routing import site_route
+from noren.chat.store import SessionStore
+from noren.clock import Clock
+from noren.errors import NorenError
+from noren.ids import TenantId, new_id
+from noren.llm.models import Delta
+from noren.llm.router import Router
+from noren.plans.service import Plans
+from noren.sites.service import Sites
+from noren.tenants.service import Tenants
+from noren.usage.models import UsageRecord
+from noren.usage.service import Usage
+
+KEEP = 4
+"""Newest turns that stay out of the summary."""
+MOST_TURNS = 40
+"""Turns taken into one summary."""
+SECONDS = 60.0
+
+_log = logging.getLogger("noren.chat")
+
+
+class SummaryQueue:
+    """Where sessions that need a new summary are put."""
+
+    def __init__(self, queue_url: str) -> None:
+        self._queue_url = queue_url
+
+    def put(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str) -> None:
+        """Ask for one. Asking twice is harmless."""
+        import boto3
+
+        body = {"tenant_id": tenant_id, "owner": owner, "session_key": session_key, "trace_id": trace_id}
+        boto3.client("sqs").send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(body))
+
+
+class Summaries:
+    """Makes what was asked for. Repeats and overlaps leave one summary, and a usage record per model call."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Tenants,
+        plans: Plans,
+        sites: Sites,
+        usage: Usage,
+        router: Router,
+        sessions: SessionStore,
+        clock: Clock,
+    ) -> None:
+        self._tenants, self._plans, self._sites, self._usage = tenants, plans, sites, usage
+        self._router, self._sessions, self._clock = router, sessions, clock
+
+    def renew(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str) -> bool:
+        """Bring a session's summary up to its newest turns but `KEEP`; False where there was nothing to do.
+
+        Raises NorenError when no model answered: the queue tries again later.
+        """
+        session = self._sessions.session(tenant_id, owner, session_key, self._clock())
+        if session is None:
+            return False
+        turns = self._sessions.turns(
+            tenant_id, owner, session_key, MOST_TURNS + KEEP, after=session.summary_upto, newest=False
+        )
+        covered = turns[:-KEEP]
+        if not covered:
+            return False
+        text = self._ask(tenant_id, session, covered, trace_id)
+        upto = covered[-1].request_id
+        return self._sessions.put_summary(tenant_id, owner, session, text, upto, len(covered)) is not None
+
+    def _ask(self, tenant_id: TenantId, session: Session, turns: list[Turn], trace_id: str) -> str:
+        tenant = self._tenants.get(tenant_id)
+        site = self._sites.get(tenant_id, session.site_id)
+        route = site_route(self._plans.entitlement(tenant), site)
+        now = self._clock()
+        record = UsageRecord(
+            request_id=new_id("req", now),
+            tenant_id=tenant_id,
+            site_id=session.site_id,
+            occurred_at=now,
+            source="summary",
+            chats=0,
+            caller="summary",
+            session_key=session.session_key,
+            trace_id=trace_id,
+        )
+        prompt = build_summary_prompt(
+            session.summary_text, [(turn.message, turn.answer) for turn in turns], route.context_window
+        )
+        parts: list[str] = []
+        try:
+            for event in self._router.stream(
+                route, prompt, record, lambda: False, deadline=now + SECONDS, purpose="summary"
+            ):
+                if isinstance(event, Delta):
+                    parts.append(event.text)
+        except NorenError as error:
+            record.status, record.error_code = "failed", error.code
+            raise
+        finally:
+            record.total_ms = round((self._clock() - now) * 1000)
+            if record.calls:
+                self._usage.put_uncharged(record)
+        return "".join(parts).strip()
