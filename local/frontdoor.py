@@ -137,13 +137,13 @@ def _unreachable(title: str) -> web.Response:
 async def proxy(request: web.Request, base: str) -> web.StreamResponse:
     """Pass a request on. When the client leaves, the server cancels this and with it the upstream request."""
     url = URL(base.rstrip("/") + request.raw_path, encoded=True)
-    has_body = request.body_exists
+    response: web.StreamResponse | None = None
     try:
         async with request.app[CLIENT].request(
             request.method,
             url,
             headers=forwarded_headers(request),
-            data=request.content if has_body else None,
+            data=request.content if request.body_exists else None,
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         ) as answer:
@@ -161,8 +161,8 @@ async def proxy(request: web.Request, base: str) -> web.StreamResponse:
     except aiohttp.ClientConnectorError:
         return _unreachable("The service is not up")
     except aiohttp.ClientError:
-        if request.transport:
-            request.transport.close()  # an answer cut short upstream must not look whole here
+        if response and request.transport:
+            request.transport.abort()  # an answer cut short upstream must not look whole here
         return _unreachable("The service broke off its answer")
 
 

@@ -51,8 +51,12 @@ def login(ministack: str) -> tuple[str, str, int]:
         CallbackURLs=[f"http://127.0.0.1:{port}/"],
         LogoutURLs=[f"http://127.0.0.1:{port}/"],
     )
-    attributes = [{"Name": "email", "Value": EMAIL}, {"Name": "email_verified", "Value": "true"}]
-    cognito.admin_create_user(UserPoolId=pool_id, Username=EMAIL, UserAttributes=attributes, MessageAction="SUPPRESS")
+    cognito.admin_create_user(
+        UserPoolId=pool_id,
+        Username=EMAIL,
+        UserAttributes=[{"Name": "email", "Value": EMAIL}, {"Name": "email_verified", "Value": "true"}],
+        MessageAction="SUPPRESS",
+    )
     cognito.admin_set_user_password(UserPoolId=pool_id, Username=EMAIL, Password=PASSWORD, Permanent=True)
     return pool_id, client["UserPoolClient"]["ClientId"], port
 

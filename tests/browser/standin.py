@@ -69,7 +69,7 @@ class Api:
         return [body for _, seen, _, body in self.seen if seen == path]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json() if request.body_exists else None
+        body: Any = await request.json() if request.body_exists else None
         self.seen.append((request.method, request.path, dict(request.headers), body))
         match request.path:
             case "/api/v1/me":

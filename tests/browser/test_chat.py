@@ -145,7 +145,8 @@ def test_hostile_answers_are_inert(page: Page, world: World) -> None:
 
 
 def test_markdown_becomes_structure(page: Page, world: World) -> None:
-    text = "# Hours\n\nWe open **early**.\n\n- Mon\n  - a.m.\n- Tue\n\n3. three\n\n> said\n\n| Day | Time |\n|---|---|\n| Mon | 9 |"
+    text = "# Hours\n\nWe open **early**.\n\n- Mon\n  - a.m.\n- Tue\n\n3. three\n\n> said\n"
+    text += "\n| Day | Time |\n|---|---|\n| Mon | 9 |"
     world.api.scripts["md"] = answers(*text)
     page.goto(world.url)
     ask(page, "md")

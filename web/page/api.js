@@ -48,7 +48,8 @@ export async function send(url, { method, body, headers = {}, signal, keepalive 
   const trace = response.headers.get("x-trace-id") ?? undefined;
   const wait = Number(response.headers.get("retry-after")) || undefined;
   const document = await response.json().catch(() => ({}));
-  throw new Problem({ trace_id: trace, retry_after: wait, ...document, status: response.status });
+  const code = response.status < 500 ? "unknown" : "bad_gateway"; // what stands between answers without a code
+  throw new Problem({ code, trace_id: trace, retry_after: wait, ...document, status: response.status });
 }
 
 /**

@@ -10,8 +10,9 @@ import { render } from "./markdown.js";
  *   onQuota: (quota: any) => void, onSignIn: () => void, onSignedOut: () => void}} Host
  */
 
-const AGAIN_WITH_SAME_KEY = ["network", "in_progress", "timed_out"];
-const RETRYABLE = [...AGAIN_WITH_SAME_KEY, "busy", "rate_limited", "upstream_failed", "internal_error", "bad_gateway"];
+// The first try may have been carried out: asking again with its key gets that answer and pays once.
+const AGAIN_WITH_SAME_KEY = ["network", "bad_gateway", "in_progress", "timed_out"];
+const RETRYABLE = [...AGAIN_WITH_SAME_KEY, "broken", "busy", "rate_limited", "upstream_failed", "internal_error"];
 const CANCEL_PATIENCE = 8000;
 
 export class Chat {
@@ -106,6 +107,8 @@ export class Chat {
     this.draw();
     this.status.textContent = t("writing");
     let text = "";
+    /** @type {unknown} */
+    let failure = null;
     let meta = null;
     let done = null;
     let frame = 0;
@@ -136,16 +139,14 @@ export class Chat {
       }
       if (!done && !run.stopped) throw new Problem({ code: "broken" });
     } catch (error) {
-      cancelAnimationFrame(frame);
-      if (text) paint();
-      else answer.replaceChildren();
-      if (!run.stopped) this.fail(turn, answer, error, message, key);
+      failure = error;
     }
     cancelAnimationFrame(frame);
-    if (text) paint();
+    paint();
     if (run.stopped) answer.append(el("p", { className: "muted" }, t("stopped")));
     if (done) this.account(turn, { ...meta, ...done });
-    if (text) this.status.textContent = t("answered", { answer: answer.textContent ?? "" });
+    this.status.textContent = text ? t("answered", { answer: answer.textContent ?? "" }) : "";
+    if (failure && !run.stopped) this.fail(turn, answer, failure, message, key);
     this.running = null;
     this.draw();
     this.follow(this.near());
@@ -253,7 +254,6 @@ export class Chat {
     }
     if (about.trace_id) box.append(el("p", { className: "muted trace" }, `${t("trace")}: ${about.trace_id}`));
     answer.append(box);
-    this.status.textContent = "";
   }
 }
 

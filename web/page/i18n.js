@@ -25,6 +25,7 @@ const EN = {
   upstream_failed: "The model did not answer. Nothing was charged. Wait {seconds} seconds, then try again.",
   timed_out: "This took too long. Try again, perhaps with a shorter question.", too_large: "The message is too long. Shorten it.",
   in_progress: "This question is still being answered. Try again in a moment.",
+  bad_gateway: "The service did not answer. Try again in a moment.",
   unauthenticated: "Please sign in again.", forbidden: "Your role does not allow this. Ask the owner of the workspace.",
   suspendedHelp: "This workspace is suspended. Its owner can find out why.", model_not_in_plan: "Your plan does not include this model.",
   invalid_request: "The request was not understood: {detail}", unknown: "Something went wrong: {detail}", broken: "The answer broke off. What has arrived is shown.",
@@ -57,6 +58,7 @@ const TEXTS = {
     upstream_failed: "モデルが応答しませんでした。料金はかかっていません。{seconds}秒待ってからお試しください。",
     timed_out: "時間がかかりすぎました。質問を短くしてお試しください。", too_large: "メッセージが長すぎます。短くしてください。",
     in_progress: "この質問は処理中です。少し待ってからお試しください。",
+    bad_gateway: "サービスが応答しませんでした。少し待ってからお試しください。",
     unauthenticated: "もう一度ログインしてください。", forbidden: "権限がありません。ワークスペースの所有者にご相談ください。",
     suspendedHelp: "このワークスペースは停止中です。所有者にご確認ください。", model_not_in_plan: "ご契約プランではこのモデルを使えません。",
     invalid_request: "リクエストを理解できませんでした: {detail}", unknown: "問題が発生しました: {detail}", broken: "回答が途中で途切れました。届いた分を表示しています。",
@@ -85,6 +87,7 @@ const TEXTS = {
     upstream_failed: "모델이 응답하지 않았습니다. 요금은 청구되지 않았습니다. {seconds}초 뒤에 다시 시도하세요.",
     timed_out: "시간이 너무 오래 걸렸습니다. 질문을 줄여 다시 시도하세요.", too_large: "메시지가 너무 깁니다. 줄여 주세요.",
     in_progress: "이 질문은 아직 처리 중입니다. 잠시 뒤에 다시 시도하세요.",
+    bad_gateway: "서비스가 응답하지 않았습니다. 잠시 뒤에 다시 시도하세요.",
     unauthenticated: "다시 로그인해 주세요.", forbidden: "권한이 없습니다. 워크스페이스 소유자에게 문의하세요.",
     suspendedHelp: "이 워크스페이스는 정지되었습니다. 소유자에게 문의하세요.", model_not_in_plan: "이용 중인 요금제에서는 이 모델을 쓸 수 없습니다.",
     invalid_request: "요청을 이해하지 못했습니다: {detail}", unknown: "문제가 발생했습니다: {detail}", broken: "답변이 도중에 끊겼습니다. 받은 부분만 표시합니다.",
@@ -107,6 +110,7 @@ export function speak(code) {
 
 /** @param {string} key */
 export const has = (key) => key in EN;
+export const keys = Object.keys(EN);
 
 /**
  * @param {string} key
@@ -117,15 +121,18 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/** The browser's own variety of the language in use, for numbers and dates. */
+const variety = () => navigator.languages.find((tag) => tag.slice(0, 2) === language) ?? language;
+
 /** @param {number} value */
-export const count = (value) => new Intl.NumberFormat(language).format(value);
+export const count = (value) => new Intl.NumberFormat(variety()).format(value);
 
 /**
  * @param {string} iso
  * @param {string} [timeZone]
  */
 export const day = (iso, timeZone) =>
-  new Intl.DateTimeFormat(language, { month: "short", day: "numeric", timeZone }).format(new Date(iso));
+  new Intl.DateTimeFormat(variety(), { month: "short", day: "numeric", timeZone }).format(new Date(iso));
 
 /**
  * An amount in minor units (JPY and KRW have none).
@@ -133,7 +140,7 @@ export const day = (iso, timeZone) =>
  * @param {string} currency
  */
 export function price(minor, currency) {
-  const format = new Intl.NumberFormat(language, { style: "currency", currency });
+  const format = new Intl.NumberFormat(variety(), { style: "currency", currency, currencyDisplay: "narrowSymbol" });
   return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 0));
 }
 
@@ -143,4 +150,4 @@ export function price(minor, currency) {
  * @param {string} currency
  */
 export const money = (amount, currency) =>
-  new Intl.NumberFormat(language, { style: "currency", currency, maximumSignificantDigits: 3 }).format(Number(amount));
+  new Intl.NumberFormat(variety(), { style: "currency", currency, currencyDisplay: "narrowSymbol", maximumSignificantDigits: 3 }).format(Number(amount));

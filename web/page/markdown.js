@@ -105,7 +105,7 @@ export function render(text, depth = 0) {
       root.append(el("pre", { tabIndex: 0 }, el("code", {}, lines.slice(from, i).join("\n"))));
       i += 1;
     } else if (heading) {
-      root.append(el("p", { className: "heading", role: "heading", "aria-level": Math.min(6, heading[1].length + 2) }, ...inline(heading[2])));
+      root.append(el("p", { className: "heading", role: "heading", "aria-level": Math.min(6, heading[1].length + 1) }, ...inline(heading[2])));
       i += 1;
     } else if (RULE.test(line)) {
       root.append(el("hr"));
