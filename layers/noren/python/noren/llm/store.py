@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from noren.tables import error_code, from_item, platform_key, to_item
 
@@ -116,7 +117,7 @@ def _key(key: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": platform_key("BREAKER", key)}, "sk": {"S": "0"}}
 
 
-def _health(item: dict[str, dict[str, str]]) -> Health:
+def _health(item: Mapping[str, Any]) -> Health:
     plain = from_item(item)
     return Health(
         streak=int(plain.get("streak", 0)),
