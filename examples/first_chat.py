@@ -1,4 +1,4 @@
-"""Sign in with Cognito, ask the platform API who we are, chat: what a front end does, with nothing but the standard library.
+"""Sign in with Cognito, ask who we are, chat: what a front end does, with only the standard library.
 
 python3 examples/first_chat.py [free|starter|pro|enterprise] [question]
 """
