@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Names and URLs of what lies outside the app. Each can be set with `-c <field>=<value>`; empty means the default."""
+    """Names and URLs of what lies outside the app, each set with `-c <field>=<value>`; empty: the default."""
 
     openai_base_url: str = ""
     anthropic_base_url: str = ""
@@ -19,8 +19,8 @@ class Endpoints:
     runpod_mistral_endpoint: str = ""
     inference_url: str = ""
     console_url: str = ""
-    mail_from: str = ""
-    """Sender of invitations and notices: a verified SES identity (address or address at a verified domain)."""
+    mail_from: str = "Noren <no-reply@noren.example>"
+    """Sender of invitations and notices: its address or domain is a verified SES identity of the account."""
     aws_endpoint_url: str = ""
     """At `local` only: where the embedded cloud listens."""
 
@@ -70,12 +70,6 @@ class Stage:
     def is_local(self) -> bool:
         """Whether this is the embedded cloud (`stacks/local.py` lists what it goes without)."""
         return self.name == "local"
-
-    @property
-    def console_origins(self) -> tuple[str, ...]:
-        """The front door's origin where it is known before the web stack exists."""
-        known = self.endpoints.console_url or (f"https://{self.domains.console}" if self.domains.console else "")
-        return (known.rstrip("/"),) if known else ()
 
 
 _STAGES = {

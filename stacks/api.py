@@ -104,9 +104,9 @@ class ProxyApi(Construct):
             {
                 "APIG2": "The function validates every request against its pydantic model before anything costs",
                 "APIG3": "WAF is the stage option `waf`; without it, throttling and reserved concurrency bound a flood",
-                "APIG4": "Tokens, API keys and visitors are verified in the function: a gateway authorizer knows only JWTs",
-                "COG4": "Tokens, API keys and visitors are verified in the function: a gateway authorizer knows only JWTs",
-                "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]": (
+                "APIG4": nag.AUTHENTICATES,
+                "COG4": nag.AUTHENTICATES,
+                nag.managed_policy("AmazonAPIGatewayPushToCloudWatchLogs"): (
                     "The role that API Gateway prescribes for writing logs, one an account"
                 ),
             },

@@ -63,11 +63,9 @@ def dependency_layer(stage: Stage) -> lambda_.Code:
             if stage.is_local
             else ["--python-platform", PLATFORM, "--python-version", PYTHON, "--only-binary", ":all:"]
         )
-        subprocess.run(
-            [str(_uv()), "pip", "install", "--quiet", "--no-config", *where, "--require-hashes", "--link-mode", "copy"]
-            + ["--no-compile-bytecode", "--target", str(target), "-r", str(lock)],
-            check=True,
-        )
+        install = [str(_uv()), "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-compile-bytecode"]
+        options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(lock)]
+        subprocess.run([*install, *options], check=True)
         for name in (*IN_RUNTIME, "bin"):
             shutil.rmtree(target / name, ignore_errors=True)
         (target / ".lock").unlink(missing_ok=True)
@@ -108,7 +106,7 @@ def _layer(stage: Stage, source: Path, content: bytes, build: Callable[[Path], N
                 "if [ -f requirements.txt ]; then pip install -r requirements.txt -t /asset-output/python;"
                 " else cp -r python /asset-output/; fi",
             ],
-            local=_Local(build),  # type: ignore[arg-type]  # jsii.implements is invisible to mypy
+            local=_Local(build),
         ),
     )
 
@@ -117,11 +115,8 @@ def _compile(stage: Stage, tree: Path) -> None:
     interpreter = _interpreter(stage)
     if interpreter is None:
         return
-    subprocess.run(
-        [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-        + ["-s", str(tree), "-p", "/opt/python", str(tree)],
-        check=True,
-    )
+    command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*command, "-s", str(tree), "-p", "/opt/python", str(tree)], check=True)
 
 
 @cache

@@ -62,6 +62,8 @@ class DataStack(Stack):
             enable_key_rotation=True,
             removal_policy=self._removal,
         )
+        if stage.alarms:
+            self._let_alarms_use_key()
         self.tables = {name: self._table(name, stage) for name in TABLES}
         self.queues = {name: self._queue(name, limit) for name, limit in QUEUES.items()}
         # The account's own key: a customer key shared across stacks would be a dependency cycle.
@@ -69,7 +71,7 @@ class DataStack(Stack):
             self,
             "ProviderKeys",
             description="API keys of model services; filled by `noren secrets set`",
-            secret_string="{}",
+            secret_string="{}",  # noqa: S106 - no password: empty until an operator fills it
         )
         self.signing_secret = secretsmanager.CfnSecret(
             self,
@@ -87,7 +89,7 @@ class DataStack(Stack):
             )
         self._outputs()
 
-    def environment(self, *, tables: tuple[str, ...], queues: tuple[str, ...] = ()) -> dict[str, str]:
+    def variables(self, *, tables: tuple[str, ...], queues: tuple[str, ...] = ()) -> dict[str, str]:
         """The variables that name tables and queues to a function."""
         named = {f"{name.upper()}_TABLE": self.tables[name].table_name for name in tables}
         return named | {f"{name.upper()}_QUEUE_URL": self.queues[name].queue_url for name in queues}
@@ -109,11 +111,22 @@ class DataStack(Stack):
 
     def grant_secrets(self, made: PythonFunction, *secrets: secretsmanager.CfnSecret) -> None:
         """Let a function read secrets."""
-        _allow(made, ["secretsmanager:GetSecretValue"], [secret.ref for secret in secrets])
+        _allow(made, ["secretsmanager:GetSecretValue"], [secret.attr_id for secret in secrets])
 
     def grant_key(self, made: PythonFunction) -> None:
         """Let a function's calls to the stores above use the stage's key."""
         _allow(made, list(_KEY_ACTIONS), [self.key.key_arn])
+
+    def _let_alarms_use_key(self) -> None:
+        """Alarms are published to an encrypted topic by CloudWatch itself."""
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[cast(iam.IPrincipal, iam.ServicePrincipal("cloudwatch.amazonaws.com"))],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],  # in a key's own policy: this key
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
 
     def _table(self, name: str, stage: Stage) -> dynamodb.TableV2:
         string = dynamodb.AttributeType.STRING
@@ -166,7 +179,7 @@ class DataStack(Stack):
     def _outputs(self) -> None:
         values = {f"Table{name.title()}": table.table_name for name, table in self.tables.items()}
         values |= {f"Queue{name.title()}": queue.queue_url for name, queue in self.queues.items()}
-        values |= {"ProviderSecret": self.provider_secret.ref, "SigningSecret": self.signing_secret.ref}
+        values |= {"ProviderSecret": self.provider_secret.attr_id, "SigningSecret": self.signing_secret.attr_id}
         for name, value in values.items():
             CfnOutput(self, name, value=value)
 

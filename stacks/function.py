@@ -67,6 +67,7 @@ class PythonFunction(Construct):
     ) -> None:
         super().__init__(scope, "".join(part.title() for part in name.split("_")))
         self.name = name
+        self.timeout = timeout
         arm = not stage.is_local
         log_group = logs.LogGroup(
             self,
@@ -101,6 +102,8 @@ class PythonFunction(Construct):
         )
         nag.acknowledge_runtime(self.function)
         nag.acknowledge_tracing(role)
+        if snap_start:
+            nag.acknowledge_snap_start(self.function)
         self.target: lambda_.IFunction = self.function
         if has(stage, "versions"):
             self.target = self._alias(stage)

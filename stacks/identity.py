@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from config import Stage
@@ -19,7 +20,16 @@ from stacks.local import has
 class IdentityStack(Stack):
     """The user pool. Users are data: it is protected like the tables."""
 
-    def __init__(self, scope: Construct, stage: Stage, *, data: DataStack, console_url: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        stage: Stage,
+        *,
+        data: DataStack,
+        console_url: str,
+        web_acl_arn: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(scope, f"Noren-{stage.name}-Identity", **kwargs)
         triggers = PythonFunction(
             self,
@@ -27,7 +37,7 @@ class IdentityStack(Stack):
             stage=stage,
             timeout=Duration.seconds(5),
             memory=512,
-            environment=data.environment(tables=("tenants", "quotas", "sites")),
+            environment=data.variables(tables=("tenants", "quotas", "sites")),
         )
         data.grant(triggers, tenants="rw", quotas="rw", sites="rw")
         self.pool = self._pool(stage, triggers.target)
@@ -53,6 +63,8 @@ class IdentityStack(Stack):
             group_name="platform_admin",
             description="May use /api/v1/admin, with TOTP enrolled",
         )
+        if web_acl_arn:
+            wafv2.CfnWebACLAssociation(self, "Firewall", resource_arn=self.pool.user_pool_arn, web_acl_arn=web_acl_arn)
         self.functions = [triggers]
         if stage.is_local:
             login, issuer = stage.endpoints.aws_endpoint_url, stage.endpoints.aws_endpoint_url
@@ -68,7 +80,7 @@ class IdentityStack(Stack):
         }.items():
             CfnOutput(self, name, value=value)
 
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """What a function needs to verify this pool's tokens."""
         return {
             "USER_POOL_ID": self.pool.user_pool_id,
@@ -121,7 +133,7 @@ class IdentityStack(Stack):
         return pool
 
     def _client(self, stage: Stage, console_url: str) -> cognito.UserPoolClient:
-        origins = sorted({console_url.rstrip("/"), *stage.console_origins})
+        origin = console_url.rstrip("/")
         return self.pool.add_client(
             "Console",
             generate_secret=False,
@@ -135,8 +147,8 @@ class IdentityStack(Stack):
                     cognito.OAuthScope.PROFILE,
                     cognito.OAuthScope.COGNITO_ADMIN,  # lets a person enrol their own TOTP
                 ],
-                callback_urls=[f"{origin}/" for origin in origins] + [f"{origin}/callback" for origin in origins],
-                logout_urls=[f"{origin}/" for origin in origins],
+                callback_urls=[f"{origin}/", f"{origin}/callback"],
+                logout_urls=[f"{origin}/"],
             ),
             supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
             prevent_user_existence_errors=True,

@@ -38,12 +38,12 @@ class InferenceStack(Stack):
         adapter = has(stage, "web_adapter")
         limit = Duration.seconds(stage.chat_seconds)
         environment = (
-            data.environment(tables=TABLES, queues=("summary",))
-            | identity.environment()
+            data.variables(tables=TABLES, queues=("summary",))
+            | identity.variables()
             | vendors(stage)
             | {
-                "PROVIDER_SECRET_ARN": data.provider_secret.ref,
-                "SIGNING_SECRET_ARN": data.signing_secret.ref,
+                "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
+                "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "CONSOLE_URL": console_url,
                 "CHAT_SECONDS": str(stage.chat_seconds),
             }

@@ -1,15 +1,15 @@
 """What the embedded local cloud can't do, and so what `stage=local` goes without. Nothing else differs there.
 
-Left out by `app.build`: the web stack (the front door serves the page) and the observability stack, whose alarms would
-watch nothing. Left out inside other stacks, by asking `has`:
-"""
+Whoever makes one of these asks `has` first. A test compares the synthesized types with the emulator's handlers."""
 
 from __future__ import annotations
 
 from config import Stage
 
 LEFT_OUT = {
-    "managed_login_branding": "AWS::Cognito::ManagedLoginBranding has no handler; the emulator's own login page is shown",
+    "web": "The front door serves the page; BucketDeployment and auto-deletion can't run",
+    "observability": "Alarms would watch nothing",
+    "managed_login_branding": "AWS::Cognito::ManagedLoginBranding has no handler; the emulator shows a page of its own",
     "web_acl": "AWS::WAFv2::WebACLAssociation has no handler",
     "code_deploy": "CodeDeploy has no handler; functions are updated at once",
     "web_adapter": "Layers of other accounts can't be fetched; uvicorn runs the chat function's app instead",

@@ -42,12 +42,12 @@ class PlatformApiStack(Stack):
             timeout=Duration.seconds(29),
             snap_start=stage.snap_start and has(stage, "versions"),
             reserved_concurrency=stage.platform_concurrency,
-            environment=data.environment(tables=TABLES, queues=("mail",))
-            | identity.environment()
+            environment=data.variables(tables=TABLES, queues=("mail",))
+            | identity.variables()
             | surroundings(stage)
             | {
-                "SIGNING_SECRET_ARN": data.signing_secret.ref,
-                "PROVIDER_SECRET_ARN": data.provider_secret.ref,
+                "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
+                "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
                 "INFERENCE_URL": inference_url,
                 "CONSOLE_URL": console_url,
             },

@@ -52,9 +52,9 @@ class WorkersStack(Stack):
             stage=stage,
             timeout=QUEUES["summary"],
             memory=512,
-            environment=data.environment(tables=("tenants", "usage", "sites", "runtime"))
+            environment=data.variables(tables=("tenants", "usage", "sites", "runtime"))
             | vendors(stage)
-            | {"PROVIDER_SECRET_ARN": data.provider_secret.ref},
+            | {"PROVIDER_SECRET_ARN": data.provider_secret.attr_id},
         )
         self._consume(summary, "summary")
         data.grant(summary, sites="rw", usage="rw", runtime="rw", tenants="r")
@@ -66,7 +66,7 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.environment(tables=("tenants", "quotas", "usage")),
+            environment=data.variables(tables=("tenants", "quotas", "usage")),
         )
         data.grant(scheduler, quotas="sweep", usage="rw", tenants="r")
         rule = events.Rule(self, "Sweep", schedule=events.Schedule.rate(SWEEP), description="Sweeps dead holds")

@@ -1,0 +1,137 @@
+"""What an operator looks at: one dashboard; and with the stage option `alarms`, what wakes somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_apigateway as apigw
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from config import Stage
+from stacks.data import DataStack
+from stacks.function import PythonFunction
+
+MINUTES = Duration.minutes(5)
+
+
+class ObservabilityStack(Stack):
+    """Dashboard and alarms. No metric has a tenant dimension: that would be priced per tenant."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        stage: Stage,
+        *,
+        data: DataStack,
+        functions: Sequence[PythonFunction],
+        apis: dict[str, apigw.RestApi],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, f"Noren-{stage.name}-Observability", **kwargs)
+        self._dashboard(stage, data, functions, apis)
+        if not stage.alarms:
+            return
+        self._topic = sns.Topic(
+            self,
+            "Alarms",
+            display_name=f"Noren {stage.name}",
+            master_key=cast(kms.IKey, data.key),
+            enforce_ssl=True,
+        )
+        CfnOutput(self, "AlarmTopic", value=self._topic.topic_arn)
+        if stage.alarm_email:
+            self._topic.add_subscription(
+                cast(sns.ITopicSubscription, subscriptions.EmailSubscription(stage.alarm_email))
+            )
+        for made in functions:
+            self._function_alarms(made)
+        for name, api in apis.items():
+            self._alarm(
+                f"{name}ServerErrors",
+                api.metric_server_error(period=MINUTES, statistic="Sum"),
+                threshold=5,
+                meaning=f"The {name} API answers 5xx: look at its function's log by trace id",
+            )
+        for name, queue in data.queues.items():
+            dead = queue.dead_letter_queue
+            assert dead is not None
+            self._alarm(
+                f"{name.title()}DeadLetters",
+                dead.queue.metric_approximate_number_of_messages_visible(period=MINUTES, statistic="Maximum"),
+                threshold=1,
+                meaning=f"Messages of the {name} queue failed five times: read one, fix, then `noren queue redrive`",
+            )
+
+    def _function_alarms(self, made: PythonFunction) -> None:
+        function, limit = made.function, made.timeout
+        self._alarm(
+            f"{made.name}Errors",
+            function.metric_errors(period=MINUTES, statistic="Sum"),
+            threshold=3,
+            meaning=f"{made.name} raises errors",
+        )
+        self._alarm(
+            f"{made.name}Throttles",
+            function.metric_throttles(period=MINUTES, statistic="Sum"),
+            threshold=1,
+            meaning=f"{made.name} is refused more concurrency: raise its reserve or the account's quota",
+        )
+        self._alarm(
+            f"{made.name}Slow",
+            function.metric_duration(period=MINUTES, statistic="p99"),
+            threshold=int(limit.to_milliseconds()) * 8 // 10,
+            meaning=f"One in a hundred runs of {made.name} takes over 80 % of its time limit",
+            periods=3,
+        )
+
+    def _alarm(self, name: str, metric: cloudwatch.Metric, *, threshold: int, meaning: str, periods: int = 1) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            "".join(part[:1].upper() + part[1:] for part in name.split("_")),
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=periods,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=meaning,
+        )
+        action = cast(cloudwatch.IAlarmAction, actions.SnsAction(cast(sns.ITopic, self._topic)))
+        alarm.add_alarm_action(action)
+        alarm.add_ok_action(action)
+
+    def _dashboard(
+        self,
+        stage: Stage,
+        data: DataStack,
+        functions: Sequence[PythonFunction],
+        apis: dict[str, apigw.RestApi],
+    ) -> None:
+        def graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.IWidget:
+            return cast(cloudwatch.IWidget, cloudwatch.GraphWidget(title=title, left=metrics, width=8, height=6))
+
+        calls = [made.function for made in functions]
+        board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")
+        board.add_widgets(
+            graph("API requests", [api.metric_count(label=name) for name, api in apis.items()]),
+            graph("API 5xx", [api.metric_server_error(label=name) for name, api in apis.items()]),
+            graph("API latency, p99", [api.metric_latency(label=name, statistic="p99") for name, api in apis.items()]),
+        )
+        board.add_widgets(
+            graph("Function errors", [function.metric_errors() for function in calls]),
+            graph("Function throttles", [function.metric_throttles() for function in calls]),
+            graph("Function duration, p99", [function.metric_duration(statistic="p99") for function in calls]),
+        )
+        queues = data.queues.values()
+        dead = [queue.dead_letter_queue.queue for queue in queues if queue.dead_letter_queue]
+        board.add_widgets(
+            graph("Waiting messages", [queue.metric_approximate_number_of_messages_visible() for queue in queues]),
+            graph("Oldest message", [queue.metric_approximate_age_of_oldest_message() for queue in queues]),
+            graph("Dead letters", [queue.metric_approximate_number_of_messages_visible() for queue in dead]),
+        )
