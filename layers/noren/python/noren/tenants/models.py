@@ -92,6 +92,8 @@ class Invitation:
     created_by: str
     expires_at: float
     accepted_at: float | None = None
+    accepted_by: str = ""
+    revoked_at: float | None = None
 
 
 PLATFORM_TENANT = TenantId("ten_" + "0" * 32)

@@ -1,0 +1,212 @@
+"""Tenants: made once per person, found fast, changed by those who may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfoNotFoundError
+
+from noren.cache import TtlCache
+from noren.clock import Clock, iso, zone
+from noren.errors import NotFound, Unprocessable
+from noren.ids import TenantId, is_id, new_id
+from noren.mail import Mailer
+from noren.money import MINOR_DIGITS
+from noren.plans.seed import ANONYMOUS
+from noren.plans.service import LIMIT_NAMES, Plans, limits_of
+from noren.settings import Settings
+from noren.tenants.directory import Directory
+from noren.tenants.items import search_text
+from noren.tenants.keys import Keys
+from noren.tenants.models import PLATFORM_TENANT, ApiKey, Membership, Role, Stop, Tenant
+from noren.tenants.store import Position, TenantStore
+from noren.tenants.team import Team
+
+if TYPE_CHECKING:
+    from noren.ledger.service import Ledger
+    from noren.sites.service import Sites
+
+CACHE_SECONDS = 30
+LOCALES = ("ja", "ko", "en")
+FIRST_PLAN = "free"
+
+
+class Tenants:
+    """Everything about tenants; `team` and `keys` look after who may act in them."""
+
+    def __init__(
+        self,
+        store: TenantStore,
+        plans: Plans,
+        ledger: Ledger,
+        sites: Sites,
+        directory: Directory,
+        mailer: Mailer,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._plans = plans
+        self._ledger = ledger
+        self._sites = sites
+        self._directory = directory
+        self._clock = clock
+        self._cache: TtlCache[TenantId, Tenant] = TtlCache(CACHE_SECONDS, clock)
+        self.team = Team(store, plans, mailer, settings, clock)
+        self.keys = Keys(store, clock)
+
+    def ensure_tenant(self, sub: str, email: str, name: str = "", locale: str = "ja") -> Tenant:
+        """The person's personal tenant, made if there is none: exactly one, however often and in parallel this runs.
+
+        Tenant, ownership and marker are one transaction; what follows (account, default site) is idempotent and
+        finished by a later call if this one dies.
+        """
+        tenant_id = self._store.personal(sub)
+        if tenant_id is None:
+            now = self._clock()
+            tenant_id = TenantId(new_id("ten", now))
+            tenant = Tenant(
+                tenant_id=tenant_id,
+                name=(name or email.partition("@")[0] or "Noren")[:100],
+                plan=FIRST_PLAN,
+                created_at=int(now),
+                locale=locale if locale in LOCALES else "ja",
+                billing_email=email,
+                default_site_id=_site_id(tenant_id),
+                extra={"created_by": f"user:{sub}"},
+            )
+            owner = Membership(tenant_id, sub, Role.OWNER, email, int(now))
+            if not self._store.create_personal(tenant, owner):
+                tenant_id = self._store.personal(sub)
+                assert tenant_id is not None
+        return self.opened(tenant_id)
+
+    def ensure_platform(self) -> Tenant:
+        """The platform's own tenant, under which anonymous visitors chat; idempotent."""
+        now = self._clock()
+        tenant = Tenant(
+            tenant_id=PLATFORM_TENANT,
+            name="Noren",
+            plan=ANONYMOUS,
+            created_at=int(now),
+            default_site_id=_site_id(PLATFORM_TENANT),
+        )
+        self._store.create(tenant)
+        return self.opened(PLATFORM_TENANT)
+
+    def opened(self, tenant_id: TenantId) -> Tenant:
+        """The tenant, read strongly, with its account and default site in place. Raises NotFound."""
+        tenant = self.fresh(tenant_id)
+        if not tenant.extra.get("ready"):
+            self._sites.create_default(tenant)
+            self._ledger.open_account(tenant, self._limits(tenant))
+            tenant = self._change(tenant_id, {"ready": True}, "platform")
+        return tenant
+
+    def get(self, tenant_id: TenantId) -> Tenant:
+        """The tenant, at most 30 s old. Raises NotFound."""
+        return self._cache.get(tenant_id, lambda: self._read(tenant_id))
+
+    def fresh(self, tenant_id: TenantId) -> Tenant:
+        """The tenant as it is now. Raises NotFound."""
+        self._cache.drop(tenant_id)
+        return self.get(tenant_id)
+
+    def memberships(self, user_id: str) -> list[Membership]:
+        """Where a person belongs. Right after sign-up, while the index lags, the marker leads to the personal tenant."""
+        found = self._store.memberships(user_id)
+        if not found and (personal := self._store.personal(user_id)):
+            owner = self._store.membership(personal, user_id)
+            return [owner] if owner else []
+        return found
+
+    def api_key(self, secret: str) -> ApiKey | None:
+        """The key with that secret if it is in force (at most 30 s old)."""
+        return self.keys.find(secret)
+
+    def update(self, tenant_id: TenantId, changes: Mapping[str, str], actor: str) -> Tenant:
+        """Change name, timezone, locale, billing_email or currency. Raises Unprocessable.
+
+        A new timezone counts from the next month on: the running quota month keeps its end.
+        """
+        if "timezone" in changes:
+            try:
+                zone(changes["timezone"])
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise Unprocessable("There is no such time zone.", code="unknown_timezone") from None
+        if changes.get("locale", "ja") not in LOCALES or changes.get("currency", "JPY") not in MINOR_DIGITS:
+            raise Unprocessable("The language or currency is not one of ours.")
+        if not changes:
+            return self.fresh(tenant_id)
+        tenant = self._change(tenant_id, changes, actor)
+        if {"name", "billing_email"} & changes.keys():
+            tenant = self._change(tenant_id, {"search": search_text(tenant)}, actor)
+        if "timezone" in changes:
+            self._ledger.change_limits(tenant, self._limits(tenant))
+        return tenant
+
+    def search(
+        self, text: str, plan: str, limit: int, position: Position | None
+    ) -> tuple[list[Tenant], Position | None]:
+        """For the platform admin: tenants whose name, id or billing address holds `text`, newest first."""
+        return self._store.list_tenants(text, self._plans.resolve(plan) if plan else "", limit, position)
+
+    def set_plan(self, tenant_id: TenantId, plan: str, actor: str) -> Tenant:
+        """Move a tenant to a plan (name or alias); its limits follow at once. Raises NotFound."""
+        tenant = self._change(tenant_id, {"plan": self._plans.resolve(plan)}, actor)
+        self._ledger.change_limits(tenant, self._limits(tenant))
+        return tenant
+
+    def set_overrides(self, tenant_id: TenantId, overrides: Mapping[str, int | None], actor: str) -> Tenant:
+        """Replace single limits of a tenant (None: the plan's again), at once. Raises NotFound, Unprocessable."""
+        unknown = sorted(set(overrides) - LIMIT_NAMES)
+        if unknown:
+            raise Unprocessable(f"There is no limit named {unknown[0]}.", code="unknown_limit")
+        tenant = self._change(tenant_id, {f"overrides.{name}": value for name, value in overrides.items()}, actor)
+        self._ledger.change_limits(tenant, self._limits(tenant))
+        return tenant
+
+    def stop(self, tenant_id: TenantId, cause: Stop, reason: str, actor: str) -> Tenant:
+        """Set one stop; the others stay as they are. Raises NotFound."""
+        value = {"reason": reason, "at": iso(self._clock()), "by": actor}
+        return self._activate(self._change(tenant_id, {f"stops.{cause}": value}, actor))
+
+    def lift(self, tenant_id: TenantId, cause: Stop, actor: str) -> Tenant:
+        """Lift one stop; the tenant works again when none is left. Raises NotFound."""
+        return self._activate(self._change(tenant_id, {f"stops.{cause}": None}, actor))
+
+    def sync_limits(self, tenant_id: TenantId) -> None:
+        """Bring the account's copies of the limits in line with the catalogue (after a plan itself was changed)."""
+        tenant = self.fresh(tenant_id)
+        self._ledger.change_limits(tenant, self._limits(tenant))
+
+    def _activate(self, tenant: Tenant) -> Tenant:
+        """Tell admission; again if another stop came or went meanwhile, so that the last word is the present state."""
+        while True:
+            self._ledger.set_active(tenant.tenant_id, not tenant.stops)
+            now = self.fresh(tenant.tenant_id)
+            if bool(now.stops) == bool(tenant.stops):
+                return now
+            tenant = now
+
+    def _limits(self, tenant: Tenant) -> Any:
+        return limits_of(self._plans.plan(tenant.plan), tenant.overrides)
+
+    def _read(self, tenant_id: TenantId) -> Tenant:
+        tenant = self._store.tenant(tenant_id) if is_id(tenant_id, "ten") else None
+        if tenant is None:
+            raise NotFound()
+        return tenant
+
+    def _change(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str) -> Tenant:
+        changed = None
+        if is_id(tenant_id, "ten"):
+            changed = self._store.update(tenant_id, changes, actor, self._clock())
+        self._cache.drop(tenant_id)
+        if changed is None:
+            raise NotFound()
+        return changed
+
+
+def _site_id(tenant_id: TenantId) -> str:
+    return "site_" + tenant_id.partition("_")[2]
