@@ -70,7 +70,8 @@ class Faulty:
                 raise Crash
             case "throttle" | "conflict" | "server":
                 code, status = _CODES[fault]
-                raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, name)
+                response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+                raise ClientError(response, name)
             case "late_copy":
                 self._late.append((name, options))
                 raise ReadTimeoutError(endpoint_url="http://127.0.0.1")

@@ -98,7 +98,8 @@ def from_item(item: Mapping[str, Any]) -> Item:
 
 def error_code(error: Exception) -> str:
     """The AWS error code of a botocore ClientError, else ""."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    response = getattr(error, "response", None) or {}  # a time-out has the attribute, and None in it
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 RETRYABLE = frozenset(
@@ -133,7 +134,7 @@ def is_refused(error: Exception) -> bool:
 
 def found(error: Exception) -> Item | None:
     """The item that a refused write ran into, where it asked for the old image; None if there is no item."""
-    item = getattr(error, "response", {}).get("Item")
+    item = (getattr(error, "response", None) or {}).get("Item")
     return from_item(item) if item else None
 
 

@@ -1,0 +1,222 @@
+"""The `runtime` table: `RATE#…` windows, `COUNT#…` counters, `LEASE#…`, `IDEM#…` claims.
+
+Items expire by the table's TTL some day; whether one still counts is compared here or by the caller, never left to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from noren import tables
+from noren.ids import TenantId
+from noren.tables import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LINGER_SECONDS = 3600
+"""How long past its use an item may be found, so that TTL never takes one that a slow clock still needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rate window: its number (time ÷ length), its count, and the count of the one before."""
+
+    number: int
+    count: int
+    previous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody's claim to an idempotency key."""
+
+    scope: str
+    route: str
+    key_hash: str
+    owner: str
+    digest: str
+    """Of the body that came with the key first."""
+    leased_until: float
+    """While it runs, the owner is taken to be at work."""
+    expires_at: float
+    """From then on the key is as good as new."""
+    request_id: str = ""
+    done: bool = False
+    status: int = 0
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RuntimeStore:
+    """Short-lived shared state."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    # -- rate windows
+
+    def count_in_window(self, key: str, number: int, room: int, expires_at: float) -> tuple[Window, bool]:
+        """Count one request in window `number` unless it has `room` of them. Returns the window, and whether it did.
+
+        A window that is not the current one is left as it was found: `start_window` goes on from there.
+        """
+        values = {":w": number, ":one": 1, ":room": room, ":x": int(expires_at) + LINGER_SECONDS}
+        update = "SET c = c + :one, expires_at = :x"
+        item, done = self._update(tables.platform_key("RATE", key), "0", update, "w = :w AND c < :room", values)
+        return _window(item), done
+
+    def start_window(self, key: str, found: int, fresh: Window, expires_at: float) -> bool:
+        """Put a new window in place of the one numbered `found`; False if somebody else has put one meanwhile."""
+        values = {":w": fresh.number, ":c": fresh.count, ":p": fresh.previous, ":found": found}
+        values[":x"] = int(expires_at) + LINGER_SECONDS
+        condition = "attribute_not_exists(w) OR w = :found"
+        update = "SET w = :w, c = :c, p = :p, expires_at = :x"
+        return self._update(tables.platform_key("RATE", key), "0", update, condition, values)[1]
+
+    # -- exact counters
+
+    def count_up_to(self, key: str, limit: int, until: int) -> int | None:
+        """Add one to the counter that lasts `until`; returns the new count, or None if it had reached `limit`."""
+        values = {":one": 1, ":zero": 0, ":limit": limit, ":x": until + LINGER_SECONDS}
+        update = "SET n = if_not_exists(n, :zero) + :one, expires_at = :x"
+        item, done = self._update(
+            tables.platform_key("COUNT", key), str(until), update, "attribute_not_exists(n) OR n < :limit", values
+        )
+        return int(item["n"]) if done else None
+
+    def give_back(self, key: str, until: int) -> None:
+        """Take one off the counter."""
+        values = {":one": 1, ":zero": 0}
+        self._update(tables.platform_key("COUNT", key), str(until), "SET n = n - :one", "n > :zero", values)
+
+    # -- leases
+
+    def lease(self, key: str, owner: str, now: float, until: float) -> float | None:
+        """Take the lease if nobody has it. Returns None if taken, else until when somebody else has it."""
+        values = {":o": owner, ":now": int(now), ":u": int(until), ":x": int(until) + LINGER_SECONDS}
+        update = "SET o = :o, leased_until = :u, expires_at = :x"
+        condition = "attribute_not_exists(pk) OR leased_until <= :now OR o = :o"
+        item, done = self._update(tables.platform_key("LEASE", key), "0", update, condition, values)
+        return None if done else float(item["leased_until"])
+
+    def give_up_lease(self, key: str, owner: str) -> None:
+        """End the lease if `owner` still has it."""
+        self._delete(tables.platform_key("LEASE", key), "o = :o", {":o": owner})
+
+    # -- idempotency keys
+
+    def claim(self, claim: Claim, now: float) -> Claim | None:
+        """Put the claim if the key is free or has expired. Returns None if put, else the claim that is in its way."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=tables.to_item(_claim_item(claim)),
+                ConditionExpression="attribute_not_exists(pk) OR kept_until <= :now",
+                ExpressionAttributeValues=tables.to_item({":now": int(now)}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            found = tables.found(error) if tables.is_refused(error) else None
+            if found is None:
+                raise
+            other = _claim(claim, found)
+            return None if other.owner == claim.owner else other  # our own, whose answer was lost
+        return None
+
+    def replace_claim(self, claim: Claim, owner: str) -> bool:
+        """Write `claim` over the unfinished one of `owner`: to finish it, or to take it over. Says whether it did."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=tables.to_item(_claim_item(claim)),
+                ConditionExpression="o = :o AND done = :no",
+                ExpressionAttributeValues=tables.to_item({":o": owner, ":no": False}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            if not tables.is_refused(error):
+                raise
+            found = tables.found(error)
+            return bool(found and found["o"] == claim.owner and found["done"] == claim.done)  # our own, likewise
+        return True
+
+    def drop_claim(self, claim: Claim) -> None:
+        """Free the key if `claim` is still its owner's and unfinished."""
+        self._delete(_claim_key(claim), "o = :o AND done = :no", {":o": claim.owner, ":no": False})
+
+    # -- common
+
+    def _update(self, pk: str, sk: str, update: str, condition: str, values: dict[str, Any]) -> tuple[Item, bool]:
+        """The item as it is now, and whether the condition held."""
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=tables.to_item({"pk": pk, "sk": sk}),
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=tables.to_item(values),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            if not tables.is_refused(error):
+                raise
+            return tables.found(error) or {}, False
+        return tables.from_item(answer["Attributes"]), True
+
+    def _delete(self, pk: str, condition: str, values: dict[str, Any]) -> None:
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=tables.to_item({"pk": pk, "sk": "0"}),
+                ConditionExpression=condition,
+                ExpressionAttributeValues=tables.to_item(values),
+            )
+        except Exception as error:
+            if not tables.is_refused(error):
+                raise
+
+
+def _window(item: Item) -> Window:
+    return Window(item.get("w", -1), item.get("c", 0), item.get("p", 0))
+
+
+def _claim_key(claim: Claim) -> str:
+    return tables.tenant_key(TenantId(claim.scope), "IDEM", claim.route, claim.key_hash)
+
+
+def _claim_item(claim: Claim) -> Item:
+    return {
+        "pk": _claim_key(claim),
+        "sk": "0",
+        "o": claim.owner,
+        "digest": claim.digest,
+        "leased_until": int(claim.leased_until),
+        "kept_until": int(claim.expires_at),
+        "expires_at": int(claim.expires_at) + LINGER_SECONDS,
+        "r": claim.request_id,
+        "done": claim.done,
+        "status": claim.status,
+        "body": claim.body,
+        "headers": claim.headers,
+    }
+
+
+def _claim(asked: Claim, item: Item) -> Claim:
+    return Claim(
+        scope=asked.scope,
+        route=asked.route,
+        key_hash=asked.key_hash,
+        owner=item["o"],
+        digest=item["digest"],
+        leased_until=item["leased_until"],
+        expires_at=item["kept_until"],
+        request_id=item["r"],
+        done=item["done"],
+        status=item["status"],
+        body=item["body"],
+        headers=item["headers"],
+    )
