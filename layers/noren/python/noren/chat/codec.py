@@ -22,7 +22,7 @@ def answer_of(text: str) -> Answer:
     return Answer(
         **raw
         | {
-            "route": RouteTaken(route["tier"], route["reason"], tuple(route["fallbacks"])),
+            "route": RouteTaken(route["tier"], route["reason"], tuple(route["fallbacks_tried"])),
             "tokens_consumed": Tokens(**raw["tokens_consumed"]),
             "cost_usd": Decimal(raw["cost_usd"]),
             "cost_local": CostSnapshot(Decimal(local[0]), local[1], Decimal(local[2])),

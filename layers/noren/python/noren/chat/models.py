@@ -91,7 +91,7 @@ class RouteTaken:
 
     tier: str
     reason: str
-    fallbacks: tuple[str, ...] = ()
+    fallbacks_tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

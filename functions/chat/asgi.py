@@ -1,0 +1,285 @@
+"""The web application: one worker thread carries a call from its credential to its last byte.
+
+That thread owns the answer's generator, so the request is settled in it, before the last byte goes out (Lambda freezes
+afterwards). The event loop only passes bytes on, keeps idle streams alive and notices when the client leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as WebRequest
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
+from noren.chat.models import ChatEvent, Done, Meta
+from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
+from noren.edge.http import Call, Caller, Request, Response, Route
+from noren.edge.log import log_call
+from noren.edge.respond import edge_headers
+from noren.edge.strict_json import MAX_BODY
+from noren.edge.trace import trace_id_of
+from noren.errors import NorenError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from noren.wiring import Services
+
+THREADS = 256
+"""Calls that run at once in one process; more wait."""
+KEEP_ALIVE_SECONDS = 12.0
+KEEP_ALIVE = b": keep-alive\n\n"
+QUEUED = 16
+"""Pieces of a stream that may wait for a slow reader before its model is held up."""
+
+TABLE = RouteTable(ROUTES)
+
+_log = logging.getLogger("noren.chat")
+
+
+class Outlet:
+    """The worker's end of the connection. `gone` is set once the client is known to have left."""
+
+    def __init__(self, push: Callable[[dict[str, Any]], Any], deadline: float, clock: Callable[[], float]) -> None:
+        self.gone = threading.Event()
+        self.deadline = deadline
+        self._push, self._clock = push, clock
+
+    def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the status and headers."""
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    def write(self, data: bytes) -> None:
+        """Send a piece; blocks while the reader is slow. A reader slower than the deadline counts as gone."""
+        self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def respond(self, response: Response) -> None:
+        """Send a whole answer."""
+        self.start(response.status, dict(response.headers) | {"content-length": str(len(response.body))})
+        self.write(response.body)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self.gone.is_set():
+            return
+        try:
+            anyio.from_thread.run(self._in_time, message)
+        except BaseException:  # the loop's side is closed or cancelled: nobody listens any more
+            self.gone.set()
+
+    async def _in_time(self, message: dict[str, Any]) -> None:
+        with anyio.fail_after(max(0.0, self.deadline - self._clock())):
+            await self._push(message)
+
+
+class Application:
+    """The ASGI callable behind every path."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        self._limiter = self._limiter or anyio.CapacityLimiter(THREADS)
+        try:
+            request = _request(scope, await _body(scope, receive), self._services)
+        except ClientDisconnect:
+            return
+        pieces, taken = anyio.create_memory_object_stream[dict[str, Any]](QUEUED)
+        outlet = Outlet(pieces.send, self._deadline(request), self._services.clock)
+
+        async def work() -> None:
+            with pieces:
+                await anyio.to_thread.run_sync(self._serve, request, outlet, limiter=self._limiter)
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            outlet.gone.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            group.start_soon(watch)
+            try:
+                with taken:
+                    await _pass_on(taken, send)
+            finally:
+                outlet.gone.set()
+                group.cancel_scope.cancel()
+
+    def _deadline(self, request: Request) -> float:
+        """When this process is stopped: what Lambda says, at most the time that a chat may take."""
+        services = self._services
+        latest = services.clock() + float(services.settings.chat_seconds)
+        told = _json_header(request.headers, "x-amzn-lambda-context").get("deadline")
+        return min(latest, told / 1000) if isinstance(told, int) else latest
+
+    def _serve(self, request: Request, outlet: Outlet) -> None:
+        """The worker's whole way of one call. Always answers."""
+        try:
+            route, params = TABLE.match(request.method, request.path)
+        except NorenError:
+            route, params = None, {}
+        if route is None or not route.streams:
+            outlet.respond(dispatch(TABLE, request, self._services))
+            return
+        self._serve_chat(route, params, request, outlet)
+
+    def _serve_chat(self, route: Route, params: dict[str, str], request: Request, outlet: Outlet) -> None:
+        started = time.monotonic()
+        caller: Caller | None = None
+        outcome, status, model = "", 200, ""
+        try:
+            caller = identify(route, request, self._services)
+            authorise(route.access, caller)
+            call = read_call(route, params, request, self._services, caller)
+            if call.body.stream:
+                model = self._stream(call, route, outlet)
+            else:
+                answer = answered(call, run_of(call, route, outlet.deadline, outlet.gone.is_set))
+                model = getattr(answer.body, "model_used", "") or getattr(answer.body, "model", "")
+                outlet.respond(render(route, answer, request, self._services))
+        except _Broken as broken:
+            outcome, model = broken.code, ""
+        except Exception as error:
+            response = refuse(error, route, request, self._services, caller)
+            status = response.status
+            outlet.respond(response)
+        log_call(request, route, caller, status, started, outcome=outcome, model=model)
+        self._services.security.flush()
+
+    def _stream(self, call: Call, route: Route, outlet: Outlet) -> str:
+        """Send the events as they come; returns the model. What fails before the first byte raises as it is."""
+        wire = wire_of(call)
+        run = run_of(call, route, outlet.deadline, outlet.gone.is_set)
+        events = self._services.chats.stream(asker_of(call), wire.ask, run)
+        model = ""
+        begun = False
+        held = b""
+        with closing(cast("Generator[ChatEvent]", events)):
+            try:
+                for event in events:
+                    held += wire.frames(event)
+                    if isinstance(event, Meta) and wire.waits_for_text:
+                        meta = event
+                        continue
+                    if not begun:
+                        meta = event if isinstance(event, Meta) else meta
+                        outlet.start(200, self._stream_headers(call.request, meta))
+                        begun = True
+                    outlet.write(held)
+                    held = b""
+                    if isinstance(event, Done):
+                        model = event.answer.model_used
+            except Exception as error:
+                if not begun:
+                    raise
+                refused = refuse(error, route, call.request, self._services, call.caller)
+                outlet.write(wire.failure(refused.body))
+                raise _Broken(error) from error
+        return model
+
+    def _stream_headers(self, request: Request, meta: Meta) -> dict[str, str]:
+        headers = edge_headers(request, self._services.settings)
+        headers |= {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
+        return headers | ({"idempotency-replayed": "true"} if meta.replayed else {})
+
+
+class _Broken(Exception):
+    """A stream that failed after its first byte: told to the client, left to be logged."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.code = error.code if isinstance(error, NorenError) else "internal_error"
+
+
+def build_app(services: Services) -> Starlette:
+    """The application over these services."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        _warm(services)
+        yield
+
+    return Starlette(routes=[Mount("/", app=Application(services))], lifespan=lifespan)
+
+
+def _warm(services: Services) -> None:
+    """Make what every call needs before the first one comes (a snapshot then has it); a missing secret shows here."""
+    _ = services.authenticator, services.chats, services.security
+
+
+async def _pass_on(taken: Any, send: Send) -> None:
+    """Pass the worker's pieces to the client until it has finished; comments keep a waiting stream open."""
+    is_stream = False
+    while True:
+        message: dict[str, Any] | None = None
+        try:
+            with anyio.move_on_after(KEEP_ALIVE_SECONDS):
+                message = await taken.receive()
+        except anyio.EndOfStream:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        if message is None:
+            if is_stream:
+                await send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+            continue
+        if message["type"] == "http.response.start":
+            is_stream = any(name == b"content-type" and b"event-stream" in value for name, value in message["headers"])
+        await send(message)
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    """The body, read no further than what shows that it is too large."""
+    body = b""
+    async for chunk in WebRequest(scope, receive).stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            break
+    return body
+
+
+def _request(scope: Scope, body: bytes, services: Services) -> Request:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    return Request(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        headers=headers,
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        body=body,
+        source_ip=_source_ip(scope, headers, services),
+        trace_id=trace_id_of(headers),
+    )
+
+
+def _source_ip(scope: Scope, headers: Mapping[str, str], services: Services) -> str:
+    """The client's address as API Gateway saw it (the adapter overwrites that header); locally the connection's."""
+    if services.settings.stage != "local":
+        identity = _json_header(headers, "x-amzn-request-context").get("identity")
+        if isinstance(identity, dict):
+            return str(identity.get("sourceIp", ""))
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _json_header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(headers.get(name, "{}"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

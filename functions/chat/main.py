@@ -1,0 +1,12 @@
+"""The chat function: `chat.main:app` under uvicorn, on AWS behind the Lambda Web Adapter."""
+
+from __future__ import annotations
+
+from chat.asgi import build_app
+from noren import wiring
+from noren.edge import log
+from noren.settings import Settings
+
+log.configure()
+
+app = build_app(wiring.build(Settings.from_env()))

@@ -1,0 +1,204 @@
+"""The inference API's table of routes, and what each does."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chat.native_wire import NativeWire
+from chat.openai_wire import Completion, CompletionAnswer, ModelList, OpenAiWire, model_list
+from chat.schemas import (
+    Cancelling,
+    ChatAnswer,
+    ChatBody,
+    FeedbackBody,
+    FeedbackOut,
+    Health,
+    SessionOut,
+    SessionPage,
+    SessionRow,
+    SessionsQuery,
+    VisitorToken,
+)
+from noren.chat.models import Asker, IdempotencyKey, Run
+from noren.edge.authenticate import DEVICE_SECONDS, issue_device
+from noren.edge.http import Access, Call, Response, Route
+from noren.edge.paging import paged
+from noren.edge.security import address_prefix
+from noren.tenants.models import Role
+
+if TYPE_CHECKING:
+    from noren.wiring import Services
+
+Wire = NativeWire | OpenAiWire
+
+ASKS = Access(role=Role.VIEWER, scope="chat", anonymous=True)
+ASKS_OPENAI = Access(role=Role.VIEWER, scope="chat")
+TOKENS_PER_HOUR = 60
+"""Device tokens that one address may have made."""
+
+
+def wire_of(call: Call) -> Wire:
+    """The call's question in the format that it came in."""
+    return OpenAiWire(call.body) if isinstance(call.body, Completion) else NativeWire(call.body)
+
+
+def asker_of(call: Call) -> Asker:
+    """Who asks. Only routes for members, keys and visitors may call this."""
+    caller, request = call.caller, call.request
+    assert caller.kind in ("member", "api_key", "visitor", "anonymous")
+    return Asker(
+        tenant_id=call.tenant_id,
+        principal=caller.principal,
+        kind=caller.kind,
+        address=_countable(request.source_ip),
+        address_prefix=address_prefix(request.source_ip),
+        user_agent=request.headers.get("user-agent", "")[:256],
+        trace_id=request.trace_id,
+    )
+
+
+def run_of(call: Call, route: Route, deadline: float, gone: Callable[[], bool]) -> Run:
+    """The circumstances of the call."""
+    key = call.request.headers.get("idempotency-key")
+    once = IdempotencyKey(f"{route.method} {route.path}", key, call.request.body) if key is not None else None
+    return Run(deadline, gone, once)
+
+
+def default_deadline(services: Services) -> float:
+    """When a chat that begins now is stopped from outside."""
+    return services.clock() + float(services.settings.chat_seconds)
+
+
+def answered(call: Call, run: Run) -> Response:
+    """The whole answer at once."""
+    wire = wire_of(call)
+    answer, replayed = call.services.chats.reply(asker_of(call), wire.ask, run)
+    return Response(wire.answer(answer), headers={"idempotency-replayed": "true"} if replayed else {})
+
+
+def chat(call: Call) -> Response:
+    """Answer a question, unstreamed."""
+    return answered(call, run_of(call, CHAT, default_deadline(call.services), lambda: False))
+
+
+def completions(call: Call) -> Response:
+    """Answer in OpenAI's format, unstreamed."""
+    return answered(call, run_of(call, COMPLETIONS, default_deadline(call.services), lambda: False))
+
+
+def cancel(call: Call) -> Cancelling:
+    """End a running answer."""
+    call.services.chats.cancel(asker_of(call), call.params["id"])
+    return Cancelling(id=call.params["id"])
+
+
+def feedback(call: Call) -> FeedbackOut:
+    """Rate an answer."""
+    body: FeedbackBody = call.body
+    return FeedbackOut.of(call.services.sessions.rate(asker_of(call), call.params["id"], body.rating, body.comment))
+
+
+def sessions(call: Call) -> SessionPage:
+    """List one's own sessions."""
+
+    def read(limit: int, position: dict[str, str] | None) -> tuple[list[Any], dict[str, str] | None]:
+        found, following = call.services.sessions.page(asker_of(call), limit, position["before"] if position else None)
+        return found, {"before": following} if following else None
+
+    items, cursor = paged(call, f"/api/v1/sessions {call.caller.principal}", read)
+    return SessionPage(items=[SessionRow.of(each) for each in items], next_cursor=cursor)
+
+
+def session(call: Call) -> SessionOut:
+    """Show one of one's own sessions."""
+    asker, key = asker_of(call), call.params["key"]
+    return SessionOut.with_turns(call.services.sessions.get(asker, key), call.services.sessions.turns(asker, key))
+
+
+def delete_session(call: Call) -> None:
+    """Remove one of one's own sessions."""
+    call.services.sessions.delete(asker_of(call), call.params["key"])
+
+
+def visitor_token(call: Call) -> VisitorToken:
+    """Name an anonymous device."""
+    address = _countable(call.request.source_ip)
+    call.services.limiter.check(f"visitor-token#{address}", TOKENS_PER_HOUR, 3600)
+    return VisitorToken(token=issue_device(call.services.signer), expires_in=DEVICE_SECONDS)
+
+
+def models(call: Call) -> ModelList:
+    """The models that the plan allows."""
+    tenant = call.services.tenants.get(call.tenant_id)
+    return model_list(call.services.plans.entitlement(tenant).models)
+
+
+def health(_: Call) -> Health:
+    """The function is up."""
+    return Health()
+
+
+def _countable(address: str) -> str:
+    """What address limits count by: all of an IPv4 address, the /64 of an IPv6 one (a household has that many)."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
+
+
+CHAT = Route(
+    "POST",
+    "/api/v1/chat",
+    chat,
+    ASKS,
+    "Ask a question; with `stream`, the answer comes as server-sent events",
+    answer=ChatAnswer,
+    body=ChatBody,
+    idempotent=True,
+    aliases=("/api/chat",),
+    streams=True,
+)
+COMPLETIONS = Route(
+    "POST",
+    "/v1/chat/completions",
+    completions,
+    ASKS_OPENAI,
+    "Chat completions in OpenAI's format",
+    answer=CompletionAnswer,
+    body=Completion,
+    idempotent=True,
+    openai=True,
+    streams=True,
+)
+
+ROUTES: tuple[Route, ...] = (
+    CHAT,
+    Route("POST", "/api/v1/chat/{id}/cancel", cancel, ASKS, "End a running answer", answer=Cancelling, status=202),
+    Route(
+        "POST",
+        "/api/v1/chat/{id}/feedback",
+        feedback,
+        ASKS,
+        "Rate an answer from 1 to 5; a second rating replaces the first",
+        answer=FeedbackOut,
+        body=FeedbackBody,
+    ),
+    Route("GET", "/api/v1/sessions", sessions, ASKS, "One's own sessions", answer=SessionPage, query=SessionsQuery),
+    Route("GET", "/api/v1/sessions/{key}", session, ASKS, "A session with its newest turns", answer=SessionOut),
+    Route("DELETE", "/api/v1/sessions/{key}", delete_session, ASKS, "Remove a session and its turns", status=204),
+    Route(
+        "POST",
+        "/api/v1/visitor-tokens",
+        visitor_token,
+        Access(public=True),
+        "A token for an anonymous device, good for 30 days",
+        answer=VisitorToken,
+        status=201,
+    ),
+    COMPLETIONS,
+    Route("GET", "/v1/models", models, ASKS_OPENAI, "The models that the plan allows", answer=ModelList, openai=True),
+    Route("GET", "/health", health, Access(public=True), "Whether the function is up", answer=Health),
+)

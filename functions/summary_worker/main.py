@@ -1,0 +1,32 @@
+"""Renews the rolling summaries of long sessions, one queue message a session."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from noren import wiring
+from noren.edge import log
+from noren.ids import TenantId
+from noren.settings import Settings
+
+log.configure()
+
+_services = wiring.build(Settings.from_env())
+_processor = BatchProcessor(event_type=EventType.SQS)
+
+
+def renew(record: Any) -> None:
+    """One message. Raises where it should come again."""
+    wanted = json.loads(record.body)
+    _services.summaries.renew(
+        TenantId(wanted["tenant_id"]), wanted["owner"], wanted["session_key"], wanted.get("trace_id", "")
+    )
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    """Answers with the messages that failed, so that only they come again."""
+    return process_partial_response(event=event, record_handler=renew, processor=_processor, context=context)
