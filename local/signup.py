@@ -65,7 +65,9 @@ def render(query: Mapping[str, str], email: str = "", error: str = "") -> str:
 <label for="email">E-mail</label>
 <input id="email" name="email" type="email" autocomplete="username" required autofocus value="{escape(email)}">
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="new-password" required minlength="8">
+<input id="password" name="password" type="password" autocomplete="new-password" required minlength="10"
+  aria-describedby="rule">
+<p class="muted" id="rule">Ten characters or more, with upper and lower case, a digit and a symbol.</p>
 <button class="primary">Create account</button>
 <p class="muted">Local run: no confirmation mail is needed.</p></form>""",
     )

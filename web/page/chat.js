@@ -142,6 +142,7 @@ export class Chat {
       failure = error;
     }
     cancelAnimationFrame(frame);
+    const near = this.near();
     paint();
     if (run.stopped) answer.append(el("p", { className: "muted" }, t("stopped")));
     if (done) this.account(turn, { ...meta, ...done });
@@ -149,7 +150,7 @@ export class Chat {
     if (failure && !run.stopped) this.fail(turn, answer, failure, message, key);
     this.running = null;
     this.draw();
-    this.follow(this.near());
+    this.follow(near);
   }
 
   near() {
@@ -204,10 +205,10 @@ export class Chat {
     const tried = done.route?.fallbacks_tried ?? [];
     /** @type {[string, string | false][]} */
     const rows = [["model", done.model_used && `${done.model_used} · ${done.provider ?? ""}`], ["route", [done.route?.tier, done.route?.reason].filter(Boolean).join(" · ")],
-      ["tokens", tokens], ["cost", cost || false], ["duration", seconds], ["trace", done.trace_id]];
+      ["tokensUsed", tokens], ["cost", cost || false], ["duration", seconds], ["trace", done.trace_id]];
     const summary = [done.model_used || t("canned"), tokens, cost, tried.length > 0 && t("fallback")].filter(Boolean).join(" · ");
     foot.append(el("details", { className: "usage" }, el("summary", {}, summary),
-      el("dl", {}, ...rows.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, key === "tokens" ? "Tokens" : t(key)), el("dd", {}, value)]))));
+      el("dl", {}, ...rows.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)]))));
     foot.append(this.feedback(done.id));
     turn.append(foot);
   }

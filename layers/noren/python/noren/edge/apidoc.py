@@ -1,0 +1,144 @@
+"""OpenAPI documents for people: `docs/api.md`, and samples of schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+HEAD = """# API
+
+Made from the route tables and models by `make openapi`; don't edit.
+
+- JSON is snake_case; times are ISO 8601 UTC with `Z`; charges are integers in the currency's minor unit; costs are
+  decimal strings.
+- Send `Authorization: Bearer <token>`: the Cognito **access** token, an API key (`nrn_…`) or a device token. If you are
+  a member of several tenants, `x-tenant-id` picks one.
+- Lists take `limit` (1–100) and `cursor`, and answer `items` and `next_cursor`, newest first.
+- Errors are `application/problem+json` with a stable `code`; `/v1/*` answers OpenAI's envelope.
+- A POST marked *idempotent* takes an `Idempotency-Key`: same key and body within 24 h → the first answer again; other
+  body → 422 `idempotency_key_reused`; still under way → 409 `in_progress`.
+- Every answer carries `x-trace-id`.
+"""
+
+
+def resolve(schema: Json, schemas: Json) -> Json:
+    """What a schema's reference leads to (or itself)."""
+    while "$ref" in schema:
+        schema = schemas[schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def sample(schema: Json, schemas: Json) -> Any:
+    """A plausible value of a schema: its own example where it has one."""
+    schema = resolve(schema, schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    for key in ("const", "default"):
+        if schema.get(key) is not None:
+            return schema[key]
+    if "enum" in schema:
+        return schema["enum"][0]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            options = [option for option in schema[key] if option.get("type") != "null"]
+            return sample(options[0], schemas) if options else None
+    kind = schema.get("type")
+    if kind == "object" or "properties" in schema:
+        required = schema.get("required", ())
+        return {
+            name: sample(part, schemas)
+            for name, part in schema.get("properties", {}).items()
+            if name in required or "examples" in part or resolve(part, schemas).get("default", 0) is not None
+        }
+    if kind == "array":
+        return [sample(schema["items"], schemas)] if schema.get("items") else []
+    if kind == "string":
+        formats = {"date-time": "2026-11-20T03:00:00Z", "date": "2026-11-20", "email": "mei@example.com"}
+        return formats.get(schema.get("format", ""), "…")
+    numbers: dict[str, Any] = {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 0.5)}
+    return {**numbers, "boolean": True}.get(kind or "")
+
+
+def markdown(documents: Iterable[Json]) -> str:
+    """`docs/api.md`."""
+    lines = [HEAD]
+    for document in documents:
+        schemas = document["components"]["schemas"]
+        lines += [f"# {document['info']['title']}\n", f"{document['info']['description']}\n"]
+        for tag in (each["name"] for each in document["tags"]):
+            lines.append(f"## {tag}\n")
+            for path, methods in document["paths"].items():
+                for method, operation in methods.items():
+                    if tag in operation["tags"]:
+                        lines += _operation(method.upper(), path, operation, schemas)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _operation(method: str, path: str, operation: Json, schemas: Json) -> Iterator[str]:
+    yield f"### `{method} {path}`\n"
+    marks = [operation["description"]]
+    parameters = operation.get("parameters", [])
+    if any(each.get("$ref", "").endswith("/IdempotencyKey") for each in parameters):
+        marks.append("*Idempotent.*")
+    if aliases := operation.get("x-aliases"):
+        marks.append("Also at " + ", ".join(f"`{alias}`" for alias in aliases) + ".")
+    yield f"{operation['summary'].rstrip('.')}. {' '.join(marks)}\n"
+    if queries := [each for each in parameters if each.get("in") == "query"]:
+        yield "Query: " + ", ".join(f"`{each['name']}` ({kind(each['schema'], schemas)})" for each in queries) + ".\n"
+    if body := operation.get("requestBody"):
+        content = body["content"]["application/json"]
+        yield from _fields("Body", content["schema"], schemas)
+        yield f"```json\n{json.dumps(content['example'], indent=2, ensure_ascii=False)}\n```\n"
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            continue
+        content = response.get("content", {})
+        if "application/json" in content:
+            yield from _fields(f"Answer {status}", content["application/json"]["schema"], schemas)
+        else:
+            yield f"Answer {status}, no body.\n"
+        if "text/event-stream" in content:
+            yield "With `stream: true`, server-sent events:\n"
+            yield f"```\n{content['text/event-stream']['example'].strip()}\n```\n"
+    errors = [status for status in operation["responses"] if int(status) >= 400]
+    yield f"Errors: {', '.join(errors)}.\n"
+
+
+def _fields(title: str, schema: Json, schemas: Json) -> Iterator[str]:
+    found = resolve(schema, schemas)
+    if "properties" not in found:
+        yield f"{title}: {kind(schema, schemas)}.\n"
+        return
+    yield f"{title}:\n"
+    yield "| field | type | |\n|---|---|---|"
+    for name, part in found["properties"].items():
+        needed = "" if name in found.get("required", ()) or title.startswith("Answer") else "optional. "
+        about = part.get("description") or resolve(part, schemas).get("description", "")
+        text = (needed + " ".join(about.split())).strip().replace("|", "\\|")
+        yield f"| `{name}` | {kind(part, schemas)} | {text} |"
+    yield ""
+
+
+def kind(schema: Json, schemas: Json) -> str:
+    """A schema's type in a few words."""
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return " or ".join(dict.fromkeys(kind(option, schemas) for option in schema[key]))
+    found = resolve(schema, schemas)
+    if "const" in found:
+        return f"`{found['const']}`"
+    if "enum" in found:
+        return " ".join(f"`{value}`" for value in found["enum"])
+    what = found.get("type", "any")
+    if what == "array":
+        return f"list of {kind(found.get('items', {}), schemas)}"
+    if what == "object" and "properties" in found:
+        return "{" + ", ".join(found["properties"]) + "}"
+    if what in ("integer", "number") and "minimum" in found and "maximum" in found:
+        return f"{what} {found['minimum']}–{found['maximum']}"
+    if what == "string" and "maxLength" in found:
+        return f"string ≤ {found['maxLength']}"
+    return str(what)
