@@ -59,8 +59,9 @@ class OpenAIProvider:
             except (openai.APITimeoutError, httpx2.TimeoutException) as error:
                 raise watch.fault(answer.fault("timeout", type(error).__name__)) from error
             except openai.APIConnectionError as error:
-                if watch.why != "cancelled":
-                    raise watch.fault(answer.fault("connection", type(error).__name__)) from error
+                if watch.why != "cancelled" and not answer.reason:
+                    kind = "cut" if answer.started else "connection"
+                    raise watch.fault(answer.fault(kind, type(error).__name__)) from error
             except (httpx2.TransportError, OSError) as error:
                 if watch.why != "cancelled" and not answer.reason:
                     raise watch.fault(answer.fault("cut", type(error).__name__)) from error

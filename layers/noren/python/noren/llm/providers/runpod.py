@@ -173,8 +173,8 @@ class _Job:
         counted = (self._last or {}).get("usage")
         if isinstance(counted, dict):
             return TokenUsage(_int(counted, "prompt_tokens"), _int(counted, "completion_tokens"), gpu_seconds=seconds)
-        if self._began is None:
-            return TokenUsage()
+        if not self.produced:
+            return TokenUsage(gpu_seconds=seconds)
         output = tokens.estimate("".join(self._text))
         return TokenUsage(tokens.prompt_tokens(self._prompt.messages), output, gpu_seconds=seconds, estimated=True)
 
