@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from noren.chat.models import Asker
-from noren.chat.store import SignalStore, owner_hash
+from noren.chat.store import owner_hash
 from noren.clock import Clock, day_end
 from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ledger.models import Ask, Denied, Hold
@@ -26,8 +26,8 @@ ADDRESS_CHATS_PER_DAY = 30
 class Admission:
     """Lets a request through or says why not, and what would help."""
 
-    def __init__(self, ledger: Ledger, limiter: Limiter, signals: SignalStore, clock: Clock, console_url: str) -> None:
-        self._ledger, self._limiter, self._signals, self._clock = ledger, limiter, signals, clock
+    def __init__(self, ledger: Ledger, limiter: Limiter, clock: Clock, console_url: str) -> None:
+        self._ledger, self._limiter, self._clock = ledger, limiter, clock
         self._console_url = console_url
 
     @staticmethod
@@ -60,7 +60,7 @@ class Admission:
             deadline=deadline,
             site_daily_limit=site.daily_quota,
         )
-        with self._one_of_few(asker, tenant, record.request_id, deadline):
+        with self._one_of_few(asker, tenant, deadline):
             try:
                 with self._ledger.reserve(ask, record) as hold:
                     yield hold
@@ -68,22 +68,18 @@ class Admission:
                 raise self._explained(denied, asker, tenant, site, entitlement) from None
 
     @contextmanager
-    def _one_of_few(self, asker: Asker, tenant: Tenant, request_id: str, deadline: float) -> Iterator[None]:
+    def _one_of_few(self, asker: Asker, tenant: Tenant, deadline: float) -> Iterator[None]:
         """An anonymous device chats one at a time and so often a day, an address too."""
         if asker.kind != "anonymous":
             yield
             return
-        owner, now = owner_hash(asker.principal), self._clock()
-        if not self._signals.take_turn(tenant.tenant_id, owner, request_id, now, deadline):
-            raise RateLimited("One question at a time, please: wait for the answer.", retry_after=5)
-        try:
+        now, device = self._clock(), owner_hash(asker.principal)
+        address = hashlib.sha256(asker.address.encode()).hexdigest()[:32]
+        with self._limiter.one_at_a_time(f"anonymous#{device}", deadline - now):
             tomorrow = day_end(now, tenant.timezone)
-            address = hashlib.sha256(asker.address.encode()).hexdigest()[:32]
-            self._limiter.count_up_to(f"device#{owner}", DEVICE_CHATS_PER_DAY, tomorrow)
+            self._limiter.count_up_to(f"device#{device}", DEVICE_CHATS_PER_DAY, tomorrow)
             self._limiter.count_up_to(f"address#{address}", ADDRESS_CHATS_PER_DAY, tomorrow)
             yield
-        finally:
-            self._signals.end_turn(tenant.tenant_id, owner, request_id)
 
     def _explained(
         self, denied: Denied, asker: Asker, tenant: Tenant, site: Site, entitlement: Entitlement

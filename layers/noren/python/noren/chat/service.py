@@ -26,12 +26,12 @@ from noren.chat.models import (
     Turn,
 )
 from noren.chat.prompt import build_managed_prompt, build_prompt, clamp_answer
-from noren.chat.replay import GRACE_SECONDS, Replays
+from noren.chat.replay import Replays
 from noren.chat.routing import site_route
 from noren.chat.sessions import Conversation, Sessions
 from noren.chat.store import SignalStore, owner_hash
 from noren.clock import Clock
-from noren.errors import Busy, NorenError, NotFound, TimedOut, UpstreamFailed
+from noren.errors import NorenError, NotFound, TimedOut, UpstreamFailed
 from noren.idempotency import Idempotency
 from noren.ids import is_id, new_id
 from noren.ledger.models import Hold
@@ -90,8 +90,8 @@ class Chats:
     ) -> None:
         self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
         self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
-        self._admission = Admission(ledger, limiter, signals, clock, console_url)
-        self._replays = Replays(idempotency, ledger, usage, sessions, clock)
+        self._admission = Admission(ledger, limiter, clock, console_url)
+        self._replays = Replays(idempotency, usage, sessions, clock)
 
     def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Iterator[ChatEvent]:
         """Meta, Deltas as they arrive, then Done once the request is settled.
@@ -100,17 +100,14 @@ class Chats:
         iterator ends the upstream call and settles what was produced, in the closing thread.
         """
         started = self._clock()
-        request_id = new_id("req", started)
-        with self._replays.claim(asker, run, request_id) as claim:
+        with self._replays.claim(asker, run, lambda: new_id("req", self._clock())) as claim:
             if claim.first is not None:
                 yield from _replayed(claim.first)
                 return
             plan = self._resolve(asker, ask)
-            record = self._record(asker, ask, plan, request_id, started)
-            if run.once and self._clock() - started > GRACE_SECONDS / 2:  # somebody else may take the key over soon
-                raise Busy(retry_after=1)
+            record = self._record(asker, ask, plan, claim.request_id, started)
             with self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline) as hold:
-                claim.admitted = True
+                claim.hold = hold
                 record.admission_ms = self._since(started)
                 answer = yield from self._produce(asker, ask, plan, hold, run)
         yield Done(answer)

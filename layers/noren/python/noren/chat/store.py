@@ -1,4 +1,4 @@
-"""Sessions, turns and feedback in the `sites` table; cancel flags and one-at-a-time marks in `runtime`.
+"""Sessions, turns and feedback in the `sites` table; cancel flags in `runtime`.
 
 `SES#<tenant>#<principal's hash>`: `S#<session>` and `T#<session>#<request>`; `FB#<tenant>#<site>`: `<request>`.
 Session keys and request ids sort by time.
@@ -221,40 +221,6 @@ class SignalStore:
         """Whether the owner asked the request to end."""
         key = {"pk": tenant_key(tenant, "CANCEL", owner), "sk": request_id}
         return "Item" in self._client.get_item(TableName=self._table, Key=to_item(key), ConsistentRead=True)
-
-    def take_turn(self, tenant: TenantId, owner: str, request_id: str, now: float, until: float) -> bool:
-        """Become the owner's one running request until `until`; False while another one is."""
-        item = {
-            "pk": tenant_key(tenant, "TURN", owner),
-            "sk": "0",
-            "request_id": request_id,
-            "expires_at": int(until) + 1,
-        }
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_item(item),
-                ConditionExpression="attribute_not_exists(pk) OR expires_at <= :now",
-                ExpressionAttributeValues=to_item({":now": int(now)}),
-            )
-        except self._client.exceptions.ClientError as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
-
-    def end_turn(self, tenant: TenantId, owner: str, request_id: str) -> None:
-        """No longer be the running request (nothing happens if another one is by now)."""
-        try:
-            self._client.delete_item(
-                TableName=self._table,
-                Key=to_item({"pk": tenant_key(tenant, "TURN", owner), "sk": "0"}),
-                ConditionExpression="request_id = :id",
-                ExpressionAttributeValues=to_item({":id": request_id}),
-            )
-        except self._client.exceptions.ClientError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise
 
 
 def _pk(tenant: TenantId, owner: str) -> str:
