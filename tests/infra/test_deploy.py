@@ -1,0 +1,115 @@
+"""`cdk deploy --all` of the very app on the embedded cloud, and what a person does first: sign up, sign in, call."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import Any
+
+import boto3
+import jwt
+import pytest
+import requests
+
+from local import cloud, emulator
+
+
+def client(service: Any, deployed: cloud.Outputs, **credentials: str) -> Any:
+    keys: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test", **credentials}
+    return boto3.client(service, endpoint_url=deployed.endpoint, region_name=deployed.region, **keys)
+
+
+@pytest.fixture(scope="session")
+def tokens(deployed: cloud.Outputs) -> dict[str, str]:
+    """Of somebody who just signed up."""
+    cognito = client("cognito-idp", deployed)
+    email, password = f"{secrets.token_hex(4)}@example.com", f"Aa1!{secrets.token_hex(8)}"
+    attributes = [{"Name": "email", "Value": email}]
+    cognito.sign_up(ClientId=deployed.client_id, Username=email, Password=password, UserAttributes=attributes)
+    cognito.confirm_sign_up(ClientId=deployed.client_id, Username=email, ConfirmationCode="123456")
+    answer = cognito.initiate_auth(
+        ClientId=deployed.client_id,
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": email, "PASSWORD": password},
+    )
+    signed_in: dict[str, str] = answer["AuthenticationResult"]
+    return signed_in
+
+
+def test_sign_in_gives_a_token_of_our_pool(deployed: cloud.Outputs, tokens: dict[str, str]) -> None:
+    keys = {each["kid"]: each for each in requests.get(deployed.jwks_url, timeout=5).json()["keys"]}
+    token = tokens["AccessToken"]
+    key = jwt.PyJWK(keys[jwt.get_unverified_header(token)["kid"]])
+    claims = jwt.decode(token, key.key, algorithms=["RS256"])
+    assert claims["iss"] == f"https://cognito-idp.{deployed.region}.amazonaws.com/{deployed.user_pool_id}"
+    assert (claims["client_id"], claims["token_use"]) == (deployed.client_id, "access")
+
+
+def test_a_weak_password_is_refused(deployed: cloud.Outputs) -> None:
+    cognito = client("cognito-idp", deployed)
+    with pytest.raises(cognito.exceptions.InvalidPasswordException):
+        cognito.sign_up(ClientId=deployed.client_id, Username="weak@example.com", Password="short")
+
+
+def test_the_platform_function_answers_through_its_api(deployed: cloud.Outputs) -> None:
+    answer = requests.get(f"{deployed.platform_url}/health", timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def test_me_is_somebody_with_a_tenant(deployed: cloud.Outputs, tokens: dict[str, str]) -> None:
+    headers = {"Authorization": f"Bearer {tokens['AccessToken']}"}
+    answer = requests.get(f"{deployed.platform_url}/api/v1/me", headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert requests.get(f"{deployed.platform_url}/api/v1/me", timeout=30).status_code == 401
+
+
+def test_tables_expire_and_have_their_index(deployed: cloud.Outputs) -> None:
+    dynamodb = client("dynamodb", deployed)
+    for name, table in deployed.tables.items():
+        expiry = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+        assert expiry["TimeToLiveStatus"] == ("ENABLED" if name in ("sites", "runtime", "usage") else "DISABLED")
+        indexes = dynamodb.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
+        assert [each["IndexName"] for each in indexes] == (["gsi1"] if name in ("tenants", "usage") else [])
+
+
+def test_secrets_are_named_by_arn_and_hold_what_they_should(deployed: cloud.Outputs) -> None:
+    manager = client("secretsmanager", deployed)
+    for arn in (deployed.provider_secret_arn, deployed.signing_secret_arn):
+        assert arn.startswith("arn:aws:secretsmanager:")
+    assert json.loads(manager.get_secret_value(SecretId=deployed.provider_secret_arn)["SecretString"]) == {}
+    assert len(manager.get_secret_value(SecretId=deployed.signing_secret_arn)["SecretString"]) == 64
+
+
+def test_uvicorn_gets_the_chat_functions_variables_and_role(deployed: cloud.Outputs) -> None:
+    environment = deployed.chat_environment()
+    assert environment["QUOTAS_TABLE"] == deployed.tables["quotas"]
+    credentials = {name.lower(): environment[name] for name in environment if name.startswith("AWS_") and "KEY" in name}
+    caller = client("sts", deployed, **credentials, aws_session_token=environment["AWS_SESSION_TOKEN"])
+    assert deployed.chat_role_arn.rsplit("/", 1)[-1] in caller.get_caller_identity()["Arn"]
+
+
+def test_mail_can_be_sent(deployed: cloud.Outputs) -> None:
+    """The sender that functions are told is one that the (emulated) SES accepts."""
+    sender = "Noren <no-reply@noren.localhost>"
+    message = {"Subject": {"Data": "Hello"}, "Body": {"Text": {"Data": "There"}}}
+    client("sesv2", deployed).send_email(
+        FromEmailAddress=sender, Destination={"ToAddresses": ["a@example.com"]}, Content={"Simple": message}
+    )
+    sent = requests.get(f"{deployed.endpoint}/_ministack/ses/messages", timeout=5).json()["messages"]
+    assert any(mail["Subject"] == "Hello" and mail["To"] == ["a@example.com"] for mail in sent[emulator.ACCOUNT])
+
+
+def test_queues_and_the_clock_reach_their_functions(deployed: cloud.Outputs) -> None:
+    mappings = client("lambda", deployed).list_event_source_mappings()["EventSourceMappings"]
+    assert len(mappings) == len(deployed.queues)
+    assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in mappings)
+    rules = client("events", deployed).list_rules()["Rules"]
+    assert [each["ScheduleExpression"] for each in rules if "Sweep" in each["Name"]] == ["rate(5 minutes)"]
+
+
+def test_deploying_the_same_again_is_a_look(deployed: cloud.Outputs) -> None:
+    before = time.monotonic()
+    again = cloud.deploy(deployed.endpoint, {}, work=emulator.HOME / "deploy-test")
+    assert again == deployed
+    assert time.monotonic() - before < 5

@@ -1,0 +1,324 @@
+"""The templates of every stage: what is promised about data, grants, secrets and queues, read from what is deployed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from aws_cdk import Stack
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+
+import app
+import config
+from local import emulator
+from noren.settings import Settings
+from stacks.data import EXPIRING, REBUILT, TABLES
+from stacks.local import LEFT_OUT
+from tests.infra.conftest import STAGES, Resource, Synthesized, context
+
+Synthesize = Callable[[str], Synthesized]
+
+RUNTIME_NAMES = {
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "AWS_LWA_INVOKE_MODE",
+    "AWS_LWA_PORT",
+    "AWS_LWA_READINESS_CHECK_PATH",
+    "PORT",
+    "POWERTOOLS_SERVICE_NAME",
+}
+"""Variables for Lambda, the Web Adapter and Powertools; all others are fields of Settings."""
+
+STARS_ALLOWED = {
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",  # tracing knows no resources
+}
+
+
+def statements(resource: Resource) -> Iterator[dict[str, Any]]:
+    """The statements of a policy, actions and resources as lists."""
+    for each in resource.properties["PolicyDocument"]["Statement"]:
+        listed = {key: value if isinstance(value, list) else [value] for key, value in each.items()}
+        yield each | {"Action": listed["Action"], "Resource": listed.get("Resource", [])}
+
+
+def own_policies(stage: Synthesized) -> list[Resource]:
+    """The policies of our functions' roles (CDK's own deployment helpers are answered in stacks/web.py)."""
+    roles = {json.dumps(each.properties["Role"]) for each in stage.functions()}
+    ids = {match for role in roles for match in re.findall(r'"(\w+Role\w+)"', role)}
+    return [
+        each
+        for each in stage.of("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        if any(role.get("Ref") in ids for role in each.properties.get("Roles", []))
+    ]
+
+
+@pytest.mark.parametrize("name", [None, "", "production", "LOCAL"])
+def test_an_unknown_stage_is_refused_in_plain_words(name: str | None) -> None:
+    with pytest.raises(ValueError, match="cdk deploy --all -c stage=dev"):
+        config.load(name)
+
+
+def test_synthesis_needs_a_stage() -> None:
+    with pytest.raises(ValueError, match="Which stage"):
+        app.build()
+
+
+def test_context_moves_endpoints_and_nothing_else() -> None:
+    plain = config.load("dev")
+    moved = config.load("dev", {"openai_base_url": "http://127.0.0.1:1/v1", "retain": "yes", "name": "x"}.get)
+    assert moved.endpoints.openai_base_url == "http://127.0.0.1:1/v1"
+    assert (moved.name, moved.retain) == (plain.name, plain.retain)
+
+
+def test_a_broken_rule_stops_synthesis(tmp_path: Any) -> None:
+    """The fixtures below pass because nothing is broken, not because nothing is checked."""
+    broken = app.build(context=context("dev"), outdir=str(tmp_path))
+    stack = Stack(broken, "Broken")
+    s3.Bucket(stack, "Open")
+    sqs.Queue(stack, "Plain")
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        broken.synth()
+
+
+def test_every_variable_is_a_setting(stage: Synthesized) -> None:
+    known = {field.name.upper() for field in fields(Settings)} | RUNTIME_NAMES
+    assert stage.functions()
+    for function in stage.functions():
+        variables = function.properties["Environment"]["Variables"]
+        assert set(variables) <= known, function.id
+        assert variables["STAGE"] == stage.stage
+        assert all(variables.values()), f"{function.id} has an empty variable"
+
+
+def test_no_variable_holds_a_secret(stage: Synthesized) -> None:
+    for function in stage.functions():
+        for name, value in function.properties["Environment"]["Variables"].items():
+            if re.search("SECRET|KEY|TOKEN|PASSWORD", name):
+                assert name.endswith("_ARN"), name
+            assert "resolve:secretsmanager" not in json.dumps(value), name
+
+
+def test_each_function_has_a_role_of_its_own(stage: Synthesized) -> None:
+    roles = [json.dumps(each.properties["Role"]) for each in stage.functions()]
+    assert len(set(roles)) == len(roles) == 6
+
+
+def test_no_policy_has_a_star_beyond_the_list(stage: Synthesized) -> None:
+    assert len(own_policies(stage)) >= 6
+    for policy in own_policies(stage):
+        for statement in statements(policy):
+            if any("*" in action for action in statement["Action"]) or "*" in statement["Resource"]:
+                assert set(statement["Action"]) <= STARS_ALLOWED, (policy.id, statement)
+            assert "NotAction" not in statement
+            assert "NotResource" not in statement
+            for resource in statement["Resource"]:
+                assert "*" not in json.dumps(resource) or resource == "*", (policy.id, resource)
+
+
+def test_only_the_scheduler_scans(stage: Synthesized) -> None:
+    scanning = {
+        policy.id
+        for policy in own_policies(stage)
+        for statement in statements(policy)
+        if "dynamodb:Scan" in statement["Action"]
+    }
+    assert [name[:9] for name in scanning] == ["Scheduler"]
+
+
+GRANTS = {
+    "Chat": {"tenants": "ru", "quotas": "rw", "usage": "rw", "sites": "rw", "events": "w", "runtime": "rw"},
+    "PlatformApi": {"tenants": "rw", "quotas": "rw", "usage": "r", "sites": "rw", "events": "rw", "runtime": "rw"},
+    "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "sites": "rw"},
+    "MailWorker": {},
+    "SummaryWorker": {"tenants": "r", "usage": "rw", "sites": "rw", "runtime": "rw"},
+    "Scheduler": {"tenants": "r", "quotas": "rw", "usage": "rw"},
+}
+
+
+def granted(policies: list[Resource]) -> dict[str, str]:
+    """Table to `r`, `w` (puts and updates), `u` (updates alone) as the policies grant it."""
+    found: dict[str, set[str]] = {}
+    for policy in policies:
+        for statement in statements(policy):
+            actions = {action.removeprefix("dynamodb:") for action in statement["Action"]}
+            for resource in statement["Resource"]:
+                table = re.search(
+                    rf"GetAtt({'|'.join(each.title() for each in TABLES)})\w{{8}}Arn", json.dumps(resource)
+                )
+                if table:
+                    found.setdefault(table[1].lower(), set()).update(actions)
+    return {
+        table: ("r" if "GetItem" in actions else "")
+        + ("w" if "PutItem" in actions else "u" if "UpdateItem" in actions else "")
+        for table, actions in found.items()
+    }
+
+
+@pytest.mark.parametrize("name", GRANTS)
+def test_tables_are_granted_as_said(stage: Synthesized, name: str) -> None:
+    policies = [each for each in own_policies(stage) if each.id.startswith(f"{name}Role")]
+    assert granted(policies) == GRANTS[name]
+
+
+def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None:
+    tables = {re.sub(r"\w{8}$", "", each.id).lower(): each for each in stage.of("AWS::DynamoDB::GlobalTable")}
+    assert set(tables) == set(TABLES)
+    assert not stage.of("AWS::DynamoDB::Table")
+    for name, table in tables.items():
+        (replica,) = table.properties["Replicas"]
+        assert table.properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+        assert replica["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [stage.of("AWS::KMS::Key")[0].id, "Arn"]}
+        assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
+        recovery = replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+        assert recovery is (name not in REBUILT)
+        expiry = table.properties.get("TimeToLiveSpecification", {})
+        assert expiry == ({"AttributeName": "expires_at", "Enabled": True} if name in EXPIRING else {})
+        protected = stage.stage == "prod"
+        assert replica.get("DeletionProtectionEnabled", False) is protected
+        assert table.whole["DeletionPolicy"] == ("Retain" if protected else "Delete")
+
+
+def test_prod_keeps_what_holds_data_and_dev_keeps_nothing(synthesized: Synthesize) -> None:
+    stateful = (
+        "AWS::KMS::Key",
+        "AWS::SecretsManager::Secret",
+        "AWS::Cognito::UserPool",
+        "AWS::SQS::Queue",
+        "AWS::S3::Bucket",
+    )
+    for name, policy in (("prod", "Retain"), ("dev", "Delete")):
+        found = synthesized(name).of(*stateful)
+        assert {each.type for each in found} == set(stateful)
+        assert {each.whole["DeletionPolicy"] for each in found} == {policy}
+    (pool,) = synthesized("prod").of("AWS::Cognito::UserPool")
+    assert pool.properties["DeletionProtection"] == "ACTIVE"
+
+
+def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
+    queues = {each.id: each for each in stage.of("AWS::SQS::Queue")}
+    working = [each for each in queues.values() if "RedrivePolicy" in each.properties]
+    assert len(queues) == 2 * len(working) == 4
+    for queue in queues.values():
+        assert queue.properties["KmsMasterKeyId"]
+    for queue in working:
+        assert queue.properties["RedrivePolicy"]["maxReceiveCount"] == 5
+    denying = json.dumps([each.properties for each in stage.of("AWS::SQS::QueuePolicy")])
+    assert denying.count('"aws:SecureTransport": "false"') == len(queues)
+
+
+def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> None:
+    timeouts = {each.id: each.properties["Timeout"] for each in stage.functions()}
+    sources = stage.of("AWS::Lambda::EventSourceMapping")
+    assert len(sources) == 2
+    for source in sources:
+        assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        target = json.dumps(source.properties["FunctionName"])
+        queue = next(name for name in ("Mail", "Summary") if name in target)
+        (timeout,) = (value for name, value in timeouts.items() if name.startswith(queue))
+        (made,) = (each for each in stage.of("AWS::SQS::Queue") if each.id.startswith(f"{queue}Queue"))
+        assert made.properties["VisibilityTimeout"] >= 6 * timeout
+
+
+def test_apis_are_regional_throttled_logged_and_traced(stage: Synthesized) -> None:
+    apis = stage.of("AWS::ApiGateway::RestApi")
+    assert [each.properties["EndpointConfiguration"] for each in apis] == [{"Types": ["REGIONAL"]}] * 2
+    for each in stage.of("AWS::ApiGateway::Stage"):
+        assert each.properties["TracingEnabled"] is True
+        assert each.properties["AccessLogSetting"]["DestinationArn"]
+        (settings,) = each.properties["MethodSettings"]
+        assert 0 < settings["ThrottlingRateLimit"] <= settings["ThrottlingBurstLimit"]
+        assert settings["DataTraceEnabled"] is False
+
+
+def test_the_inference_api_streams_where_it_can(stage: Synthesized) -> None:
+    modes = {
+        (each.stack.split("-")[-1], each.properties["Integration"].get("ResponseTransferMode"))
+        for each in stage.of("AWS::ApiGateway::Method")
+    }
+    streamed = None if stage.stage == "local" else "STREAM"
+    assert modes == {("Platform", None), ("Inference", streamed)}
+
+
+def test_the_console_signs_in_without_a_secret(stage: Synthesized) -> None:
+    (client,) = stage.of("AWS::Cognito::UserPoolClient")
+    assert client.properties["GenerateSecret"] is False
+    assert client.properties["AllowedOAuthFlows"] == ["code"]
+    flows = {"ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"}
+    extra = {"ALLOW_USER_PASSWORD_AUTH"} if stage.stage == "local" else set()
+    assert set(client.properties["ExplicitAuthFlows"]) == flows | extra
+    (pool,) = stage.of("AWS::Cognito::UserPool")
+    assert pool.properties["MfaConfiguration"] == "OPTIONAL"
+    assert pool.properties["EnabledMfas"] == ["SOFTWARE_TOKEN_MFA"]
+    assert {"PreTokenGenerationConfig", "PostConfirmation"} <= set(pool.properties["LambdaConfig"])
+
+
+def test_buckets_are_private_and_pages_guarded(synthesized: Synthesize) -> None:
+    prod = synthesized("prod")
+    for bucket in prod.of("AWS::S3::Bucket"):
+        assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+    (policy,) = prod.of("AWS::CloudFront::ResponseHeadersPolicy")
+    headers = policy.properties["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
+    content = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
+    assert "unsafe-inline" not in content
+    assert "{connect}" not in content
+    assert "frame-ancestors 'none'" in content
+    assert headers["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31_536_000
+
+
+def test_prod_has_a_firewall_before_all_that_is_public(synthesized: Synthesize) -> None:
+    guarded = {each.stack.split("-")[-1] for each in synthesized("prod").of("AWS::WAFv2::WebACLAssociation")}
+    assert guarded == {"Identity", "Inference", "Platform"}
+
+
+def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
+    prod = synthesized("prod")
+    groups = prod.of("AWS::CodeDeploy::DeploymentGroup")
+    assert len(groups) == len(prod.functions())
+    assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
+    alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
+    assert len(alarms) == 3 * len(prod.functions()) + 2 + 2
+    assert all(each.properties["AlarmActions"] for each in alarms)
+    assert prod.of("AWS::CloudWatch::Dashboard")
+
+
+def emulator_types() -> set[str]:
+    """What the emulator's CloudFormation can make."""
+    code = "from ministack.services.cloudformation import provisioners as p; print(*p._RESOURCE_HANDLERS)"
+    python = emulator.HOME / "emu" / "bin" / "python"
+    return set(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_emulator_can_make_everything_local(synthesized: Synthesize) -> None:
+    known = emulator_types()
+    missing = {each.type for each in synthesized("local").resources} - known
+    assert not missing - {"AWS::CDK::Metadata"}
+
+
+def test_local_lacks_only_what_is_listed(synthesized: Synthesize) -> None:
+    local, prod = ({each.type for each in synthesized(name).resources} for name in ("local", "prod"))
+    in_other_stacks = {
+        each.type
+        for each in synthesized("prod").resources
+        if not each.stack.endswith(("-Web", "-Page", "-Observability", "-Firewall"))
+    }
+    assert in_other_stacks - local == {
+        "AWS::CloudWatch::Alarm",  # of the canary
+        "AWS::CodeDeploy::Application",
+        "AWS::CodeDeploy::DeploymentGroup",
+        "AWS::Cognito::ManagedLoginBranding",
+        "AWS::Lambda::Alias",
+        "AWS::Lambda::Version",
+        "AWS::WAFv2::WebACLAssociation",
+    }
+    assert local <= prod
+    assert all(LEFT_OUT.values())
+
+
+def test_every_stage_is_tested() -> None:
+    assert set(config._STAGES) == set(STAGES)
