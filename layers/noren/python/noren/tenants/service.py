@@ -113,7 +113,7 @@ class Tenants:
         return self.get(tenant_id)
 
     def memberships(self, user_id: str) -> list[Membership]:
-        """Where a person belongs. Right after sign-up, while the index lags, the marker leads to the personal tenant."""
+        """Where a person belongs. After sign-up, while the index lags, the marker leads to the personal tenant."""
         found = self._store.memberships(user_id)
         if not found and (personal := self._store.personal(user_id)):
             owner = self._store.membership(personal, user_id)

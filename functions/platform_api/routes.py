@@ -1,0 +1,13 @@
+"""The platform API's one table: dispatched, documented and tested from here."""
+
+from __future__ import annotations
+
+from noren.edge.http import Route
+from platform_api import routes_admin, routes_catalog, routes_me, routes_tenant
+
+ROUTES: tuple[Route, ...] = (
+    *routes_me.ROUTES,
+    *routes_tenant.ROUTES,
+    *routes_catalog.ROUTES,
+    *routes_admin.ROUTES,
+)

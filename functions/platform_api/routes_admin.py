@@ -1,0 +1,146 @@
+"""The platform admin: tenants, stops, health."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from noren.edge.http import Access, Call, Route
+from noren.edge.paging import Page, paged
+from noren.errors import NotFound
+from noren.ids import TenantId
+from noren.tenants.models import PLATFORM_TENANT, STOPS
+from platform_api import schemas as s
+from platform_api import views
+
+ADMIN = Access(platform_admin=True)
+
+
+def health(call: Call) -> s.HealthOut:
+    """Whether the API answers; nothing behind it is asked."""
+    return s.HealthOut(status="ok")
+
+
+def deep_health(call: Call) -> s.HealthOut:
+    """Asks each part behind the API."""
+    services = call.services
+    checks = [
+        _check("catalogue", services.plans.all_plans),
+        _check("tenants", lambda: services.tenants.fresh(PLATFORM_TENANT)),
+        _check("ledger", lambda: services.ledger.standing(PLATFORM_TENANT)),
+        _check("usage", lambda: services.usage.records(PLATFORM_TENANT, None, 1, None)),
+        _check("signing secret", lambda: services.signer.sign("health", {}, ttl=1)),
+    ]
+    return s.HealthOut(status="ok" if all(each.ok for each in checks) else "degraded", checks=checks)
+
+
+def search_tenants(call: Call) -> Page[s.AdminTenantOut]:
+    """All tenants, or those that fit."""
+    query: s.TenantsQuery = call.query
+    items, following = paged(
+        call,
+        "/api/v1/admin/tenants",
+        lambda limit, at: call.services.tenants.search(query.q or "", query.plan or "", limit, at),
+    )
+    return Page(items=[views.admin_tenant(each) for each in items], next_cursor=following)
+
+
+def get_tenant(call: Call) -> s.AdminTenantDetail:
+    """One tenant with its limits."""
+    return views.admin_detail(call.services.tenants.fresh(_tenant_id(call)), call.services)
+
+
+def patch_tenant(call: Call) -> s.AdminTenantDetail:
+    """Plan and overrides; limits follow at once."""
+    body: s.AdminTenantPatch = call.body
+    tenants, tenant_id, actor = call.services.tenants, _tenant_id(call), call.caller.principal
+    tenant = tenants.fresh(tenant_id)
+    if body.plan is not None:
+        tenant = tenants.set_plan(tenant_id, body.plan, actor)
+    if body.overrides:
+        tenant = tenants.set_overrides(tenant_id, body.overrides, actor)
+    return views.admin_detail(tenant, call.services)
+
+
+def set_stop(call: Call) -> s.AdminTenantOut:
+    """One cause; others stay."""
+    body: s.StopIn = call.body
+    return views.admin_tenant(
+        call.services.tenants.stop(_tenant_id(call), body.cause, body.reason, call.caller.principal)
+    )
+
+
+def lift_stop(call: Call) -> s.AdminTenantOut:
+    """One cause; others stay."""
+    cause = call.params["cause"]
+    if cause not in STOPS:
+        raise NotFound()
+    return views.admin_tenant(call.services.tenants.lift(_tenant_id(call), cause, call.caller.principal))
+
+
+def _tenant_id(call: Call) -> TenantId:
+    """A platform admin may name any tenant; the service finds out whether there is one."""
+    return TenantId(call.params["tenant_id"])
+
+
+def _check(name: str, ask: Callable[[], Any]) -> s.Check:
+    started = time.monotonic()
+    error = None
+    try:
+        ask()
+    except Exception as failure:  # whatever it is, it is the answer
+        error = type(failure).__name__
+    return s.Check(name=name, ok=error is None, ms=round((time.monotonic() - started) * 1000), error=error)
+
+
+ROUTES = (
+    Route("GET", "/health", health, Access(public=True), "Liveness", answer=s.HealthOut, aliases=("/api/v1/health",)),
+    Route(
+        "GET",
+        "/api/v1/admin/health",
+        deep_health,
+        ADMIN,
+        "Health of every part",
+        answer=s.HealthOut,
+        aliases=("/health/deep",),
+    ),
+    Route(
+        "GET",
+        "/api/v1/admin/tenants",
+        search_tenants,
+        ADMIN,
+        "Tenants, newest first",
+        answer=Page[s.AdminTenantOut],
+        query=s.TenantsQuery,
+    ),
+    Route("GET", "/api/v1/admin/tenants/{tenant_id}", get_tenant, ADMIN, "One tenant", answer=s.AdminTenantDetail),
+    Route(
+        "PATCH",
+        "/api/v1/admin/tenants/{tenant_id}",
+        patch_tenant,
+        ADMIN,
+        "Change plan or overrides",
+        s.AdminTenantDetail,
+        s.AdminTenantPatch,
+    ),
+    Route(
+        "POST",
+        "/api/v1/admin/tenants/{tenant_id}/stops",
+        set_stop,
+        ADMIN,
+        "Stop a tenant for a cause",
+        s.AdminTenantOut,
+        s.StopIn,
+        status=201,
+        idempotent=True,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/admin/tenants/{tenant_id}/stops/{cause}",
+        lift_stop,
+        ADMIN,
+        "Lift a stop",
+        answer=s.AdminTenantOut,
+    ),
+)

@@ -1,0 +1,173 @@
+"""The catalogue: plans for everybody; plans, model policies and exchange rates for the platform admin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from noren.edge.http import Access, Call, Route
+from noren.edge.paging import Page, PageQuery, paged
+from noren.errors import Unprocessable
+from noren.plans.models import ExchangeRate, Limits, ModelPolicy, Plan
+from platform_api import schemas as s
+from platform_api import views
+
+ADMIN = Access(platform_admin=True)
+T = TypeVar("T")
+
+
+def public_plans(call: Call) -> s.PlansOut:
+    """What anybody may compare and buy."""
+    return s.PlansOut(items=[views.plan(each) for each in call.services.plans.public_plans()])
+
+
+def list_plans(call: Call) -> Page[s.PlanVersionOut]:
+    """Every version of every plan."""
+    return _listed(call, "/api/v1/admin/plans", call.services.plans.all_plans(), views.plan_version)
+
+
+def put_plan(call: Call) -> s.PlanVersionOut:
+    """A plan from a date on."""
+    body: s.PlanIn = call.body
+    plain = body.model_dump(exclude={"limits", "aliases"})
+    plan = Plan(**plain, limits=Limits(**body.limits.model_dump()), aliases=tuple(body.aliases))
+    return views.plan_version(call.services.plans.put_plan(plan, call.caller.principal))
+
+
+def list_policies(call: Call) -> Page[s.PolicyOut]:
+    """Every version of every model policy."""
+    return _listed(call, "/api/v1/admin/model-policies", call.services.plans.all_policies(), views.policy)
+
+
+def put_policy(call: Call) -> s.PolicyOut:
+    """A model with its price from a date on: tokens are priced, or GPU seconds are."""
+    body: s.PolicyIn = call.body
+    by_tokens = body.input_usd is not None and (body.output_usd is not None or body.type == "embedding")
+    if by_tokens == (body.gpu_second_usd is not None):
+        raise Unprocessable("Set either the token prices or gpu_second_usd.", code="price_missing")
+    policy = ModelPolicy(**body.model_dump(exclude={"plans"}), plans=_plans(call, body.plans))
+    return views.policy(call.services.plans.put_policy(policy, call.caller.principal))
+
+
+def patch_policy(call: Call) -> s.PolicyOut:
+    """Switch a model on or off, for whom, at once."""
+    body: s.PolicyPatch = call.body
+    changed = call.services.plans.switch_policy(
+        call.params["policy_id"],
+        call.caller.principal,
+        enabled=body.enabled,
+        is_default=body.is_default,
+        plans=None if body.plans is None else _plans(call, body.plans),
+        name=body.name,
+    )
+    return views.policy(changed)
+
+
+def list_rates(call: Call) -> Page[s.RateOut]:
+    """Every exchange rate there was."""
+    return _listed(
+        call,
+        "/api/v1/admin/exchange-rates",
+        call.services.plans.all_rates(),
+        lambda rate: s.RateOut.model_validate(asdict(rate)),
+    )
+
+
+def put_rate(call: Call) -> s.RateOut:
+    """A rate from a date on."""
+    body: s.RateIn = call.body
+    if body.rate <= 0 or (body.currency == "USD" and body.rate != 1):
+        raise Unprocessable("A rate is above zero, and a dollar is a dollar.", code="invalid_rate")
+    rate = call.services.plans.put_rate(ExchangeRate(**body.model_dump()), call.caller.principal)
+    return s.RateOut.model_validate(asdict(rate))
+
+
+def _plans(call: Call, names: Sequence[str]) -> frozenset[str]:
+    return frozenset(call.services.plans.resolve(name) for name in names)
+
+
+def _listed(call: Call, route: str, rows: Sequence[T], view: Callable[[T], Any]) -> Page[Any]:
+    """A page of rows that are in memory anyway (the catalogue is small)."""
+
+    def read(limit: int, position: dict[str, str] | None) -> tuple[list[T], dict[str, str] | None]:
+        start = int(position["after"]) if position else 0
+        more = len(rows) > start + limit
+        return list(rows[start : start + limit]), {"after": str(start + limit)} if more else None
+
+    items, following = paged(call, route, read)
+    return Page(items=[view(each) for each in items], next_cursor=following)
+
+
+ROUTES = (
+    Route("GET", "/api/v1/plans", public_plans, Access(public=True), "The plans", answer=s.PlansOut),
+    Route(
+        "GET",
+        "/api/v1/admin/plans",
+        list_plans,
+        ADMIN,
+        "All versions of all plans",
+        answer=Page[s.PlanVersionOut],
+        query=PageQuery,
+    ),
+    Route(
+        "POST",
+        "/api/v1/admin/plans",
+        put_plan,
+        ADMIN,
+        "Set a plan from a date on",
+        s.PlanVersionOut,
+        s.PlanIn,
+        status=201,
+        idempotent=True,
+    ),
+    Route(
+        "GET",
+        "/api/v1/admin/model-policies",
+        list_policies,
+        ADMIN,
+        "All versions of all model policies",
+        answer=Page[s.PolicyOut],
+        query=PageQuery,
+    ),
+    Route(
+        "POST",
+        "/api/v1/admin/model-policies",
+        put_policy,
+        ADMIN,
+        "Set a model and its price from a date on",
+        s.PolicyOut,
+        s.PolicyIn,
+        status=201,
+        idempotent=True,
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/admin/model-policies/{policy_id}",
+        patch_policy,
+        ADMIN,
+        "Switch a model on or off, and for whom",
+        s.PolicyOut,
+        s.PolicyPatch,
+    ),
+    Route(
+        "GET",
+        "/api/v1/admin/exchange-rates",
+        list_rates,
+        ADMIN,
+        "All exchange rates",
+        answer=Page[s.RateOut],
+        query=PageQuery,
+    ),
+    Route(
+        "POST",
+        "/api/v1/admin/exchange-rates",
+        put_rate,
+        ADMIN,
+        "Set an exchange rate from a date on",
+        s.RateOut,
+        s.RateIn,
+        status=201,
+        idempotent=True,
+    ),
+)
