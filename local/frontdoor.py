@@ -59,7 +59,7 @@ CLIENT_CLAIMS = {
     "x-forwarded-proto",
 }
 """What a client may say about where it comes from is not believed."""
-PAGE_ROUTES = ("/", "/invite")
+PAGE_ROUTES = ("/", "/billing", "/invite")
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -168,8 +168,9 @@ async def proxy(request: web.Request, base: str) -> web.StreamResponse:
 
 def static(path: str) -> web.Response:
     """A file of the page, never anything outside its folder."""
-    file = (PAGE / ("index.html" if path in PAGE_ROUTES else path.lstrip("/"))).resolve()
-    if file.suffix not in TYPES or not file.is_relative_to(PAGE) or not file.is_file():
+    files = {f"/{file.name}": file for file in PAGE.iterdir() if file.suffix in TYPES}
+    file = files.get("/index.html" if path in PAGE_ROUTES else path)
+    if file is None:
         raise web.HTTPNotFound
     headers = {"Content-Type": TYPES[file.suffix], "Cache-Control": "no-cache"}
     return web.Response(body=file.read_bytes(), headers=headers)

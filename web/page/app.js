@@ -25,7 +25,7 @@ class Page {
       guest: () => !this.session.signedIn,
       onQuota: (quota) => { this.quota = quota; this.drawStanding(); },
       onSignIn: () => this.session.leave("sign-in"),
-      onSignedOut: () => this.signedOut(),
+      onRefused: () => { sessionStorage.removeItem(GUEST); this.signedOut(); },
     });
   }
 

@@ -7,13 +7,16 @@ import { render } from "./markdown.js";
 
 /**
  * @typedef {{url: (path: string) => string, headers: () => Promise<Record<string, string>>, guest: () => boolean,
- *   onQuota: (quota: any) => void, onSignIn: () => void, onSignedOut: () => void}} Host
+ *   onQuota: (quota: any) => void, onSignIn: () => void, onRefused: () => void}} Host
  */
 
 // The first try may have been carried out: asking again with its key gets that answer and pays once.
 const AGAIN_WITH_SAME_KEY = ["network", "bad_gateway", "in_progress", "timed_out"];
 const RETRYABLE = [...AGAIN_WITH_SAME_KEY, "broken", "busy", "rate_limited", "upstream_failed", "internal_error"];
-const CANCEL_PATIENCE = 8000;
+/** @type {Record<string, string>} codes that share a text */
+const SAID_AS = { suspended: "suspendedHelp", site_disabled: "suspendedHelp", upstream_cut: "broken", no_model: "busy",
+  message_too_long: "too_large", context_length_exceeded: "too_large", stopped: "suspendedHelp" };
+const CANCEL_PATIENCE = 8000; // milliseconds that a stopped answer has to account for itself
 
 export class Chat {
   /** @param {Host} host */
@@ -202,6 +205,7 @@ export class Chat {
     const local = done.cost_local;
     const cost = local ? `${money(local.amount, local.currency)} (${money(done.cost_usd, "USD")})` : done.cost_usd !== undefined && money(done.cost_usd, "USD");
     const seconds = done.latency_ms !== undefined && `${count(Math.round(done.latency_ms / 100) / 10)} s`;
+    if (done.finish_reason === "length") foot.append(el("p", { className: "limit" }, t("cutAtLimit")));
     const tried = done.route?.fallbacks_tried ?? [];
     /** @type {[string, string | false][]} */
     const rows = [["model", done.model_used && `${done.model_used} · ${done.provider ?? ""}`], ["route", [done.route?.tier, done.route?.reason].filter(Boolean).join(" · ")],
@@ -244,12 +248,13 @@ export class Chat {
   fail(turn, answer, error, message, key) {
     const problem = error instanceof Problem ? error : new Problem({ code: "broken" });
     const { document: about, code } = problem;
-    const box = el("div", { className: "notice error", role: "alert" }, el("p", {}, advice(problem, this.host.guest())));
-    if (code === "quota_exceeded" && !this.host.guest()) box.append(...offer(about));
-    if (code === "unauthenticated") this.host.onSignedOut();
-    if (code === "unauthenticated" || (code === "quota_exceeded" && this.host.guest())) {
+    const guest = this.host.guest();
+    const box = el("div", { className: "notice error", role: "alert" }, el("p", {}, advice(problem, guest)));
+    if (code === "quota_exceeded" && !guest) box.append(...offer(about));
+    if (problem.status === 401) this.host.onRefused();
+    if ((problem.status === 401 && !guest) || (code === "quota_exceeded" && guest)) {
       box.append(el("button", { type: "button", onclick: this.host.onSignIn }, t("signIn")));
-    } else if (RETRYABLE.includes(code) || problem.status >= 500) {
+    } else if (RETRYABLE.includes(code) || problem.status === 401 || problem.status >= 500) {
       const again = AGAIN_WITH_SAME_KEY.includes(code) ? key : undefined;
       box.append(el("button", { type: "button", onclick: () => this.ask(message, again, turn) }, t("retry")));
     }
@@ -267,9 +272,10 @@ export function advice(error, guest = false) {
   if (!(error instanceof Problem)) return t("broken");
   const { code, document: about } = error;
   if (code === "quota_exceeded" && guest) return t("quotaGuest");
-  if (code === "suspended") return t("suspendedHelp");
+  if (error.status === 401 && !guest) return t("unauthenticated");
   const values = { seconds: about.retry_after ?? 5, detail: about.detail ?? about.title ?? code };
-  return t(has(code) ? code : "unknown", values);
+  const key = SAID_AS[code] ?? code;
+  return t(has(key) ? key : "unknown", values);
 }
 
 /**
