@@ -29,7 +29,7 @@ from noren.llm.models import (
     TimeLimits,
     TokenUsage,
 )
-from noren.llm.routes import Route, Step, plan_route
+from noren.llm.routes import Route, Step, fit, plan_route
 from noren.usage.models import Call, UsageRecord
 
 __all__ = ["Route", "Router", "Step", "plan_route"]
@@ -136,6 +136,9 @@ class _Run:
         provider = self._router.providers.get(step.policy.provider)
         if provider is None:
             return _Failure("not_found")
+        prompt = fit(self._prompt, step.policy.context_window)
+        if prompt is None:
+            return _Failure("too_large")
         failure, begun = _Failure("timeout"), self._clock()
         for attempt in range(ATTEMPTS):
             now = self._clock()
@@ -148,7 +151,7 @@ class _Run:
                 return failure if attempt else _Failure("resting", gate.retry_after)
             limits = replace(self._router.limits, first_token=first, total=self._until - now)
             try:
-                yield from self._call(step, provider, gate, limits)
+                yield from self._call(step, provider, prompt, gate, limits)
                 return None
             except ProviderFault as fault:
                 if fault.produced:
@@ -161,11 +164,11 @@ class _Run:
             self._router.sleep(pause)
         return failure
 
-    def _call(self, step: Step, provider: Provider, gate: Pass, limits: TimeLimits) -> Iterator[Event]:
+    def _call(self, step: Step, provider: Provider, prompt: Prompt, gate: Pass, limits: TimeLimits) -> Iterator[Event]:
         """One call of one model. Raises its ProviderFault; accounts for it whatever happens."""
         policy, record, begun = step.policy, self._record, self._clock()
         call = Call(self._purpose, policy.provider, policy.model, policy.id, policy.price_version, "cancelled")
-        answer = _Bounded(self._prompt.max_tokens, self._cancel)
+        answer = _Bounded(prompt.max_tokens, self._cancel)
         usage = TokenUsage()
         told = False
         try:
@@ -173,7 +176,7 @@ class _Run:
                 yield self._finish(step, call, Finish("cancelled", usage, policy.model))
                 return
             record.calls.append(call)
-            stream = cast(Generator[Event], provider.stream(policy, self._prompt, limits, answer.stop))
+            stream = cast(Generator[Event], provider.stream(policy, prompt, limits, answer.stop))
             with closing(stream):
                 for event in stream:
                     if isinstance(event, Delta):
@@ -200,7 +203,7 @@ class _Run:
         except GeneratorExit:
             if not told:  # the asker left: the upstream is closed and can't tell its counts any more
                 seconds = self._clock() - begun if policy.gpu_second_usd is not None else 0.0
-                usage = answer.reckoned(self._prompt, seconds)
+                usage = answer.reckoned(prompt, seconds)
                 record.status, record.provider, record.model = "cancelled", policy.provider, call.model
                 self._tell(step, gate, call, produced=answer.produced)
             raise

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from noren.errors import Busy, Forbidden
+from noren.llm.models import Prompt
+from noren.llm.tokens import prompt_tokens
 from noren.plans.models import Entitlement, ExchangeRate, ModelPolicy, Tier
 
 SELF_HOSTED = frozenset({"runpod", "local_llm", "offline"})
 """Providers that run open models for us; the others are the vendors whose models only VIPs get."""
+
+MARGIN = 0.95
+"""Share of a context window that is planned with: token counts are estimates."""
+MIN_ANSWER = 128
+"""Tokens of an answer below which a model with a small window is not worth asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class Route:
 
     @property
     def context_window(self) -> int:
-        """Tokens that fit every step: a prompt within it can fall back anywhere."""
-        return min(step.policy.context_window for step in self.steps)
+        """Tokens of the first choice. For a fallback with a smaller window `fit` leaves out the oldest turns."""
+        return self.policy.context_window
 
 
 def plan_route(entitlement: Entitlement, model: str | None = None) -> Route:
@@ -57,6 +64,26 @@ def plan_route(entitlement: Entitlement, model: str | None = None) -> Route:
     steps = [Step(chosen, degraded=False)]
     steps += [Step(policy, _weaker(policy, chosen)) for policy in _fallbacks(entitlement.plan.tier, chosen, allowed)]
     return Route(entitlement.plan.tier, tuple(steps), "requested" if model else "default", entitlement.rate)
+
+
+def fit(prompt: Prompt, window: int) -> Prompt | None:
+    """The prompt within a context window: without its oldest turns, and with a shorter answer, if need be.
+
+    None where the system message and the question leave no room for an answer.
+    """
+    room = int(window * MARGIN)
+    messages = list(prompt.messages)
+    while True:
+        left = room - prompt_tokens(messages)
+        if left >= prompt.max_tokens:
+            break
+        oldest = next((i for i, each in enumerate(messages[:-1]) if each.role != "system"), None)
+        if oldest is None:
+            break
+        del messages[oldest]
+    if left < min(MIN_ANSWER, prompt.max_tokens):
+        return None
+    return replace(prompt, messages=tuple(messages), max_tokens=min(prompt.max_tokens, left))
 
 
 def _refuse(model: str) -> ModelPolicy:
