@@ -62,6 +62,8 @@ class Faulty:
             raise Crash
         if self.before:
             self.before(name, options)
+        if self.dead:
+            raise Crash
         fault = self.plan.get(len(self.calls))
         self.calls.append(name)
         match fault:
@@ -90,11 +92,16 @@ class Faulty:
             raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
         return answer
 
+    @property
+    def under_way(self) -> int:
+        """How many requests have been sent and not arrived."""
+        return len(self._late)
+
     def deliver(self) -> int:
         """Let the requests that were under way all the time arrive now; says how many had an effect."""
         effects = 0
         while self._late:
-            name, options = self._late.pop()
+            name, options = self._late.pop(0)
             try:
                 getattr(self._client, name)(**options)
                 effects += 1

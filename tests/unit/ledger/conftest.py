@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from local import emulator
 from noren import ids, tables
 from noren.ids import TenantId
 from noren.ledger.account import Account
+from noren.ledger.holds import Held, request_of
 from noren.ledger.models import Ask
 from noren.ledger.service import Ledger
 from noren.ledger.store import LedgerStore
@@ -20,7 +24,7 @@ from noren.tenants.models import Tenant
 from noren.usage.models import Call, UsageRecord
 from noren.usage.service import Usage
 from noren.usage.store import UsageStore
-from tests.faults import Faulty, make_table
+from tests.faults import Crash, Faulty, make_table
 
 LIMITS = Limits(
     chats_per_month=100,
@@ -83,11 +87,60 @@ class World:
         assert hold.decided is not None
         return hold.decided
 
-    def abandon(self, ledger: Ledger | None = None, **changes: Any) -> Ask:
+    def abandon(self, **changes: Any) -> Ask:
         """A chat whose process is killed while it holds."""
-        ask = self.ask(**changes)
-        (ledger or self.ledger).reserve(ask, self.record(ask)).__enter__()
+        ask, process = self.ask(**changes), Faulty(self.client)
+        with suppress(Crash), self.container(process).reserve(ask, self.record(ask)):
+            process.dead = True
         return ask
+
+    def records(self) -> dict[str, UsageRecord]:
+        """Every record of the tenant by request id."""
+        found: dict[str, UsageRecord] = {}
+        position: str | None = None
+        while True:
+            page, position = self.usage.records(self.tenant.tenant_id, limit=100, position=position)
+            assert not found.keys() & {record.request_id for record in page}
+            found |= {record.request_id: record for record in page}
+            if position is None:
+                return found
+
+    def check_books(self, credits: int = 0) -> None:
+        """What must hold at every instant, whatever is under way; `credits` is all that was ever given."""
+        account, records = self.account, self.records()
+        holds = {request_of(key): Held.parse(text) for key, text in account.holds.items()}
+        settled = [
+            record
+            for record in records.values()
+            if record.decision == "USAGE" and getattr(holds.get(record.request_id), "nonce", "") != record.nonce
+        ]
+        assert account.credits >= 0
+        assert len(holds) <= account.concurrency
+        assert account.chats_used <= account.chat_grant.limit
+        assert account.embedding_left >= 0
+        assert all(0 <= count <= account.site_daily_limit for count in account.site_counts.values())
+
+        spent = sum(record.credits for record in settled)
+        assert account.credits_settled == spent
+        assert account.credits + spent + sum(held.credits for held in holds.values()) == credits
+
+        this_month = [held for held in holds.values() if held.made_at >= account.period_since]
+        settled_now = [record for record in settled if made_at(record) >= account.period_since]
+        assert account.chats_used == sum(h.chats for h in this_month) + sum(r.chats for r in settled_now)
+        tokens = sum(h.embedding_tokens for h in this_month) + sum(min(50, r.tokens_embedding) for r in settled_now)
+        assert account.embedding_grant.limit - account.embedding_left == tokens
+
+        today = [held for held in holds.values() if held.made_at >= account.day_since and held.slot]
+        settled_today = [record for record in settled if made_at(record) >= account.day_since]
+        assert sum(account.site_counts.values()) == len(today) + len(settled_today)
+
+    def come_to_rest(self, credits: int = 0) -> None:
+        """Let every hold die, sweep, and check that nothing is left but what was decided."""
+        self.now += 3600
+        report = self.container(self.client).sweep_all()
+        assert (report.failures, report.finished) == (0, True)
+        assert not self.account.holds
+        self.check_books(credits)
 
     def give_credits(self, amount: int) -> None:
         """Credits come with a later chapter: until then they are put there by hand."""
@@ -99,20 +152,33 @@ class World:
         )
 
 
+def made_at(record: UsageRecord) -> int:
+    """When the hold was made that a record settles."""
+    return int(record.nonce[:-4], 36)
+
+
 def call(**changes: Any) -> Call:
     values: dict[str, Any] = {"tokens_input": 10, "tokens_output": 20}
     return Call("answer", "offline", "offline-extractive", "p", "p@1", "ok", **(values | changes))
 
 
+@pytest.fixture(scope="session")
+def ledger_tables(ministack: str) -> Iterator[Any]:
+    """A client of tables that all ledger tests share: each test has a tenant of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.aws_env(ministack, access_key=f"2{os.getpid():011d}").items():
+            patch.setenv(name, value)
+        client = tables.dynamodb(single_attempt=True)
+    make_table(client, "quotas")
+    make_table(client, "usage", index=True)
+    yield client
+    client.close()
+
+
 @pytest.fixture
-def client(aws: str) -> Iterator[Faulty]:
-    """A client of fresh tables, whose calls a test may count and break."""
-    faulty = Faulty(tables.dynamodb(single_attempt=True))
-    make_table(faulty, "quotas")
-    make_table(faulty, "usage", index=True)
-    faulty.calls.clear()
-    yield faulty
-    faulty.close()
+def client(ledger_tables: Any) -> Faulty:
+    """A client whose calls a test may count and break."""
+    return Faulty(ledger_tables)
 
 
 @pytest.fixture

@@ -110,7 +110,11 @@ def test_one_at_a_time(store: RuntimeStore, time: Time) -> None:
         pass
     with limiter.one_at_a_time("device#1", 120):
         pass
-    limiter.one_at_a_time("device#1", 120).__enter__()  # killed inside
-    time.now += 121
+    killed = limiter.one_at_a_time("device#1", 120)
+    killed.__enter__()  # and never left
+    time.now += 119
+    with pytest.raises(RateLimited), limiter.one_at_a_time("device#1", 120):
+        pass
+    time.now += 2
     with limiter.one_at_a_time("device#1", 120):
         pass
