@@ -79,8 +79,9 @@ class Config:
     client_id: str
     region: str = REGION
     token_url: str = ""
+    mailbox: bool = True
 
-    def for_page(self) -> dict[str, str]:
+    def for_page(self) -> dict[str, str | None]:
         """What the page reads from `/config.json`; the web stack writes the same names on AWS."""
         return {
             "authority": self.emulator,
@@ -89,7 +90,7 @@ class Config:
             "client_id": self.client_id,
             "platform_url": "",
             "inference_url": "",
-            "mailbox_url": "/mailbox",
+            "mailbox_url": "/mailbox" if self.mailbox else None,
         }
 
 
@@ -100,8 +101,8 @@ SECURITY = web.AppKey("security", Mapping[str, str])
 
 def security_headers(config: Config) -> dict[str, str]:
     """The page's headers; it may connect to its own origin and to the hosted login."""
-    page = config.for_page()
-    origins = {"{0.scheme}://{0.netloc}".format(urlsplit(page[name])) for name in ("authority", "token_url")}
+    urls = [urlsplit(url) for url in (config.emulator, config.token_url or config.emulator)]
+    origins = {f"{url.scheme}://{url.netloc}" for url in urls}
     headers: dict[str, str] = json.loads(HEADERS.read_text())
     return {name: value.replace("{connect}", " ".join(sorted(origins))) for name, value in headers.items()}
 

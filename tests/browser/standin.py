@@ -32,6 +32,15 @@ DONE = {
     "trace_id": "0123456789abcdef0123456789abcdef",
 }
 
+LIMITS = {
+    "chats_per_month": 2000,
+    "requests_per_day_per_site": 200,
+    "concurrent_chats": 10,
+    "max_tokens": 1024,
+    "members": 5,
+}
+PLANS = [{"plan": "starter", "prices": {"JPY": 7800, "KRW": 78000, "USD": 5200}, "limits": LIMITS}]
+
 
 class Stream:
     """A server-sent-event answer under way."""
@@ -78,6 +87,8 @@ class Api:
                 claims = json.loads(base64.urlsafe_b64decode(token[1] + "=="))
                 assert claims["token_use"] == "access"
                 return web.json_response(self.me)
+            case "/api/v1/plans":
+                return web.json_response({"items": PLANS})
             case "/api/v1/visitor-tokens":
                 return web.json_response({"token": "guest-token"}, status=201)
             case "/api/v1/invitations/accept":

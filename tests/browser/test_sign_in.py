@@ -18,11 +18,13 @@ pytestmark = pytest.mark.browser
 
 def me(**changes: Any) -> dict[str, Any]:
     return {
-        "user": {"user_id": "u1", "email": EMAIL},
+        "user": {"user_id": "u1", "email": EMAIL, "is_platform_admin": False},
         "memberships": [{"tenant_id": "ten_1", "name": "Mei's shop", "role": "owner"}],
         "tenant": {"tenant_id": "ten_1", "name": "Mei's shop", "timezone": "Asia/Tokyo"},
-        "plan": {"plan": "free", "tier": "free"},
-        "quota": {"chats_used": 3, "chats_limit": 100, "resets_at": "2026-11-30T15:00:00Z"},
+        "plan": "free",
+        "tier": "free",
+        "remaining": {"chats": {"used": 3, "limit": 100, "remaining": 97, "resets_at": "2026-11-30T15:00:00Z"}},
+        "models": [{"id": "phi-3-mini", "name": "Phi-3 Mini", "is_default": True}],
         "stop_mode": None,
         **changes,
     }
@@ -78,7 +80,7 @@ def test_a_new_account_signs_in(page: Page, world: World) -> None:
     page.get_by_role("button", name="Create account").click()
     expect(page.get_by_role("alert")).to_contain_text("exists")
     fresh = "new@example.com"
-    world.api.me = me(user={"user_id": "u2", "email": fresh})
+    world.api.me = me(user={"user_id": "u2", "email": fresh, "is_platform_admin": False})
     page.locator("#email").fill(fresh)
     page.locator("#password").fill("Another-Good-1")
     page.get_by_role("button", name="Create account").click()
@@ -115,6 +117,26 @@ def test_spent_quota_offers_the_plan_that_fits(page: Page, world: World) -> None
     expect(alert).to_contain_text("The starter plan would fit: ¥7,800 a month.")
     expect(alert).to_contain_text("renew on")
     expect(alert.get_by_role("link", name="See the plan")).to_have_attribute("href", "/plans?plan=starter")
+
+
+def test_a_model_of_the_plan_can_be_chosen(page: Page, world: World) -> None:
+    two = [{"id": "claude", "name": "Claude", "is_default": True}, {"id": "gpt", "name": "GPT", "is_default": False}]
+    world.api.me = me(models=two)
+    sign_in(page, world.run)
+    world.api.scripts["hello"] = answers("Hi.")
+    ask(page, "hello")
+    expect(page.locator(".usage")).to_have_count(1)
+    page.get_by_label("Model").select_option("GPT")
+    ask(page, "hello")
+    expect(page.locator(".usage")).to_have_count(2)
+    assert [body.get("model") for body in world.api.bodies("/api/v1/chat")] == [None, "gpt"]
+
+
+def test_the_plans_are_compared_where_an_upgrade_leads(page: Page, world: World) -> None:
+    page.goto(f"{world.url}/billing")
+    expect(page.get_by_role("row", name="Per month")).to_contain_text("¥7,800")
+    expect(page.get_by_role("columnheader", name="starter")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_an_invitation_is_accepted_after_sign_in(page: Page, world: World) -> None:

@@ -4,7 +4,7 @@ import { json, Problem } from "./api.js";
 import { Session } from "./auth.js";
 import { advice, Chat, guestToken } from "./chat.js";
 import { byId, el } from "./dom.js";
-import { count, day, language, LANGUAGES, speak, t } from "./i18n.js";
+import { count, day, language, LANGUAGES, price, speak, t } from "./i18n.js";
 
 const GUEST = "noren.guest";
 const TENANT = "noren.tenant";
@@ -59,13 +59,15 @@ class Page {
     this.draw();
     if (this.session.signedIn) await this.load();
     this.offerInvitation();
+    if (location.pathname === "/billing") await this.showPlans();
   }
 
   /** @returns {Promise<void>} */
   async load() {
     try {
       this.me = await json(`${this.config.platform_url}/api/v1/me`, { headers: await this.headers() });
-      this.quota = this.me.quota;
+      const chats = this.me.remaining?.chats;
+      this.quota = chats && { chats_used: chats.used, chats_limit: chats.limit, resets_at: chats.resets_at };
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return this.signedOut();
       if (error instanceof Problem && error.status === 403 && sessionStorage.getItem(TENANT)) {
@@ -127,13 +129,13 @@ class Page {
   async switchTo(tenantId) {
     sessionStorage.setItem(TENANT, tenantId);
     this.chat.fresh();
+    this.chat.model = "";
     await this.load();
   }
 
   drawStanding() {
     const parts = [];
-    const plan = this.me?.plan;
-    parts.push(el("span", { className: "chip" }, this.session.signedIn ? (plan?.plan ?? "…") : t("guest")));
+    parts.push(el("span", { className: "chip" }, this.session.signedIn ? (this.me?.plan ?? "…") : t("guest")));
     if (this.quota?.chats_limit) {
       const { chats_used: used, chats_limit: limit, resets_at: resets } = this.quota;
       const left = Math.max(0, limit - used);
@@ -141,9 +143,15 @@ class Page {
       parts.push(el("meter", { min: 0, max: limit, low: limit / 10, value: left, "aria-label": label }), el("span", {}, label));
       if (resets) parts.push(el("span", { className: "muted" }, t("resets", { date: day(resets, this.me?.tenant?.timezone) })));
     }
+    const models = this.me?.models ?? [];
+    if (models.length > 1) {
+      parts.push(el("select", { className: "models", "aria-label": t("model"), onchange: (/** @type {Event} */ event) => { this.chat.model = /** @type {HTMLSelectElement} */ (event.target).value; } },
+        el("option", { value: "" }, t("modelOfPlan")),
+        ...models.map((/** @type {any} */ each) => el("option", { value: each.id, selected: each.id === this.chat.model }, each.name))));
+    }
     if (this.me?.stop_mode) parts.push(el("strong", { className: "stopped" }, t("suspended")));
     byId("standing").replaceChildren(...parts);
-    if (this.me?.user?.platform_admin_needs_totp) this.notice("totp", "", "totp");
+    if (this.session.groups.includes("platform_admin") && this.me?.user?.is_platform_admin === false) this.notice("totp", "", "totp");
   }
 
   /**
@@ -158,6 +166,28 @@ class Page {
     const sentence = /^\w+$/.test(text) ? t(text) : text;
     const box = el("div", { id, className: `notice ${kind}`, role: kind === "error" ? "alert" : "status" }, el("p", {}, sentence), ...actions);
     byId("notices").append(box);
+  }
+
+  /** Where "see the plan" leads: what each plan gives and costs. */
+  async showPlans() {
+    const { items } = await json(`${this.config.platform_url}/api/v1/plans`);
+    const currency = this.me?.tenant?.currency ?? "JPY";
+    /** @type {[string, (plan: any) => string][]} */
+    const rows = [
+      ["perMonth", (plan) => price(plan.prices[currency] ?? 0, currency)],
+      ["chatsPerMonth", ({ limits }) => count(limits.chats_per_month)],
+      ["perDay", ({ limits }) => count(limits.requests_per_day_per_site)],
+      ["atOnce", ({ limits }) => count(limits.concurrent_chats)],
+      ["longest", ({ limits }) => count(limits.max_tokens)],
+      ["members", ({ limits }) => count(limits.members)],
+    ];
+    const mine = this.me?.plan;
+    const table = el("table", {},
+      el("thead", {}, el("tr", {}, el("td"), ...items.map((/** @type {any} */ plan) =>
+        el("th", { scope: "col", className: plan.plan === mine ? "mine-plan" : "" }, plan.plan, plan.plan === mine && ` (${t("yours")})`)))),
+      el("tbody", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, t(name)), ...items.map((/** @type {any} */ plan) => el("td", {}, value(plan)))))));
+    this.notice("plans", "", "plans", el("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("plans") }, table),
+      el("p", { className: "muted" }, t("planChange")), el("a", { className: "button", href: "/" }, t("chat")));
   }
 
   offerInvitation() {

@@ -27,6 +27,15 @@ export class Session {
     return this.tokens !== null;
   }
 
+  /** The person's groups, as the access token says; only to explain things: the APIs decide by themselves. */
+  get groups() {
+    const payload = (this.tokens?.access_token ?? "").split(".")[1];
+    if (!payload) return [];
+    /** @type {string[]} */
+    const groups = JSON.parse(atob(payload.replace(/-/g, "+").replace(/_/g, "/")))["cognito:groups"] ?? [];
+    return groups;
+  }
+
   /**
    * Leave for the hosted login (or its sign-up page).
    * @param {"sign-in" | "sign-up"} where

@@ -27,6 +27,8 @@ export class Chat {
     this.input = /** @type {HTMLTextAreaElement} */ (byId("message"));
     this.button = /** @type {HTMLButtonElement} */ (byId("send"));
     this.sessionKey = "";
+    /** What the person chose; "" leaves it to the plan. */
+    this.model = "";
     /** @type {{id: string, abort: AbortController, stopped: boolean} | null} */
     this.running = null;
     /** @type {Record<string, string>} */
@@ -123,7 +125,7 @@ export class Chat {
     };
     try {
       const headers = (this.lastHeaders = await this.host.headers());
-      const body = { message, stream: true, session_key: this.sessionKey || undefined };
+      const body = { message, stream: true, session_key: this.sessionKey || undefined, model: this.model || undefined };
       const response = await send(this.host.url("/api/v1/chat"), {
         body, headers: { ...headers, "idempotency-key": key, accept: "text/event-stream" }, signal: run.abort.signal });
       for await (const { event, data } of events(response)) {

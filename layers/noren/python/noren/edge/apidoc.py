@@ -24,6 +24,34 @@ Made from the route tables and models by `make openapi`; don't edit.
 """
 
 
+BY_NAME = {
+    "id": "req_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "token": "v1.eyJpbnZpdGF0aW9uIjoi.c2lnbmF0dXJl",
+    "plan": "starter",
+    "plans": "starter",
+    "aliases": "ESSENTIAL",
+    "email": "mei@example.com",
+    "billing_email": "mei@example.com",
+    "message": "When are you open?",
+    "model": "phi-3-mini",
+    "currency": "JPY",
+    "name": "Mei's shop",
+    "timezone": "Asia/Tokyo",
+    "effective_date": "2026-12-01",
+    "rate": "150.5",
+    "answer": "Nine to five.",
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "cost_usd": "0.00042",
+    "at": "2026-11-20T03:00:00Z",
+    "created_at": "2026-11-20T03:00:00Z",
+    "updated_at": "2026-11-20T03:00:00Z",
+    "occurred_at": "2026-11-20T03:00:00Z",
+    "expires_at": "2027-11-20T03:00:00Z",
+    "resets_at": "2026-11-30T15:00:00Z",
+}
+"""What a text field of that name looks like, where its model gives no example."""
+
+
 def resolve(schema: Json, schemas: Json) -> Json:
     """What a schema's reference leads to (or itself)."""
     while "$ref" in schema:
@@ -31,8 +59,8 @@ def resolve(schema: Json, schemas: Json) -> Json:
     return schema
 
 
-def sample(schema: Json, schemas: Json) -> Any:
-    """A plausible value of a schema: its own example where it has one."""
+def sample(schema: Json, schemas: Json, name: str = "") -> Any:
+    """A plausible value of a schema: its own example where it has one. `name` is that of the field."""
     schema = resolve(schema, schemas)
     if "examples" in schema:
         return schema["examples"][0]
@@ -44,20 +72,22 @@ def sample(schema: Json, schemas: Json) -> Any:
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
             options = [option for option in schema[key] if option.get("type") != "null"]
-            return sample(options[0], schemas) if options else None
+            return sample(options[0], schemas, name) if options else None
     kind = schema.get("type")
     if kind == "object" or "properties" in schema:
+        parts = schema.get("properties", {})
         required = schema.get("required", ())
-        return {
-            name: sample(part, schemas)
-            for name, part in schema.get("properties", {}).items()
-            if name in required or "examples" in part or resolve(part, schemas).get("default", 0) is not None
-        }
+        shown = [
+            field
+            for field, part in parts.items()
+            if field in required or "examples" in part or resolve(part, schemas).get("default", 0) is not None
+        ]
+        return {field: sample(parts[field], schemas, field) for field in shown or parts}
     if kind == "array":
-        return [sample(schema["items"], schemas)] if schema.get("items") else []
+        return [sample(schema["items"], schemas, name)] if schema.get("items") else []
     if kind == "string":
         formats = {"date-time": "2026-11-20T03:00:00Z", "date": "2026-11-20", "email": "mei@example.com"}
-        return formats.get(schema.get("format", ""), "…")
+        return formats.get(schema.get("format", "")) or BY_NAME.get(name, "…")
     numbers: dict[str, Any] = {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 0.5)}
     return {**numbers, "boolean": True}.get(kind or "")
 
@@ -98,6 +128,8 @@ def _operation(method: str, path: str, operation: Json, schemas: Json) -> Iterat
         content = response.get("content", {})
         if "application/json" in content:
             yield from _fields(f"Answer {status}", content["application/json"]["schema"], schemas)
+            example = json.dumps(content["application/json"]["example"], indent=2, ensure_ascii=False)
+            yield f"<details><summary>Example</summary>\n\n```json\n{example}\n```\n\n</details>\n"
         else:
             yield f"Answer {status}, no body.\n"
         if "text/event-stream" in content:

@@ -192,7 +192,23 @@ def _schemas(routes: Iterable[Route]) -> tuple[References, Json]:
             wanted[route.answer, "serialization"] = None
         wanted[(OpenAiError if route.openai else Problem), "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=REF)
-    return references, definitions["$defs"]
+    return references, _decimals_as_text(definitions["$defs"])
+
+
+def _decimals_as_text(node: Any) -> Any:
+    """Decimals are strings in both directions; pydantic's schema would allow binary floats too."""
+    if isinstance(node, list):
+        return [_decimals_as_text(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    options = node.get("anyOf", [])
+    text = next((option for option in options if option.get("type") == "string"), None)
+    if text and any(option.get("type") == "number" for option in options):
+        rest = [option for option in options if option.get("type") != "number"]
+        node = {**node, "anyOf": rest} if len(rest) > 1 else {**node, **text}
+        if len(rest) == 1:
+            del node["anyOf"]
+    return {key: _decimals_as_text(value) for key, value in node.items()}
 
 
 def _operation(route: Route, names: References, schemas: Json) -> Json:
@@ -267,7 +283,7 @@ def _parameters(route: Route) -> list[Json]:
             if name in schema.get("required", ()):
                 parameter["required"] = True
             parameters.append(parameter)
-    if route.access.role is not None:
+    if route.access.role is not None or route.access.user:
         parameters.append({"$ref": "#/components/parameters/TenantId"})
     if route.idempotent:
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
