@@ -115,20 +115,15 @@ class TenantStore:
         self, text: str, plan: str, limit: int, position: Position | None
     ) -> tuple[list[Tenant], Position | None]:
         """All tenants, newest first, those whose name, id or billing address holds `text` (any if empty)."""
-        conditions, values = [], {}
+        conditions, names, values = [], {}, {}
         if text:
-            conditions.append("contains(search, :text)")
-            values[":text"] = text.casefold()
+            conditions.append("contains(#search, :text)")
+            names["#search"], values[":text"] = "search", text.casefold()
         if plan:
             conditions.append("#plan = :plan")
-            values[":plan"] = plan
+            names["#plan"], values[":plan"] = "plan", plan
         items, following = self._query_filtered(
-            platform_key("TENANTS"),
-            limit,
-            position,
-            " AND ".join(conditions),
-            values,
-            {"#plan": "plan"} if plan else {},
+            platform_key("TENANTS"), limit, position, " AND ".join(conditions), values, names
         )
         return [tenant_of(item) for item in items], following
 

@@ -1,0 +1,200 @@
+"""A whole platform on the emulator: real tables, real services, real RSA keys; only the user pool is a small fake."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+
+import boto3
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from noren import wiring
+from noren.edge.authenticate import Authenticator
+from noren.edge.dispatch import RouteTable, dispatch
+from noren.edge.http import Request, Response
+from noren.mail import Template
+from noren.settings import Settings
+from noren.tenants.directory import ADMIN_GROUP, Directory, Person
+from noren.wiring import Services
+from platform_api.routes import ROUTES
+
+POOL = "ap-northeast-1_testpool"
+CLIENT = "client-of-ours"
+TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+TABLE = RouteTable(ROUTES)
+
+
+@cache
+def rsa_key(name: str) -> rsa.RSAPrivateKey:
+    """One key per name, made once a session."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def key_set(*names: str) -> dict[str, Any]:
+    """A JWKS document of those keys."""
+    keys = []
+    for name in names:
+        jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key(name).public_key()))
+        keys.append(jwk | {"kid": name, "use": "sig", "alg": "RS256"})
+    return {"keys": keys}
+
+
+def access_token(sub: str, *, key: str = "pool", algorithm: str = "RS256", **changes: Any) -> str:
+    """An access token as Cognito makes them, with some claims changed (None leaves one out)."""
+    now = int(time.time())
+    claims = {
+        "sub": sub,
+        "username": sub,
+        "iss": f"https://cognito-idp.ap-northeast-1.amazonaws.com/{POOL}",
+        "client_id": CLIENT,
+        "token_use": "access",
+        "scope": "openid",
+        "iat": now,
+        "exp": now + 3600,
+        **changes,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, rsa_key(key), algorithm=algorithm, headers={"kid": key})
+
+
+@dataclass
+class People:
+    """A user pool in memory: who exists, who is enabled, who has enrolled a second factor, who is an admin."""
+
+    known: dict[str, Person] = field(default_factory=dict)
+    admins: set[str] = field(default_factory=set)
+
+    def add(self, sub: str, email: str, *, admin: bool = False, totp: bool = False, enabled: bool = True) -> None:
+        self.known[sub] = Person(sub, enabled, email, totp=totp)
+        (self.admins.add if admin else self.admins.discard)(sub)
+
+    def person(self, username: str, user_id: str) -> Person:
+        return self.known.get(username, Person(user_id, enabled=False))
+
+    def is_platform_admin(self, username: str, user_id: str) -> bool:
+        return username in self.admins and self.person(username, user_id).totp
+
+
+@dataclass
+class Outbox:
+    """A mailer that keeps what it is given."""
+
+    mails: list[dict[str, Any]] = field(default_factory=list)
+
+    def queue(self, to: str, template: Template, data: Mapping[str, str], locale: str) -> None:
+        self.mails.append({"to": to, "template": template, "data": dict(data), "locale": locale})
+
+
+@dataclass
+class Time:
+    """A clock that can be moved."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Platform:
+    """Services and what stands behind them; `call` goes through the whole edge."""
+
+    services: Services
+    people: People
+    outbox: Outbox
+    time: Time
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        sent = {"authorization": f"Bearer {token}"} if token else {}
+        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        request = Request(
+            method,
+            path,
+            sent | dict(headers or {}),
+            query or {},
+            content,
+            "203.0.113.9",
+            "0af7651916cd43dd8448eb211c80319c",
+        )
+        return dispatch(TABLE, request, self.services)
+
+    def json(self, method: str, path: str, token: str = "", body: Any = None, **more: Any) -> Any:
+        """The parsed body of an answer that must be good."""
+        answer = self.call(method, path, token, body, **more)
+        assert answer.status < 400, answer.body
+        return json.loads(answer.body) if answer.body else None
+
+    def sign_up(self, sub: str, email: str = "", **more: bool) -> str:
+        """A person with a tenant; their token."""
+        self.people.add(sub, email or f"{sub}@example.jp", **more)
+        token = access_token(sub, **({"cognito:groups": [ADMIN_GROUP]} if more.get("admin") else {}))
+        self.services.tenants.ensure_tenant(sub, email or f"{sub}@example.jp", sub)
+        return token
+
+    def tenant_of(self, sub: str) -> str:
+        return next(each.tenant_id for each in self.services.tenants.memberships(sub))
+
+
+def create_tables() -> None:
+    """The platform's tables in the emulator's current account."""
+    client = boto3.client("dynamodb")
+    for name in TABLES:
+        client.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk", "gsi1pk", "gsi1sk")
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "gsi1",
+                    "KeySchema": [
+                        {"AttributeName": "gsi1pk", "KeyType": "HASH"},
+                        {"AttributeName": "gsi1sk", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+
+def build() -> Platform:
+    """Everything, with an empty catalogue filled from the seed."""
+    create_tables()
+    secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString="s" * 40)["ARN"]
+    settings = Settings(
+        **{f"{name}_table": name for name in TABLES},
+        user_pool_id=POOL,
+        client_id=CLIENT,
+        signing_secret_arn=secret,
+        inference_url="https://inference.example",
+        console_url="https://console.example",
+    )
+    people, outbox, now = People(), Outbox(), Time()
+    services = wiring.build(settings)
+    object.__setattr__(services, "clock", now)
+    parts = services.__dict__
+    parts["directory"] = cast(Directory, people)
+    parts["mailer"] = outbox
+    services.plans.seed()
+    services.tenants.ensure_platform()
+    parts["authenticator"] = Authenticator(
+        settings, services.tenants, services.directory, services.signer, now, lambda: key_set("pool")
+    )
+    return Platform(services, people, outbox, now)
