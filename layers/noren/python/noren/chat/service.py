@@ -52,6 +52,9 @@ from noren.usage.service import Usage
 
 CLOSING_SECONDS = 5.0
 """An answer ends this long before its process is stopped from outside."""
+LAST_SECONDS = 3.0
+"""The upstream is closed by then in any case; a little later, so that an end in time is no fault of the model."""
+
 CANCEL_SECONDS = 900.0
 
 _log = logging.getLogger("noren.chat")
@@ -109,8 +112,10 @@ class Chats:
             with self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline) as hold:
                 claim.hold = hold
                 record.admission_ms = self._since(started)
-                answer = yield from self._produce(asker, ask, plan, hold, run)
-        yield Done(answer)
+                outcome = yield from self._produce(asker, ask, plan, hold, run)
+        if isinstance(outcome, NorenError):
+            raise outcome
+        yield Done(outcome)
 
     def reply(self, asker: Asker, ask: ChatAsk, run: Run) -> tuple[Answer, bool]:
         """The whole answer at once, and whether it is a replay. Raises as `stream` does."""
@@ -165,8 +170,11 @@ class Chats:
 
     def _produce(
         self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run
-    ) -> Generator[ChatEvent, None, Answer]:
-        """Ask the model while the hold is open; the turn is stored before the record is decided."""
+    ) -> Generator[ChatEvent, None, Answer | NorenError]:
+        """Ask the model while the hold is open; the turn is stored before the record is decided.
+
+        Returns the answer, or why it broke off: then what was produced is paid for. Raises where nothing was.
+        """
         record, route = hold.record, plan.route
         prompt = self._prompt(ask, plan)
         stop = self._stopper(asker, record.request_id, run)
@@ -181,7 +189,7 @@ class Chats:
         answer: Answer | None = None
         try:
             finish: llm.Finish | None = None
-            events = self._router.stream(route, prompt, record, stop, deadline=run.deadline - CLOSING_SECONDS)
+            events = self._router.stream(route, prompt, record, stop, deadline=run.deadline - LAST_SECONDS)
             with closing(cast("Generator[llm.Event]", events)):
                 for event in events:
                     if isinstance(event, llm.Delta):
@@ -191,9 +199,12 @@ class Chats:
                         finish = event
             answer = self._answer(asker, hold, "".join(parts), self._finished(finish, stop, hold, bool(parts)))
         except NorenError as error:
-            hold.release = hold.release or not parts
-            error.extra |= {"id": record.request_id} | ({"answer": "".join(parts)} if parts else {})
-            raise
+            error.extra["id"] = record.request_id
+            if not parts:
+                hold.release = True
+                raise
+            error.extra["answer"] = "".join(parts)
+            return error
         finally:
             record.total_ms = self._since(record.occurred_at)
             if parts and (record.session_key or run.once):

@@ -1,0 +1,266 @@
+"""The whole chat pipeline over the embedded cloud; only the model, the catalogue and the tenants are scripted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, cast
+
+from noren import tables
+from noren.chat.models import Asker, ChatAsk, IdempotencyKey, Run
+from noren.chat.service import Chats
+from noren.chat.sessions import Sessions
+from noren.chat.store import SessionStore, SignalStore
+from noren.chat.summary import Summaries
+from noren.errors import NotFound
+from noren.idempotency import Idempotency
+from noren.ids import TenantId, new_id
+from noren.ledger.service import Ledger
+from noren.ledger.store import LedgerStore
+from noren.llm.breaker import Breaker
+from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, TimeLimits, TokenUsage
+from noren.llm.router import Router
+from noren.llm.store import BreakerStore
+from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
+from noren.ratelimit import Limiter
+from noren.runtime.store import RuntimeStore
+from noren.sites.service import Sites
+from noren.sites.store import SiteStore
+from noren.tenants.models import PLATFORM_TENANT, Tenant
+from noren.usage.models import UsageRecord
+from noren.usage.service import Usage
+from noren.usage.store import UsageStore
+from tests.faults import make_table
+
+MODEL = "scripted-7f3a"
+
+
+class Clock:
+    """Real time, moved on by hand where a test needs it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Script:
+    """A provider that says what it is told, piece by piece, and remembers what it was asked."""
+
+    pieces: list[str] = field(default_factory=lambda: ["Open ", "from ", "nine."])
+    before: Callable[[int], None] = lambda index: None
+    """Called before the piece of that number is made."""
+    fails_at: int | None = None
+    fault: Exception | None = None
+    name: str = "offline"
+    prompts: list[Prompt] = field(default_factory=list)
+    made: int = 0
+    closed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
+        """Meets `noren.llm.models.Provider`."""
+        with self.lock:
+            self.prompts.append(prompt)
+        produced = 0
+        try:
+            for index, piece in enumerate(self.pieces):
+                self.before(index)
+                if cancel():
+                    yield Finish("cancelled", TokenUsage(input=50, output=produced), MODEL)
+                    return
+                if index == self.fails_at and self.fault:
+                    raise self.fault
+                with self.lock:
+                    self.made += 1
+                produced += 1
+                yield Delta(piece)
+            if self.fails_at == len(self.pieces) and self.fault:
+                raise self.fault
+            yield Finish("stop", TokenUsage(input=50, output=produced), MODEL)
+        finally:
+            with self.lock:
+                self.closed += 1
+
+
+class Catalogue:
+    """Stands for the plans service: one plan for everybody."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.models: tuple[ModelPolicy, ...] = (policy("small"), policy("large", is_default=False))
+
+    def plan(self, name: str, limits: Limits, price: int) -> Plan:
+        return Plan(name, (), "free", {"JPY": price}, limits, "", "none", "2026-11-01")
+
+    def entitlement(self, tenant: Tenant) -> Entitlement:
+        """Meets `Plans.entitlement`."""
+        limits = replace(self.limits, **tenant.overrides)
+        more = replace(limits, chats_per_month=2000, requests_per_day_per_site=200)
+        return Entitlement(
+            plan=self.plan("free", limits, 0),
+            limits=limits,
+            models=self.models,
+            rate=ExchangeRate("JPY", Decimal(150), "2026-11-01"),
+            fitting_plans=(self.plan("starter", more, 7800),),
+        )
+
+
+class Registry:
+    """Stands for the tenants service: those that the test has added."""
+
+    def __init__(self) -> None:
+        self.tenants: dict[str, Tenant] = {}
+
+    def get(self, tenant_id: TenantId) -> Tenant:
+        """Meets `Tenants.get`."""
+        if tenant_id not in self.tenants:
+            raise NotFound()
+        return self.tenants[tenant_id]
+
+
+class Queue:
+    """Stands for the summary queue."""
+
+    def __init__(self) -> None:
+        self.put_messages: list[tuple[TenantId, str, str, str]] = []
+
+    def put(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str) -> None:
+        """Meets `SummaryQueue.put`."""
+        self.put_messages.append((tenant_id, owner, session_key, trace_id))
+
+
+LIMITS = Limits(
+    chats_per_month=100,
+    embedding_tokens_per_month=0,
+    requests_per_day_per_site=1000,
+    concurrent_chats=5,
+    requests_per_minute=1000,
+    max_tokens=512,
+    sites=1,
+    members=2,
+)
+
+
+def policy(name: str, *, is_default: bool = True) -> ModelPolicy:
+    """A priced model of the scripted provider."""
+    return ModelPolicy(
+        id=name,
+        name=name.title(),
+        type="chat",
+        provider="offline",
+        model=f"{name}-model",
+        endpoint="",
+        plans=frozenset({"free"}),
+        effective_date="2026-11-01",
+        context_window=16_000,
+        input_usd=Decimal("0.001"),
+        output_usd=Decimal("0.002"),
+        is_default=is_default,
+    )
+
+
+class Rig:
+    """One tenant, its chats, and what is needed to look behind the scenes."""
+
+    def __init__(self, limits: Limits = LIMITS, tenant_id: TenantId | None = None, **of_tenant: Any) -> None:
+        self.client = tables.dynamodb()
+        for name in ("sites", "runtime", "quotas"):
+            make_table(self.client, name)
+        make_table(self.client, "usage", index=True)
+        self.clock = Clock()
+        self.script = Script()
+        self.catalogue = Catalogue(limits)
+        self.registry = Registry()
+        self.queue = Queue()
+        self.ledger = Ledger(
+            LedgerStore(tables.dynamodb(single_attempt=True), "quotas"),
+            UsageStore(tables.dynamodb(single_attempt=True), "usage"),
+            clock=self.clock,
+        )
+        self.usage = Usage(UsageStore(self.client, "usage"))
+        self.sites = Sites(SiteStore(self.client, "sites"), self.clock)
+        self.session_store = SessionStore(self.client, "sites")
+        self.sessions = Sessions(self.session_store, cast("Any", self.queue), self.usage, self.clock)
+        self.runtime = RuntimeStore(self.client, "runtime")
+        self.limiter = Limiter(self.runtime, self.clock)
+        self.idempotency = Idempotency(self.runtime, self.clock)
+        self.router = Router(
+            {"offline": self.script}, Breaker(BreakerStore("runtime", self.client), self.clock), clock=self.clock
+        )
+        self.chats = Chats(
+            tenants=cast("Any", self.registry),
+            plans=cast("Any", self.catalogue),
+            sites=self.sites,
+            ledger=self.ledger,
+            usage=self.usage,
+            limiter=self.limiter,
+            idempotency=self.idempotency,
+            router=self.router,
+            sessions=self.sessions,
+            signals=SignalStore(self.client, "runtime"),
+            clock=self.clock,
+            console_url="https://console.example",
+        )
+        self.summaries = Summaries(
+            tenants=cast("Any", self.registry),
+            plans=cast("Any", self.catalogue),
+            sites=self.sites,
+            usage=self.usage,
+            router=self.router,
+            sessions=self.session_store,
+            clock=self.clock,
+        )
+        self.tenant = self.add_tenant(tenant_id, **of_tenant)
+
+    def add_tenant(self, tenant_id: TenantId | None = None, **changes: Any) -> Tenant:
+        """A tenant with its account and default site."""
+        made = Tenant(tenant_id or TenantId(new_id("ten")), "Aoi", "free", created_at=0.0, **changes)
+        # An override counts in full at once, where the plan's own chats would be granted pro rata.
+        made = replace(made, overrides={"chats_per_month": self.catalogue.limits.chats_per_month} | made.overrides)
+        self.registry.tenants[made.tenant_id] = made
+        limits = self.catalogue.entitlement(made).limits
+        self.ledger.open_account(made, limits)
+        self.ledger.change_limits(made, limits)
+        self.sites.create_default(made)
+        return made
+
+    def member(self, name: str = "mika", tenant: Tenant | None = None) -> Asker:
+        """A signed-in person of a tenant."""
+        tenant_id = (tenant or self.tenant).tenant_id
+        return Asker(
+            tenant_id=tenant_id,
+            principal=f"user:{name}",
+            kind="member",
+            address="203.0.113.9",
+            address_prefix="203.0.113.0/24",
+            user_agent="pytest",
+            trace_id="a" * 32,
+        )
+
+    def device(self, name: str, address: str = "203.0.113.9") -> Asker:
+        """An anonymous visitor of the operator's own page."""
+        return Asker(PLATFORM_TENANT, f"anonymous:{name}", "anonymous", address, "203.0.113.0/24")
+
+    def run(self, key: str = "", body: bytes = b"{}", **changes: Any) -> Run:
+        """A run with two minutes' time."""
+        once = IdempotencyKey("POST /api/v1/chat", key, body) if key else None
+        return Run(**({"deadline": self.clock() + 120, "once": once} | changes))
+
+    def ask(self, message: str = "When do you open?", **changes: Any) -> ChatAsk:
+        return ChatAsk(message, **changes)
+
+    def records(self, tenant: Tenant | None = None) -> list[UsageRecord]:
+        """All usage records, oldest first."""
+        return self.usage.records((tenant or self.tenant).tenant_id, limit=1000)[0][::-1]
+
+    def chats_used(self) -> int:
+        return self.ledger.standing(self.tenant.tenant_id).chats_used
+
+    def open_holds(self) -> int:
+        return self.ledger.standing(self.tenant.tenant_id).open_holds
