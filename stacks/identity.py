@@ -6,6 +6,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
@@ -88,6 +89,15 @@ class IdentityStack(Stack):
             "JWKS_URL": self.jwks_url,
         }
 
+    def grant_look_up(self, made: PythonFunction) -> None:
+        """Let a function ask whether a person is enabled, has a second factor, is a platform admin."""
+        made.function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["cognito-idp:AdminGetUser", "cognito-idp:AdminListGroupsForUser"],
+                resources=[self.pool.user_pool_arn],
+            )
+        )
+
     def _pool(self, stage: Stage, triggers: lambda_.IFunction) -> cognito.UserPool:
         pool = cognito.UserPool(
             self,
@@ -120,7 +130,6 @@ class IdentityStack(Stack):
             removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
         )
         pool.add_trigger(cognito.UserPoolOperation.POST_CONFIRMATION, triggers)
-        pool.add_trigger(cognito.UserPoolOperation.PRE_TOKEN_GENERATION_CONFIG, triggers, cognito.LambdaVersion.V2_0)
         nag.acknowledge(
             pool,
             {

@@ -62,6 +62,7 @@ class InferenceStack(Stack):
         data.grant(function, tenants="update", quotas="rw", usage="rw", sites="rw", events="w", runtime="rw")
         data.grant_send(function, "summary")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
+        identity.grant_look_up(function)
         streams = has(stage, "response_streaming")
         self.proxy = ProxyApi(
             self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import Duration, Stack
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from config import Stage
@@ -55,9 +54,7 @@ class PlatformApiStack(Stack):
         data.grant(function, tenants="rw", quotas="rw", usage="r", sites="rw", events="rw", runtime="rw")
         data.grant_send(function, "mail")
         data.grant_secrets(function, data.signing_secret, data.provider_secret)
-        function.function.add_to_role_policy(
-            iam.PolicyStatement(actions=["cognito-idp:AdminGetUser"], resources=[identity.pool.user_pool_arn])
-        )
+        identity.grant_look_up(function)
         self.proxy = ProxyApi(
             self,
             "Platform",

@@ -13,11 +13,22 @@ import pytest
 import requests
 
 from local import cloud, emulator
+from noren import wiring
+from noren.settings import Settings
 
 
 def client(service: Any, deployed: cloud.Outputs, **credentials: str) -> Any:
     keys: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test", **credentials}
     return boto3.client(service, endpoint_url=deployed.endpoint, region_name=deployed.region, **keys)
+
+
+@pytest.fixture(scope="session")
+def catalogue(deployed: cloud.Outputs) -> None:
+    """The plans, which an operator seeds once a stage."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.aws_env(deployed.endpoint).items():
+            patch.setenv(name, value)
+        wiring.build(Settings.from_env(deployed.chat_environment())).plans.seed()
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +68,12 @@ def test_the_platform_function_answers_through_its_api(deployed: cloud.Outputs) 
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.usefixtures("catalogue")
 def test_me_is_somebody_with_a_tenant(deployed: cloud.Outputs, tokens: dict[str, str]) -> None:
     headers = {"Authorization": f"Bearer {tokens['AccessToken']}"}
     answer = requests.get(f"{deployed.platform_url}/api/v1/me", headers=headers, timeout=30)
     assert answer.status_code == 200, answer.text
+    assert answer.json()["plan"]
     assert requests.get(f"{deployed.platform_url}/api/v1/me", timeout=30).status_code == 401
 
 
