@@ -127,7 +127,7 @@ class World:
         this_month = [held for held in holds.values() if held.made_at >= account.period_since]
         settled_now = [record for record in settled if made_at(record) >= account.period_since]
         assert account.chats_used == sum(h.chats for h in this_month) + sum(r.chats for r in settled_now)
-        tokens = sum(h.embedding_tokens for h in this_month) + sum(min(50, r.tokens_embedding) for r in settled_now)
+        tokens = sum(h.embedding_tokens for h in this_month) + sum(r.embedding_charged for r in settled_now)
         assert account.embedding_grant.limit - account.embedding_left == tokens
 
         today = [held for held in holds.values() if held.made_at >= account.day_since and held.slot]

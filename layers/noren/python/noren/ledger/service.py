@@ -188,6 +188,7 @@ class Ledger:
         record.decision = "RELEASE" if hold.release else "USAGE"
         record.chats = 0 if hold.release else max(0, min(record.chats, hold.held.chats))
         record.credits = 0 if hold.release else max(0, min(record.credits, hold.held.credits))
+        record.embedding_charged = 0 if hold.release else min(record.tokens_embedding, hold.held.embedding_tokens)
         hold.decided = self._follow(ask.tenant_id, key_of(ask.request_id), hold.held, record)
         self._forget(ask.tenant_id)
 
@@ -217,6 +218,7 @@ class Ledger:
             nonce=stands.nonce,
             chats=0,
             credits=0,
+            embedding_charged=0,
             late=True,
             revision=stands.revision + 1,
         )
@@ -360,7 +362,7 @@ def _used(record: UsageRecord, held: Held) -> Held:
         held,
         chats=min(record.chats, held.chats),
         credits=min(record.credits, held.credits),
-        embedding_tokens=min(record.tokens_embedding, held.embedding_tokens),
+        embedding_tokens=min(record.embedding_charged, held.embedding_tokens),
     )
 
 

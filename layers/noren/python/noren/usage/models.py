@@ -48,6 +48,8 @@ class UsageRecord:
     """Of the hold that this record settles."""
     chats: int = 1
     credits: int = 0
+    embedding_charged: int = 0
+    """Embedding tokens charged to the quota: those used, but never more than were held."""
     caller: str = ""
     """`user:<id>`, `key:<id>`, `visitor:<hash>` or `anonymous:<hash>`."""
     session_key: str = ""

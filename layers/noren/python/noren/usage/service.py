@@ -27,4 +27,4 @@ class Usage:
 
     def put_uncharged(self, record: UsageRecord) -> UsageRecord:
         """Record a request that costs the tenant nothing (canned answer, summary, denial). The first one stands."""
-        return self._store.put_first(replace(record, chats=0, credits=0, nonce=""))
+        return self._store.put_first(replace(record, chats=0, credits=0, embedding_charged=0, nonce=""))
