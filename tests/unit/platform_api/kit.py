@@ -44,7 +44,7 @@ def key_set(*names: str) -> dict[str, Any]:
     return {"keys": keys}
 
 
-def access_token(sub: str, *, key: str = "pool", algorithm: str = "RS256", **changes: Any) -> str:
+def access_token(sub: str, /, *, key: str = "pool", algorithm: str = "RS256", **changes: Any) -> str:
     """An access token as Cognito makes them, with some claims changed (None leaves one out)."""
     now = int(time.time())
     claims = {

@@ -1,0 +1,184 @@
+"""Every route × a foreign id: no other tenant's datum shows, and foreign answers exactly like missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from noren.edge.http import Response, Route
+from platform_api.routes import ROUTES
+from tests.unit.platform_api.kit import Platform, access_token
+
+MISSING = "0" * 32
+
+
+def _member(platform: Platform) -> tuple[str, str]:
+    return "victim", "nobody"
+
+
+def _invitation(platform: Platform) -> tuple[str, str]:
+    made = platform.json(
+        "POST", "/api/v1/invitations", access_token("victim"), {"email": "guest@example.jp", "role": "viewer"}
+    )
+    return made["invitation_id"], f"inv_{MISSING}"
+
+
+def _key(platform: Platform) -> tuple[str, str]:
+    made = platform.json("POST", "/api/v1/api-keys", access_token("victim"), {"name": "k", "scopes": ["read"]})
+    return made["key_id"], f"key_{MISSING}"
+
+
+def _tenant(platform: Platform) -> tuple[str, str]:
+    return platform.tenant_of("victim"), f"ten_{MISSING[:-1]}1"
+
+
+FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
+    "user_id": _member,
+    "invitation_id": _invitation,
+    "key_id": _key,
+}
+"""Path parameter -> (another tenant's id, an id that does not exist)."""
+
+BODIES: dict[str, Any] = {
+    "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
+    "PATCH /api/v1/tenant": {"name": "mine"},
+    "POST /api/v1/invitations": {"email": "x@example.jp"},
+    "POST /api/v1/invitations/accept": {"token": "x" * 43},
+    "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"]},
+}
+
+QUERIES = {
+    "GET /api/v1/usage/records": (
+        "site_id",
+        lambda platform: platform.services.tenants.get(platform.tenant_of("victim")).default_site_id,
+        f"site_{MISSING}",
+    ),
+}
+"""Routes whose query takes an id."""
+
+NO_IDS = {
+    "GET /api/v1/me",
+    "PATCH /api/v1/tenant",
+    "GET /api/v1/members",
+    "POST /api/v1/invitations",
+    "GET /api/v1/invitations",
+    "POST /api/v1/invitations/accept",
+    "POST /api/v1/api-keys",
+    "GET /api/v1/api-keys",
+}
+"""Routes that take no id: they answer from the caller's own tenant."""
+
+
+def name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def is_tenants(route: Route) -> bool:
+    return not route.access.public and not route.access.platform_admin
+
+
+TENANT_ROUTES = [route for route in ROUTES if is_tenants(route)]
+ADMIN_ROUTES = [route for route in ROUTES if route.access.platform_admin]
+
+
+def parameters(route: Route) -> list[str]:
+    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+
+
+def filled(route: Route, value: str) -> str:
+    return "/".join(value if part.startswith("{") else part for part in route.path.split("/"))
+
+
+def plain(answer: Response) -> tuple[int, Any]:
+    body = json.loads(answer.body) if answer.body else None
+    if isinstance(body, dict):
+        body.pop("trace_id", None)
+    return answer.status, body
+
+
+@pytest.fixture
+def both(platform: Platform) -> Platform:
+    platform.sign_up("victim")
+    platform.sign_up("attacker")
+    return platform
+
+
+def test_every_route_is_covered() -> None:
+    for route in TENANT_ROUTES:
+        ids = parameters(route)
+        assert all(each in FOREIGN for each in ids), f"{name(route)}: no foreign-id fixture"
+        assert ids or name(route) in NO_IDS or name(route) in QUERIES, f"{name(route)}: is it tenant-scoped?"
+        if route.body is not None:
+            assert name(route) in BODIES, f"{name(route)}: no body"
+
+
+@pytest.mark.parametrize("route", [each for each in TENANT_ROUTES if parameters(each)], ids=name)
+def test_a_foreign_id_answers_like_a_missing_one(both: Platform, route: Route) -> None:
+    ((parameter),) = parameters(route)
+    foreign, missing = FOREIGN[parameter](both)
+    token, body = access_token("attacker"), BODIES.get(name(route))
+    theirs = plain(both.call(route.method, filled(route, foreign), token, body))
+    nobodys = plain(both.call(route.method, filled(route, missing), token, body))
+    assert theirs == nobodys
+    assert theirs[0] == 404
+    ours = both.call(route.method, filled(route, foreign), access_token("victim"), body)
+    assert ours.status != 404, "the fixture's id must exist for its owner"
+
+
+@pytest.mark.parametrize("route", [each for each in TENANT_ROUTES if name(each) in QUERIES], ids=name)
+def test_a_foreign_id_in_the_query_answers_like_a_missing_one(both: Platform, route: Route) -> None:
+    parameter, foreign, missing = QUERIES[name(route)]
+    token = access_token("attacker")
+    theirs = plain(both.call(route.method, route.path, token, query={parameter: foreign(both)}))
+    nobodys = plain(both.call(route.method, route.path, token, query={parameter: missing}))
+    assert theirs == nobodys
+    assert theirs[0] == 404
+    ours = both.call(route.method, route.path, access_token("victim"), query={parameter: foreign(both)})
+    assert ours.status == 200
+
+
+def test_a_foreign_tenant_header_is_refused_everywhere(both: Platform) -> None:
+    header, token = {"x-tenant-id": both.tenant_of("victim")}, access_token("attacker")
+    for route in TENANT_ROUTES:
+        answer = both.call(route.method, filled(route, "x"), token, BODIES.get(name(route)), headers=header)
+        assert answer.status == 403, name(route)
+
+
+def test_platform_routes_are_for_platform_admins(both: Platform) -> None:
+    key = both.json("POST", "/api/v1/api-keys", access_token("attacker"), {"name": "k", "scopes": ["admin"]})["secret"]
+    for route in ADMIN_ROUTES:
+        path = filled(route, both.tenant_of("attacker"))
+        assert both.call(route.method, path).status == 401, name(route)
+        assert both.call(route.method, path, access_token("attacker")).status == 403, name(route)
+        assert both.call(route.method, path, key).status == 403, name(route)
+
+
+def test_nobody_is_let_in_without_a_credential(both: Platform) -> None:
+    for route in TENANT_ROUTES:
+        answer = both.call(route.method, filled(route, "x"), body=BODIES.get(name(route)))
+        assert answer.status == 401, name(route)
+
+
+def test_lists_never_show_another_tenant(both: Platform) -> None:
+    secrets = (both.tenant_of("victim"), "victim", _invitation(both)[0], _key(both)[0], "guest@example.jp")
+    for route in TENANT_ROUTES:
+        if route.method == "GET":
+            text = both.call("GET", route.path, access_token("attacker")).body.decode()
+            assert not [each for each in secrets if each in text], name(route)
+
+
+def test_a_platform_admin_finds_missing_tenants_missing(both: Platform) -> None:
+    admin = both.sign_up("boss", admin=True, totp=True)
+    _, missing = _tenant(both)
+    for method, path, body in (
+        ("GET", f"/api/v1/admin/tenants/{missing}", None),
+        ("PATCH", f"/api/v1/admin/tenants/{missing}", {"plan": "pro"}),
+        ("POST", f"/api/v1/admin/tenants/{missing}/stops", {"cause": "manual", "reason": "x"}),
+        ("DELETE", f"/api/v1/admin/tenants/{missing}/stops/manual", None),
+        ("GET", "/api/v1/admin/tenants/META", None),
+    ):
+        assert both.call(method, path, admin, body).status == 404, path
+    assert both.call("DELETE", f"/api/v1/admin/tenants/{both.tenant_of('victim')}/stops/x", admin).status == 404

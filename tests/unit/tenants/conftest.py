@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.unit.platform_api.conftest import platform
+
+__all__ = ["platform"]
