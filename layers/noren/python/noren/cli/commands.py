@@ -31,7 +31,7 @@ def _tenant(deployment: Deployment, wanted: str) -> Tenant:
     tenants = deployment.services.tenants
     if is_id(wanted, "ten"):
         try:
-            return cast(Tenant, tenants.fresh(TenantId(wanted)))
+            return tenants.fresh(TenantId(wanted))
         except NotFound:
             raise CliError(f"There is no tenant {wanted}.", MISSING) from None
     found, position = tenants.search(wanted, "", 20, None)
@@ -42,13 +42,13 @@ def _tenant(deployment: Deployment, wanted: str) -> Tenant:
     if len(found) > 1 or position:
         names = "\n".join(f"  {each.tenant_id}  {each.name}  {each.billing_email}" for each in found)
         raise CliError(f"Several tenants hold {wanted!r}; name one by its id:\n{names}")
-    return cast(Tenant, found[0])
+    return found[0]
 
 
 def show_tenant(deployment: Deployment, wanted: str) -> dict[str, Any]:
     """A tenant, its stops and what it has used."""
     tenant = _tenant(deployment, wanted)
-    standing = deployment.services.ledger.standing(tenant)
+    standing = deployment.services.ledger.standing(tenant.tenant_id)
     return {
         "tenant_id": tenant.tenant_id,
         "name": tenant.name,

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noren.cli.output import UNREACHABLE, CliError
 from noren.settings import Settings
+
+if TYPE_CHECKING:
+    from noren.wiring import Services
 
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
@@ -46,7 +49,7 @@ class Deployment:
         )
 
     @cached_property
-    def services(self) -> Any:
+    def services(self) -> Services:
         """The platform's own services on that stage's tables."""
         from noren import wiring
 
