@@ -31,8 +31,8 @@ token = json.load(urllib.request.urlopen(sign_in))["AuthenticationResult"]["Acce
 bearer = {"authorization": f"Bearer {token}"}
 
 me = json.load(urllib.request.urlopen(urllib.request.Request(run["platform_url"] + "/api/v1/me", headers=bearer)))
-tenant, usage = me["tenant"], me["usage"]
-print(f"{tenant['name']}, plan {tenant['plan']}: {usage['chats_used']} of {usage['chats_limit']} chats used")
+tenant, chats = me["tenant"], me["remaining"]["chats"]
+print(f"{tenant['name']}, plan {tenant['plan']}: {chats['used']} of {chats['limit']} chats used")
 
 with urllib.request.urlopen(post(run["inference_url"] + "/api/v1/chat", {"message": question}, **bearer)) as response:
     answer = json.load(response)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator
 
 from noren.chat.models import Answer, Feedback, Meta, RouteTaken, Session, Source, Turn
 from noren.clock import iso
+from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
 
 
@@ -75,9 +75,9 @@ class TokensOut(_Out):
 class CostOut(_Out):
     """A cost in the tenant's currency, with the rate used (units per USD)."""
 
-    amount: Decimal
+    amount: PlainDecimal
     currency: str
-    rate: Decimal
+    rate: PlainDecimal
 
 
 class QuotaOut(BaseModel):
@@ -106,7 +106,7 @@ class ChatAnswer(BaseModel):
     provider: str
     route: RouteOut
     tokens_consumed: TokensOut
-    cost_usd: Decimal
+    cost_usd: PlainDecimal
     cost_local: CostOut
     quota: QuotaOut
     credits: CreditsOut

@@ -47,7 +47,7 @@ def test_readme_example_answers_by_the_plans_model(stack: Stack, plan: str) -> N
 
 
 def me_used(me: dict[str, Any]) -> int:
-    used: int = me["usage"]["chats_used"]
+    used: int = me["remaining"]["chats"]["used"]
     return used
 
 
@@ -102,10 +102,11 @@ def test_sixty_four_at_once_with_quota_for_ten(stack: Stack, admin: Client) -> N
     assert refused["upgrade_url"]
     assert stack.model_calls() - before == 10
     records = user.ok("GET", "/api/v1/usage/records?limit=100")["items"]
-    assert len([record for record in records if record["decision"] == "USAGE"]) == 10
-    usage = user.ok("GET", "/api/v1/me")["usage"]
-    assert usage["chats_used"] == 10
-    assert usage["open_holds"] == 0
+    assert sum(record["chats"] for record in records) == 10
+    assert len([record for record in records if record["status"] != "denied"]) == 10
+    remaining = user.ok("GET", "/api/v1/me")["remaining"]
+    assert remaining["chats"]["used"] == 10
+    assert remaining["concurrent_chats"]["used"] == 0, "a hold was left"
 
 
 def test_one_idempotency_key_is_one_chat(stack: Stack) -> None:

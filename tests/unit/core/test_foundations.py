@@ -87,6 +87,14 @@ def test_conversion_rounds_once(cost: Decimal, rate: Decimal) -> None:
     assert snapshot.rate == rate
 
 
+@given(st.decimals(-1000, 1000, places=10))
+def test_decimals_go_out_plainly(value: Decimal) -> None:
+    text = money.plain(value)
+    assert Decimal(text) == value
+    assert "E" not in text
+    assert text == "0" or not text.endswith(("0", ".")) or "." not in text
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**37), 10**37) | st.text() | st.decimals("-1e9", "1e9", places=6),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

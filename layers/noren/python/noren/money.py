@@ -39,6 +39,12 @@ def convert(cost_usd: Decimal, currency: str, rate: Decimal) -> CostSnapshot:
     return CostSnapshot(cost_places(cost_usd * rate), currency, rate)
 
 
+def plain(value: Decimal) -> str:
+    """A decimal as people write it: no exponent, no zeros at the end."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def to_minor(amount: Decimal, currency: str) -> int:
     """A total in major units as minor units, rounded half up once."""
     return int(amount.scaleb(MINOR_DIGITS[currency]).quantize(Decimal(1), rounding=ROUND_HALF_UP))
