@@ -11,18 +11,18 @@ from noren.edge.paging import Page, paged
 from noren.errors import NotFound
 from noren.ids import TenantId
 from noren.tenants.models import PLATFORM_TENANT, STOPS
-from platform_api import schemas as s
+from platform_api import schemas_admin as a
 from platform_api import views
 
 ADMIN = Access(platform_admin=True)
 
 
-def health(call: Call) -> s.HealthOut:
+def health(call: Call) -> a.HealthOut:
     """Whether the API answers; nothing behind it is asked."""
-    return s.HealthOut(status="ok")
+    return a.HealthOut(status="ok")
 
 
-def deep_health(call: Call) -> s.HealthOut:
+def deep_health(call: Call) -> a.HealthOut:
     """Asks each part behind the API."""
     services = call.services
     checks = [
@@ -32,12 +32,12 @@ def deep_health(call: Call) -> s.HealthOut:
         _check("usage", lambda: services.usage.records(PLATFORM_TENANT, None, 1, None)),
         _check("signing secret", lambda: services.signer.sign("health", {}, ttl=1)),
     ]
-    return s.HealthOut(status="ok" if all(each.ok for each in checks) else "degraded", checks=checks)
+    return a.HealthOut(status="ok" if all(each.ok for each in checks) else "degraded", checks=checks)
 
 
-def search_tenants(call: Call) -> Page[s.AdminTenantOut]:
+def search_tenants(call: Call) -> Page[a.AdminTenantOut]:
     """All tenants, or those that fit."""
-    query: s.TenantsQuery = call.query
+    query: a.TenantsQuery = call.query
     items, following = paged(
         call,
         "/api/v1/admin/tenants",
@@ -46,14 +46,14 @@ def search_tenants(call: Call) -> Page[s.AdminTenantOut]:
     return Page(items=[views.admin_tenant(each) for each in items], next_cursor=following)
 
 
-def get_tenant(call: Call) -> s.AdminTenantDetail:
+def get_tenant(call: Call) -> a.AdminTenantDetail:
     """One tenant with its limits."""
     return views.admin_detail(call.services.tenants.fresh(_tenant_id(call)), call.services)
 
 
-def patch_tenant(call: Call) -> s.AdminTenantDetail:
+def patch_tenant(call: Call) -> a.AdminTenantDetail:
     """Plan and overrides; limits follow at once."""
-    body: s.AdminTenantPatch = call.body
+    body: a.AdminTenantPatch = call.body
     tenants, tenant_id, actor = call.services.tenants, _tenant_id(call), call.caller.principal
     tenant = tenants.fresh(tenant_id)
     if body.plan is not None:
@@ -63,15 +63,15 @@ def patch_tenant(call: Call) -> s.AdminTenantDetail:
     return views.admin_detail(tenant, call.services)
 
 
-def set_stop(call: Call) -> s.AdminTenantOut:
+def set_stop(call: Call) -> a.AdminTenantOut:
     """One cause; others stay."""
-    body: s.StopIn = call.body
+    body: a.StopIn = call.body
     return views.admin_tenant(
         call.services.tenants.stop(_tenant_id(call), body.cause, body.reason, call.caller.principal)
     )
 
 
-def lift_stop(call: Call) -> s.AdminTenantOut:
+def lift_stop(call: Call) -> a.AdminTenantOut:
     """One cause; others stay."""
     cause = call.params["cause"]
     if cause not in STOPS:
@@ -84,25 +84,25 @@ def _tenant_id(call: Call) -> TenantId:
     return TenantId(call.params["tenant_id"])
 
 
-def _check(name: str, ask: Callable[[], Any]) -> s.Check:
+def _check(name: str, ask: Callable[[], Any]) -> a.Check:
     started = time.monotonic()
     error = None
     try:
         ask()
     except Exception as failure:  # whatever it is, it is the answer
         error = type(failure).__name__
-    return s.Check(name=name, ok=error is None, ms=round((time.monotonic() - started) * 1000), error=error)
+    return a.Check(name=name, ok=error is None, ms=round((time.monotonic() - started) * 1000), error=error)
 
 
 ROUTES = (
-    Route("GET", "/health", health, Access(public=True), "Liveness", answer=s.HealthOut, aliases=("/api/v1/health",)),
+    Route("GET", "/health", health, Access(public=True), "Liveness", answer=a.HealthOut, aliases=("/api/v1/health",)),
     Route(
         "GET",
         "/api/v1/admin/health",
         deep_health,
         ADMIN,
         "Health of every part",
-        answer=s.HealthOut,
+        answer=a.HealthOut,
         aliases=("/health/deep",),
     ),
     Route(
@@ -111,18 +111,18 @@ ROUTES = (
         search_tenants,
         ADMIN,
         "Tenants, newest first",
-        answer=Page[s.AdminTenantOut],
-        query=s.TenantsQuery,
+        answer=Page[a.AdminTenantOut],
+        query=a.TenantsQuery,
     ),
-    Route("GET", "/api/v1/admin/tenants/{tenant_id}", get_tenant, ADMIN, "One tenant", answer=s.AdminTenantDetail),
+    Route("GET", "/api/v1/admin/tenants/{tenant_id}", get_tenant, ADMIN, "One tenant", answer=a.AdminTenantDetail),
     Route(
         "PATCH",
         "/api/v1/admin/tenants/{tenant_id}",
         patch_tenant,
         ADMIN,
         "Change plan or overrides",
-        s.AdminTenantDetail,
-        s.AdminTenantPatch,
+        a.AdminTenantDetail,
+        a.AdminTenantPatch,
     ),
     Route(
         "POST",
@@ -130,8 +130,8 @@ ROUTES = (
         set_stop,
         ADMIN,
         "Stop a tenant for a cause",
-        s.AdminTenantOut,
-        s.StopIn,
+        a.AdminTenantOut,
+        a.StopIn,
         status=201,
         idempotent=True,
     ),
@@ -141,6 +141,6 @@ ROUTES = (
         lift_stop,
         ADMIN,
         "Lift a stop",
-        answer=s.AdminTenantOut,
+        answer=a.AdminTenantOut,
     ),
 )

@@ -10,39 +10,39 @@ from noren.edge.http import Access, Call, Route
 from noren.edge.paging import Page, PageQuery, paged
 from noren.errors import Unprocessable
 from noren.plans.models import ExchangeRate, Limits, ModelPolicy, Plan
-from platform_api import schemas as s
+from platform_api import schemas_admin as a
 from platform_api import views
 
 ADMIN = Access(platform_admin=True)
 T = TypeVar("T")
 
 
-def public_plans(call: Call) -> s.PlansOut:
+def public_plans(call: Call) -> a.PlansOut:
     """What anybody may compare and buy."""
-    return s.PlansOut(items=[views.plan(each) for each in call.services.plans.public_plans()])
+    return a.PlansOut(items=[views.plan(each) for each in call.services.plans.public_plans()])
 
 
-def list_plans(call: Call) -> Page[s.PlanVersionOut]:
+def list_plans(call: Call) -> Page[a.PlanVersionOut]:
     """Every version of every plan."""
     return _listed(call, "/api/v1/admin/plans", call.services.plans.all_plans(), views.plan_version)
 
 
-def put_plan(call: Call) -> s.PlanVersionOut:
+def put_plan(call: Call) -> a.PlanVersionOut:
     """A plan from a date on."""
-    body: s.PlanIn = call.body
+    body: a.PlanIn = call.body
     plain = body.model_dump(exclude={"limits", "aliases"})
     plan = Plan(**plain, limits=Limits(**body.limits.model_dump()), aliases=tuple(body.aliases))
     return views.plan_version(call.services.plans.put_plan(plan, call.caller.principal))
 
 
-def list_policies(call: Call) -> Page[s.PolicyOut]:
+def list_policies(call: Call) -> Page[a.PolicyOut]:
     """Every version of every model policy."""
     return _listed(call, "/api/v1/admin/model-policies", call.services.plans.all_policies(), views.policy)
 
 
-def put_policy(call: Call) -> s.PolicyOut:
+def put_policy(call: Call) -> a.PolicyOut:
     """A model with its price from a date on: tokens are priced, or GPU seconds are."""
-    body: s.PolicyIn = call.body
+    body: a.PolicyIn = call.body
     by_tokens = body.input_usd is not None and (body.output_usd is not None or body.type == "embedding")
     if by_tokens == (body.gpu_second_usd is not None):
         raise Unprocessable("Set either the token prices or gpu_second_usd.", code="price_missing")
@@ -50,9 +50,9 @@ def put_policy(call: Call) -> s.PolicyOut:
     return views.policy(call.services.plans.put_policy(policy, call.caller.principal))
 
 
-def patch_policy(call: Call) -> s.PolicyOut:
+def patch_policy(call: Call) -> a.PolicyOut:
     """Switch a model on or off, for whom, at once."""
-    body: s.PolicyPatch = call.body
+    body: a.PolicyPatch = call.body
     changed = call.services.plans.switch_policy(
         call.params["policy_id"],
         call.caller.principal,
@@ -64,23 +64,23 @@ def patch_policy(call: Call) -> s.PolicyOut:
     return views.policy(changed)
 
 
-def list_rates(call: Call) -> Page[s.RateOut]:
+def list_rates(call: Call) -> Page[a.RateOut]:
     """Every exchange rate there was."""
     return _listed(
         call,
         "/api/v1/admin/exchange-rates",
         call.services.plans.all_rates(),
-        lambda rate: s.RateOut.model_validate(asdict(rate)),
+        lambda rate: a.RateOut.model_validate(asdict(rate)),
     )
 
 
-def put_rate(call: Call) -> s.RateOut:
+def put_rate(call: Call) -> a.RateOut:
     """A rate from a date on."""
-    body: s.RateIn = call.body
+    body: a.RateIn = call.body
     if body.rate <= 0 or (body.currency == "USD" and body.rate != 1):
         raise Unprocessable("A rate is above zero, and a dollar is a dollar.", code="invalid_rate")
     rate = call.services.plans.put_rate(ExchangeRate(**body.model_dump()), call.caller.principal)
-    return s.RateOut.model_validate(asdict(rate))
+    return a.RateOut.model_validate(asdict(rate))
 
 
 def _plans(call: Call, names: Sequence[str]) -> frozenset[str]:
@@ -100,14 +100,14 @@ def _listed(call: Call, route: str, rows: Sequence[T], view: Callable[[T], Any])
 
 
 ROUTES = (
-    Route("GET", "/api/v1/plans", public_plans, Access(public=True), "The plans", answer=s.PlansOut),
+    Route("GET", "/api/v1/plans", public_plans, Access(public=True), "The plans", answer=a.PlansOut),
     Route(
         "GET",
         "/api/v1/admin/plans",
         list_plans,
         ADMIN,
         "All versions of all plans",
-        answer=Page[s.PlanVersionOut],
+        answer=Page[a.PlanVersionOut],
         query=PageQuery,
     ),
     Route(
@@ -116,8 +116,8 @@ ROUTES = (
         put_plan,
         ADMIN,
         "Set a plan from a date on",
-        s.PlanVersionOut,
-        s.PlanIn,
+        a.PlanVersionOut,
+        a.PlanIn,
         status=201,
         idempotent=True,
     ),
@@ -127,7 +127,7 @@ ROUTES = (
         list_policies,
         ADMIN,
         "All versions of all model policies",
-        answer=Page[s.PolicyOut],
+        answer=Page[a.PolicyOut],
         query=PageQuery,
     ),
     Route(
@@ -136,8 +136,8 @@ ROUTES = (
         put_policy,
         ADMIN,
         "Set a model and its price from a date on",
-        s.PolicyOut,
-        s.PolicyIn,
+        a.PolicyOut,
+        a.PolicyIn,
         status=201,
         idempotent=True,
     ),
@@ -147,8 +147,8 @@ ROUTES = (
         patch_policy,
         ADMIN,
         "Switch a model on or off, and for whom",
-        s.PolicyOut,
-        s.PolicyPatch,
+        a.PolicyOut,
+        a.PolicyPatch,
     ),
     Route(
         "GET",
@@ -156,7 +156,7 @@ ROUTES = (
         list_rates,
         ADMIN,
         "All exchange rates",
-        answer=Page[s.RateOut],
+        answer=Page[a.RateOut],
         query=PageQuery,
     ),
     Route(
@@ -165,8 +165,8 @@ ROUTES = (
         put_rate,
         ADMIN,
         "Set an exchange rate from a date on",
-        s.RateOut,
-        s.RateIn,
+        a.RateOut,
+        a.RateIn,
         status=201,
         idempotent=True,
     ),

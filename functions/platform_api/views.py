@@ -11,6 +11,7 @@ from noren.plans.models import Limits, ModelPolicy, Plan
 from noren.tenants.models import ApiKey, Invitation, Membership, Role, Tenant
 from noren.usage.models import UsageRecord
 from platform_api import schemas as s
+from platform_api import schemas_admin as a
 
 if TYPE_CHECKING:
     from noren.wiring import Services
@@ -54,17 +55,17 @@ def remaining(each: Tenant, allowed: Limits, services: Services) -> s.RemainingO
     )
 
 
-def admin_tenant(each: Tenant) -> s.AdminTenantOut:
+def admin_tenant(each: Tenant) -> a.AdminTenantOut:
     """A tenant as the platform admin sees it."""
     causes = each.extra.get("stop_causes", {})
-    stops = [s.StopOut.model_validate({"cause": cause, **causes[cause]}) for cause in sorted(causes)]
-    return s.AdminTenantOut(**tenant(each).model_dump(), stops=stops, overrides=each.overrides)
+    stops = [a.StopOut.model_validate({"cause": cause, **causes[cause]}) for cause in sorted(causes)]
+    return a.AdminTenantOut(**tenant(each).model_dump(), stops=stops, overrides=each.overrides)
 
 
-def admin_detail(each: Tenant, services: Services) -> s.AdminTenantDetail:
+def admin_detail(each: Tenant, services: Services) -> a.AdminTenantDetail:
     """The same with limits and what is left of them."""
     allowed = services.plans.entitlement(each).limits
-    return s.AdminTenantDetail(
+    return a.AdminTenantDetail(
         **admin_tenant(each).model_dump(), limits=limits(allowed), remaining=remaining(each, allowed, services)
     )
 
@@ -116,19 +117,19 @@ def usage_record(each: UsageRecord) -> s.UsageRecordOut:
     return s.UsageRecordOut.model_validate(plain | {"occurred_at": iso(each.occurred_at)})
 
 
-def plan(each: Plan) -> s.PlanOut:
+def plan(each: Plan) -> a.PlanOut:
     """A plan as anybody may see it."""
-    return s.PlanOut.model_validate(each)
+    return a.PlanOut.model_validate(each)
 
 
-def plan_version(each: Plan) -> s.PlanVersionOut:
+def plan_version(each: Plan) -> a.PlanVersionOut:
     """A version of a plan."""
-    return s.PlanVersionOut.model_validate(each)
+    return a.PlanVersionOut.model_validate(each)
 
 
-def policy(each: ModelPolicy) -> s.PolicyOut:
+def policy(each: ModelPolicy) -> a.PolicyOut:
     """A version of a model policy."""
-    return s.PolicyOut.model_validate(asdict(each) | {"plans": sorted(each.plans)})
+    return a.PolicyOut.model_validate(asdict(each) | {"plans": sorted(each.plans)})
 
 
 def model(each: ModelPolicy) -> s.ModelOut:

@@ -92,12 +92,17 @@ def invitation_of(item: Item) -> Invitation:
     return Invitation(**known | {"role": Role(item["role"])})
 
 
+def key_sort(key_id: str) -> str:
+    """The sort key of an API key's item, below its tenant's partition."""
+    return f"KEY#{key_id}"
+
+
 def key_item(key: ApiKey) -> Item:
     """An API key as an item."""
     item = {each.name: value for each in fields(ApiKey) if (value := getattr(key, each.name)) is not None}
     return {
         "pk": tenant_key(key.tenant_id, "TEN"),
-        "sk": f"KEY#{key.key_id}",
+        "sk": key_sort(key.key_id),
         "gsi1pk": platform_key("KEYHASH", key.key_hash),
         "gsi1sk": "KEY",
         **item,

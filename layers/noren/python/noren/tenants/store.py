@@ -17,6 +17,7 @@ from noren.tenants.items import (
     invitation_of,
     key_item,
     key_of,
+    key_sort,
     member_item,
     membership_of,
     meta_item,
@@ -244,7 +245,7 @@ class TenantStore:
 
     def key(self, tenant_id: TenantId, key_id: str) -> ApiKey | None:
         """One key, read strongly."""
-        item = self._get(tenant_key(tenant_id, "TEN"), f"KEY#{key_id}")
+        item = self._get(tenant_key(tenant_id, "TEN"), key_sort(key_id))
         return key_of(item) if item else None
 
     def list_keys(
@@ -259,7 +260,7 @@ class TenantStore:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": f"KEY#{key_id}"}),
+                Key=to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": key_sort(key_id)}),
                 UpdateExpression="SET #name = :now, #by = :by",
                 ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(#name) OR #name < :old)",
                 ExpressionAttributeNames={"#name": name, "#by": name.replace("_at", "_by")},
