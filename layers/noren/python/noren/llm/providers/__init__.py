@@ -12,7 +12,7 @@ from noren.llm.providers.runpod import RunPodProvider
 from noren.settings import Settings
 
 
-def build(settings: Settings, key: Callable[[str], str]) -> dict[str, Provider]:
+def build(settings: Settings, key: Callable[[ProviderKey], str]) -> dict[str, Provider]:
     """Every provider by its name. `key(name)` gives a secret of `provider_secret_arn` ("" if unset), when needed."""
     endpoints = {"phi-3-mini": settings.runpod_phi3_endpoint, "mistral-7b": settings.runpod_mistral_endpoint}
     return {

@@ -12,7 +12,7 @@ from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, ProviderFault
 from noren.llm.providers import faults
 from noren.llm.providers.http import new_session
 from noren.llm.providers.sse import ServerEvent, events
-from noren.llm.providers.watch import Watch
+from noren.llm.providers.watch import SLACK, Watch
 from noren.plans.models import ModelPolicy
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class AnthropicProvider:
     @cached_property
     def _session(self) -> requests.Session:
         return new_session()
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if "_session" in self.__dict__:
+            self._session.close()
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
@@ -86,7 +91,7 @@ class AnthropicProvider:
 
     def _post(self, body: dict[str, Any], watch: Watch) -> requests.Response:
         headers = {"x-api-key": self._api_key(), "anthropic-version": VERSION}
-        timeout = (watch.limits.connect, watch.limits.total)
+        timeout = (watch.limits.connect, watch.limits.total + SLACK)
         return watch.bound(
             lambda: self._session.post(self._url, json=body, headers=headers, stream=True, timeout=timeout)
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noren.llm import tokens
 from noren.llm.models import Cancel, Delta, Event, Finish, Message, Prompt, ProviderFault, TimeLimits, TokenUsage
 from noren.llm.providers import faults
-from noren.llm.providers.watch import Watch, attach
+from noren.llm.providers.watch import SLACK, Watch, attach
 from noren.plans.models import ModelPolicy, ProviderName
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class OpenAIProvider:
 
         key = self._api_key() or "none"  # a compatible server may take any
         return OpenAI(api_key=key, base_url=self._base_url, max_retries=0, http_client=_http_client())
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if "_client" in self.__dict__:
+            self._client.close()
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
@@ -102,7 +107,7 @@ class OpenAIProvider:
         if sampling:
             options["temperature"] = prompt.temperature
         limits = watch.limits
-        timeout = httpx2.Timeout(limits.total, connect=limits.connect, pool=limits.connect)
+        timeout = httpx2.Timeout(limits.total + SLACK, connect=limits.connect, pool=limits.connect)
         messages: Any = [{"role": message.role, "content": message.content} for message in prompt.messages]
         stream: Stream[ChatCompletionChunk] = watch.bound(
             lambda: self._client.chat.completions.create(

@@ -17,7 +17,7 @@ from noren.llm import tokens
 from noren.llm.models import Cancel, Delta, Event, FaultKind, Finish, Prompt, ProviderFault, TimeLimits, TokenUsage
 from noren.llm.providers import faults
 from noren.llm.providers.http import new_session
-from noren.llm.providers.watch import Watch
+from noren.llm.providers.watch import SLACK, Watch
 from noren.plans.models import ModelPolicy
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class RunPodProvider:
     @cached_property
     def _session(self) -> requests.Session:
         return new_session()
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if "_session" in self.__dict__:
+            self._session.close()
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
@@ -228,7 +233,7 @@ class _Job:
 
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         limits, watch = self._watch.limits, self._watch
-        timeout = (limits.connect, max(1.0, limits.total - watch.elapsed))
+        timeout = (limits.connect, max(1.0, limits.total - watch.elapsed) + SLACK)
         return watch.bound(lambda: self._provider.call(method, f"{self._url}/{path}", body=body, timeout=timeout))
 
     def _status(self) -> dict[str, Any]:

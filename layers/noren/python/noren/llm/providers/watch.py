@@ -19,6 +19,9 @@ from noren.llm.models import Cancel, ProviderFault, TimeLimits
 PERIOD = 0.2
 """Seconds between two looks."""
 
+SLACK = 1.0
+"""Seconds by which a socket's own time-out, the last resort, comes after the watch's."""
+
 T = TypeVar("T")
 _bound = threading.local()
 
@@ -98,6 +101,7 @@ class Watch:
 
     def fault(self, otherwise: ProviderFault) -> ProviderFault:
         """What a failed read means: the limit that this watch enforced, else `otherwise`."""
+        self.check()
         if self.why == "timeout":
             detail = "no first token within the limit" if not self._produced else "no end within the limit"
             return ProviderFault("timeout", detail, produced=self._produced, usage=otherwise.usage)
