@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 Fault = Literal[
@@ -109,6 +111,12 @@ class Faulty:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
         return effects
+
+
+def emulator_client() -> Any:
+    """A DynamoDB client of one attempt, like the ledger's, but patient: a busy machine must not look like a fault."""
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=30, max_pool_connections=64)
+    return boto3.client("dynamodb", config=config)
 
 
 def make_table(client: Any, name: str, *, index: bool = False) -> None:

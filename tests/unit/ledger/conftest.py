@@ -24,7 +24,7 @@ from noren.tenants.models import Tenant
 from noren.usage.models import Call, UsageRecord
 from noren.usage.service import Usage
 from noren.usage.store import UsageStore
-from tests.faults import Crash, Faulty, make_table
+from tests.faults import Crash, Faulty, emulator_client, make_table
 
 LIMITS = Limits(
     chats_per_month=100,
@@ -168,7 +168,7 @@ def ledger_tables(ministack: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in emulator.aws_env(ministack, access_key=f"2{os.getpid():011d}").items():
             patch.setenv(name, value)
-        client = tables.dynamodb(single_attempt=True)
+        client = emulator_client()
     make_table(client, "quotas")
     make_table(client, "usage", index=True)
     yield client

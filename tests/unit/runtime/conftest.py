@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from noren import tables
 from noren.runtime.store import RuntimeStore
-from tests.faults import Faulty, make_table
+from tests.faults import Faulty, emulator_client, make_table
 
 
 class Time:
@@ -31,7 +30,7 @@ def time() -> Time:
 
 @pytest.fixture
 def client(aws: str) -> Iterator[Faulty]:
-    faulty = Faulty(tables.dynamodb(single_attempt=True))
+    faulty = Faulty(emulator_client())
     make_table(faulty, "runtime")
     faulty.calls.clear()
     yield faulty

@@ -1,0 +1,46 @@
+"""The scheduled function: it sweeps within its time, and a sweep that failed somewhere is a failed run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from noren.ledger.models import SweepReport
+from scheduler import main
+
+
+class Context:
+    """The part of Lambda's context that the function uses."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 240_000
+
+
+class Ledger:
+    """Sweeps on paper."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.seconds: float | None = None
+
+    def sweep_all(self, seconds: float | None = None) -> SweepReport:
+        self.seconds = seconds
+        return SweepReport(accounts=5, holds=7, failures=self.failures, finished=True)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> dict[str, Any]:
+    monkeypatch.setattr(main, "services", lambda: SimpleNamespace(ledger=ledger))
+    return main.handler({}, Context())  # type: ignore[arg-type]
+
+
+def test_it_sweeps_and_leaves_itself_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(failures=0)
+    assert run(monkeypatch, ledger) == {"accounts": 5, "holds": 7, "failures": 0, "finished": True}
+    assert ledger.seconds == 230
+
+
+def test_a_run_with_failures_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="1 of 5"):
+        run(monkeypatch, Ledger(failures=1))
