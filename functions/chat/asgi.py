@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
 from noren.chat.models import ChatEvent, Done, Meta
+from noren.chat.service import CLOSING_SECONDS
 from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
 from noren.edge.http import Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
@@ -43,6 +44,8 @@ THREADS = 256
 """Calls that run at once in one process; more wait."""
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = b": keep-alive\n\n"
+LAST_PATIENCE_SECONDS = 1.0
+"""For the last pieces, which go out after the closing time."""
 QUEUED = 16
 """Pieces of a stream that may wait for a slow reader before its model is held up."""
 
@@ -65,7 +68,7 @@ class Outlet:
         self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     def write(self, data: bytes) -> None:
-        """Send a piece; blocks while the reader is slow. A reader slower than the deadline counts as gone."""
+        """Send a piece; blocks while the reader is slow. One who keeps us past the closing time counts as gone."""
         self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     def respond(self, response: Response) -> None:
@@ -82,7 +85,8 @@ class Outlet:
             self.gone.set()
 
     async def _in_time(self, message: dict[str, Any]) -> None:
-        with anyio.fail_after(max(0.0, self.deadline - self._clock())):
+        closing_time = self.deadline - CLOSING_SECONDS
+        with anyio.fail_after(max(LAST_PATIENCE_SECONDS, closing_time - self._clock())):
             await self._push(message)
 
 

@@ -1,0 +1,127 @@
+"""The chat function's application under a real uvicorn on the loopback, and a client that sees bytes as they come."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+import uvicorn
+
+from chat.asgi import build_app
+from noren.edge.authenticate import issue_device
+from noren.edge.http import Caller, Request
+from noren.errors import Unauthenticated
+from noren.secrets import Signer
+from noren.settings import Settings
+from noren.tenants.models import PLATFORM_TENANT, Role
+from noren.wiring import Services
+from tests.unit.chat.rig import Rig
+
+
+class Doors:
+    """Stands for the authenticator: tokens that the test has handed out."""
+
+    def __init__(self, rig: Rig, signer: Signer) -> None:
+        self.signer = signer
+        self.other = rig.add_tenant()
+        self.callers = {
+            "mika": Caller("member", rig.tenant.tenant_id, user_id="mika", role=Role.VIEWER),
+            "colleague": Caller("member", rig.tenant.tenant_id, user_id="colleague", role=Role.OWNER),
+            "stranger": Caller("member", self.other.tenant_id, user_id="stranger", role=Role.OWNER),
+            "key": Caller("api_key", rig.tenant.tenant_id, key_id="k1", scopes=frozenset({"chat"})),
+            "reader": Caller("api_key", rig.tenant.tenant_id, key_id="k2", scopes=frozenset({"read"})),
+        }
+
+    def authenticate(self, request: Request) -> Caller:
+        """Meets `Authenticator.authenticate`."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not token:
+            return Caller("public")
+        if token in self.callers:
+            return self.callers[token]
+        payload = self.signer.verify("device", token)
+        if payload is None:
+            raise Unauthenticated()
+        return Caller("anonymous", PLATFORM_TENANT, device=payload["d"])
+
+
+class Counts:
+    """Stands for the security events."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def count(self, reason: str, actor: str) -> None:
+        """Meets `SecurityEvents.count`."""
+        self.seen[reason] += 1
+
+    def flush(self) -> None:
+        """Meets `SecurityEvents.flush`."""
+
+
+class FixedSecrets:
+    """Stands for Secrets Manager."""
+
+    def signing_secret(self) -> str:
+        """Meets `Secrets.signing_secret`."""
+        return "0123456789abcdef0123456789abcdef"
+
+
+class Web:
+    """A running application and a client of it."""
+
+    def __init__(self, rig: Rig, services: Services, base: str) -> None:
+        self.rig, self.services, self.base = rig, services, base
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def call(self, method: str, path: str, body: Any = None, token: str = "mika", **options: Any) -> requests.Response:
+        """One request; `body` is JSON unless it is bytes."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("headers", {})
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        return self.session.request(method, self.base + path, data=data, headers=headers, timeout=60, **options)
+
+    def device(self) -> str:
+        """A device token."""
+        return issue_device(self.services.signer)
+
+
+def events_of(response: requests.Response) -> Iterator[tuple[str, Any]]:
+    """(event, data) of a stream of ours; (`:`, comment) for comments."""
+    name = ""
+    for line in response.iter_lines(chunk_size=1, decode_unicode=True):
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+        elif line.startswith(":"):
+            yield ":", line
+
+
+@contextmanager
+def served(rig: Rig, chat_seconds: str = "120") -> Iterator[Web]:
+    """The application over the rig's services."""
+    settings = Settings(stage="local", console_url="https://console.example", chat_seconds=chat_seconds)
+    services = Services(settings, rig.clock)
+    parts = services.__dict__
+    parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": rig.chats, "sessions": rig.sessions}
+    parts |= {"tenants": rig.registry, "plans": rig.catalogue, "limiter": rig.limiter, "usage": rig.usage}
+    parts["authenticator"] = Doors(rig, services.signer)
+    config = uvicorn.Config(build_app(services), host="127.0.0.1", port=0, log_level="warning", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Web(rig, services, f"http://127.0.0.1:{port}")
+    finally:
+        server.should_exit = True
+        thread.join(10)
