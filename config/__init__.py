@@ -51,6 +51,8 @@ class Stage:
     """Shift traffic with CodeDeploy; alarms roll back."""
     alarms: bool = False
     alarm_email: str = ""
+    ses_sign_up_mail: bool = False
+    """Cognito writes through SES from `mail_from`; its own sender stops at 50 mails a day."""
     threat_protection: bool = False
     """Cognito's Plus plan: compromised credentials are refused (priced per active user)."""
     log_days: int = 14

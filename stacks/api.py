@@ -15,6 +15,16 @@ from config import Stage
 from stacks import nag
 from stacks.function import RETENTION, PythonFunction
 
+GATEWAY_ERRORS = (
+    (apigw.ResponseType.THROTTLED, 429, "rate_limited"),
+    (apigw.ResponseType.REQUEST_TOO_LARGE, 413, "too_large"),
+    (apigw.ResponseType.WAF_FILTERED, 403, "forbidden"),
+    (apigw.ResponseType.INTEGRATION_TIMEOUT, 504, "timed_out"),
+    (apigw.ResponseType.INTEGRATION_FAILURE, 502, "upstream_failed"),
+    (apigw.ResponseType.DEFAULT_5_XX, 503, "busy"),
+)
+"""Kind, status and our code (`noren.errors`)."""
+
 
 class ProxyApi(Construct):
     """Regional, throttled, logged, traced. Paths, methods, CORS and authentication are the function's business."""
@@ -78,6 +88,7 @@ class ProxyApi(Construct):
         )
         self.api.root.add_method("ANY", integration)
         self.api.root.add_resource("{proxy+}").add_method("ANY", integration)
+        self._own_errors()
         self.url = self._domain(stage, domain) if domain else self.api.url.rstrip("/")
         if web_acl_arn:
             wafv2.CfnWebACLAssociation(
@@ -86,6 +97,28 @@ class ProxyApi(Construct):
         CfnOutput(self, "Url", value=self.url)
         CfnOutput(self, "ApiId", value=self.api.rest_api_id)
         self._acknowledge()
+
+    def _own_errors(self) -> None:
+        """What the gateway itself refuses (throttled, too large, no answer) looks like any other error of ours.
+
+        Any origin may read it: it says nothing about anybody, and without the header a browser shows a network failure.
+        """
+        for kind, status, code in GATEWAY_ERRORS:
+            headers = {"Access-Control-Allow-Origin": "'*'", "Cache-Control": "'no-store'"}
+            if status == 429:
+                headers["Retry-After"] = "'1'"
+            problem = f'"type": "about:blank", "status": {status}, "code": "{code}"'
+            self.api.add_gateway_response(
+                "".join(word.title() for word in code.split("_")),
+                type=kind,
+                status_code=str(status),
+                response_headers=headers,
+                templates={
+                    "application/json": "{"
+                    + f'{problem}, "title": $context.error.messageString, "trace_id": "$context.requestId"'
+                    + "}"
+                },
+            )
 
     def _domain(self, stage: Stage, domain: str) -> str:
         certificate = acm.Certificate.from_certificate_arn(self, "Certificate", stage.domains.regional_certificate_arn)

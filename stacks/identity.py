@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parseaddr
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
@@ -119,6 +120,7 @@ class IdentityStack(Stack):
                 require_symbols=True,
                 temp_password_validity=Duration.days(3),
             ),
+            email=_sender(stage),
             account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
             mfa=cognito.Mfa.OPTIONAL,
             mfa_second_factor=cognito.MfaSecondFactor(sms=False, otp=True),
@@ -169,3 +171,10 @@ class IdentityStack(Stack):
                 email=True, fullname=True, locale=True
             ),
         )
+
+
+def _sender(stage: Stage) -> cognito.UserPoolEmail:
+    if not stage.ses_sign_up_mail:
+        return cognito.UserPoolEmail.with_cognito()
+    name, address = parseaddr(stage.endpoints.mail_from)
+    return cognito.UserPoolEmail.with_ses(from_email=address, from_name=name, ses_region=stage.region)

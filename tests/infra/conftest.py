@@ -58,23 +58,23 @@ def context(stage: str) -> dict[str, Any]:
     return flags | {"stage": stage, "aws:cdk:bundling-stacks": []}
 
 
+def synthesize(stage: str, folder: Path) -> Synthesized:
+    """Build and synthesize a stage. Raises if any rule that nobody acknowledged is broken."""
+    import app
+
+    app.build(context=context(stage), outdir=str(folder)).synth()
+    resources = [
+        Resource(path.name.removesuffix(".template.json"), name, whole["Type"], whole.get("Properties", {}), whole)
+        for path in sorted(folder.glob("*.template.json"))
+        for name, whole in json.loads(path.read_text())["Resources"].items()
+    ]
+    return Synthesized(stage, folder, tuple(resources))
+
+
 @pytest.fixture(scope="session")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Synthesized]:
     """Synthesizes a stage, once. Raises if any rule that nobody acknowledged is broken."""
-    import app
-
-    @cache
-    def synthesize(stage: str) -> Synthesized:
-        folder = Path(tmp_path_factory.mktemp(f"cdk-{stage}"))
-        app.build(context=context(stage), outdir=str(folder)).synth()
-        resources = [
-            Resource(path.name.removesuffix(".template.json"), name, whole["Type"], whole.get("Properties", {}), whole)
-            for path in sorted(folder.glob("*.template.json"))
-            for name, whole in json.loads(path.read_text())["Resources"].items()
-        ]
-        return Synthesized(stage, folder, tuple(resources))
-
-    return synthesize
+    return cache(lambda stage: synthesize(stage, Path(tmp_path_factory.mktemp(f"cdk-{stage}"))))
 
 
 @pytest.fixture(params=STAGES)

@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from local import emulator
 from noren.settings import Settings
 from stacks.data import EXPIRING, REBUILT, TABLES
 from stacks.local import LEFT_OUT
-from tests.infra.conftest import STAGES, Resource, Synthesized, context
+from tests.infra.conftest import STAGES, Resource, Synthesized, context, synthesize
 
 Synthesize = Callable[[str], Synthesized]
 
@@ -322,3 +323,49 @@ def test_local_lacks_only_what_is_listed(synthesized: Synthesize) -> None:
 
 def test_every_stage_is_tested() -> None:
     assert set(config._STAGES) == set(STAGES)
+
+
+def test_the_gateways_own_errors_are_ours_and_readable(stage: Synthesized) -> None:
+    import noren.errors
+
+    codes = {each.code: each.status for each in vars(noren.errors).values() if hasattr(each, "code")}
+    answers = stage.of("AWS::ApiGateway::GatewayResponse")
+    assert len(answers) == 2 * 6
+    for each in answers:
+        assert each.properties["ResponseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+        template = each.properties["ResponseTemplates"]["application/json"]
+        body = json.loads(template.replace("$context.error.messageString", '"Too many"'))
+        assert codes[body["code"]] == body["status"] == int(each.properties["StatusCode"])
+
+
+def test_every_option_together_is_clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Own domains, mail through SES, threat protection, somebody to wake."""
+    certificate = "arn:aws:acm:us-east-1:123456789012:certificate/0"
+    domains = config.Domains("api.noren.example", "chat.noren.example", certificate, "noren.example", certificate)
+    endpoints = config.Endpoints(mail_from="Noren <no-reply@noren.example>")
+    full = replace(
+        config.load("prod"),
+        domains=domains,
+        endpoints=endpoints,
+        ses_sign_up_mail=True,
+        threat_protection=True,
+        alarm_email="ops@noren.example",
+    )
+    monkeypatch.setitem(config._STAGES, "prod", full)
+    made = synthesize("prod", tmp_path)
+    names = {each.properties["DomainName"] for each in made.of("AWS::ApiGateway::DomainName")}
+    assert names == {domains.platform, domains.inference}
+    (page,) = made.of("AWS::CloudFront::Distribution")
+    assert page.properties["DistributionConfig"]["Aliases"] == [domains.console]
+    assert page.properties["DistributionConfig"]["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    (policy,) = made.of("AWS::CloudFront::ResponseHeadersPolicy")
+    assert "execute-api" not in json.dumps(policy.properties)
+    (pool,) = made.of("AWS::Cognito::UserPool")
+    assert pool.properties["EmailConfiguration"]["EmailSendingAccount"] == "DEVELOPER"
+    assert pool.properties["UserPoolAddOns"] == {"AdvancedSecurityMode": "ENFORCED"}
+    (mail,) = made.of("AWS::SNS::Subscription")
+    assert mail.properties["Endpoint"] == "ops@noren.example"
+    (platform,) = (each for each in made.functions() if each.id.startswith("PlatformApi"))
+    variables = platform.properties["Environment"]["Variables"]
+    assert variables["CONSOLE_URL"] == "https://noren.example"
+    assert variables["INFERENCE_URL"] == "https://chat.noren.example"
