@@ -9,6 +9,7 @@ from noren.llm.providers.anthropic import AnthropicProvider
 from noren.llm.providers.offline import OfflineProvider
 from noren.llm.providers.openai import OpenAIProvider
 from noren.llm.providers.runpod import RunPodProvider
+from noren.secrets import ProviderKey
 from noren.settings import Settings
 
 
