@@ -78,6 +78,7 @@ class UsageRecord:
     """The settler lost to a RELEASE: the cost is the platform's loss."""
     revision: int = 1
     extra: dict[str, Any] = field(default_factory=dict)
+    """What the caller sent along: JSON values."""
 
     @property
     def tokens_input(self) -> int:

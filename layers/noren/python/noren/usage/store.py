@@ -5,7 +5,7 @@ A record keeps the names of its fields. It is also the ledger's commit point: wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from dataclasses import fields
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +25,9 @@ T = TypeVar("T", Call, UsageRecord)
 
 _DIGITS = Context(prec=38)
 """DynamoDB refuses longer numbers, and a refused record would leave its request undecided."""
+
+
+_NESTED = frozenset({"calls", "extra"})
 
 
 class UsageStore:
@@ -103,7 +106,8 @@ def _key(tenant_id: TenantId, request_id: str) -> Item:
 
 def _to_item(record: UsageRecord) -> Item:
     item = _key(record.tenant_id, record.request_id)
-    item |= {each.name: _plain(getattr(record, each.name)) for each in fields(record)}
+    item |= {each.name: _plain(getattr(record, each.name)) for each in fields(record) if each.name not in _NESTED}
+    item["extra"] = json.dumps(record.extra, default=str)  # what a caller sent may nest deeper than storage can
     item["calls"] = [{each.name: _plain(getattr(call, each.name)) for each in fields(call)} for call in record.calls]
     item["expires_at"] = int(record.occurred_at) + KEPT_SECONDS
     if record.site_id:
@@ -114,6 +118,7 @@ def _to_item(record: UsageRecord) -> Item:
 def _to_record(item: Item) -> UsageRecord:
     record = _typed(UsageRecord, item)
     record.calls = [_typed(Call, call) for call in item["calls"]]
+    record.extra = json.loads(item["extra"])
     return record
 
 
@@ -133,15 +138,12 @@ def _typed(kind: type[T], item: Item) -> T:
 
 
 def _plain(value: Any) -> Any:
-    """A value as DynamoDB can hold it: floats (times, and what `extra` may carry) become the decimals they print as."""
+    """A value as DynamoDB can hold it: a time becomes the decimal that it prints as, a lone surrogate `?`."""
     match value:
         case float():
-            number = Decimal(repr(value))
-            return _DIGITS.plus(number) if number.is_finite() else str(value)
+            return Decimal(repr(value))
         case Decimal():
             return _DIGITS.plus(value)
-        case Mapping():
-            return {str(name): _plain(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
+        case str():
+            return value.encode("utf-8", "replace").decode()
     return value
