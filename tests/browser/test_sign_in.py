@@ -49,6 +49,7 @@ def test_sign_in_shows_plan_and_quota_and_chats_with_the_token(page: Page, world
     world.api.scripts["hello"] = answers("Hi.")
     ask(page, "hello")
     expect(page.locator(".answer")).to_have_text("Hi.")
+    expect(page.locator("#standing")).to_contain_text("96 of 100 chats left")
     token = next(headers["Authorization"] for _, path, headers, _ in world.api.seen if path == "/api/v1/chat")
     assert token.count(".") == 2
     assert page.evaluate("Object.keys(localStorage)") == []
@@ -63,6 +64,26 @@ def test_a_forged_state_signs_nobody_in(page: Page, world: World) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Sign-in did not work")
     assert page.evaluate("sessionStorage.getItem('noren.tokens')") is None
     assert urlsplit(page.url).query == ""
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_an_expired_token_is_refreshed_or_the_sign_in_is_over(page: Page, world: World, good: bool) -> None:
+    sign_in(page, world.run)
+    page.evaluate(
+        """(good) => {
+          const tokens = JSON.parse(sessionStorage.getItem('noren.tokens'));
+          Object.assign(tokens, { expires_at: Date.now() - 1, access_token: 'old' }, good ? {} : { refresh_token: 'no' });
+          sessionStorage.setItem('noren.tokens', JSON.stringify(tokens));
+        }""",
+        good,
+    )
+    page.reload()
+    if good:
+        expect(page.locator("#standing")).to_contain_text("97 of 100 chats left")
+        assert all(headers["Authorization"] != "Bearer old" for _, _, headers, _ in world.api.seen)
+    else:
+        expect(page.get_by_role("alert")).to_contain_text("Your sign-in has ended")
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def test_sign_out_forgets_the_tokens(page: Page, world: World) -> None:

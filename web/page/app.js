@@ -15,6 +15,8 @@ class Page {
   constructor(config) {
     this.config = config;
     this.session = new Session(config);
+    /** Signed in, as far as the page has shown. */
+    this.member = false;
     /** @type {any} what GET /api/v1/me said */
     this.me = null;
     /** @type {any} the latest figures of the quota */
@@ -23,7 +25,10 @@ class Page {
       url: (path) => (config.inference_url || this.me?.inference_url || "") + path,
       headers: () => this.headers(),
       guest: () => !this.session.signedIn,
-      onQuota: (quota) => { this.quota = quota; this.drawStanding(); },
+      onQuota: (quota) => { // what is left for all guests together says nothing to one
+        this.quota = this.session.signedIn ? quota : null;
+        this.drawStanding();
+      },
       onSignIn: () => this.session.leave("sign-in"),
       onRefused: () => { sessionStorage.removeItem(GUEST); this.signedOut(); },
     });
@@ -36,7 +41,7 @@ class Page {
       const tenant = sessionStorage.getItem(TENANT);
       return { authorization: `Bearer ${token}`, ...(tenant && { "x-tenant-id": tenant }) };
     }
-    if (this.me) this.signedOut();
+    this.signedOut();
     let guest = sessionStorage.getItem(GUEST);
     if (!guest) {
       guest = await guestToken(`${this.config.inference_url}/api/v1/visitor-tokens`);
@@ -58,13 +63,20 @@ class Page {
     }
     this.draw();
     if (this.session.signedIn) await this.load();
+    this.offer();
+  }
+
+  /** What the address or a link in a mail brought the person here for. */
+  offer() {
     this.offerInvitation();
-    if (location.pathname === "/billing") await this.showPlans();
+    if (location.pathname === "/billing") this.showPlans().catch((error) => this.notice(advice(error), "error"));
   }
 
   /** @returns {Promise<void>} */
   async load() {
+    this.member = true;
     try {
+      if (!(await this.session.accessToken())) return this.signedOut();
       this.me = await json(`${this.config.platform_url}/api/v1/me`, { headers: await this.headers() });
       const chats = this.me.remaining?.chats;
       this.quota = chats && { chats_used: chats.used, chats_limit: chats.limit, resets_at: chats.resets_at };
@@ -79,8 +91,10 @@ class Page {
     this.draw();
   }
 
+  /** A sign-in is over without having been ended here; nothing to a guest. */
   signedOut() {
-    if (!this.session.signedIn && !this.me) return;
+    if (!this.member) return;
+    this.member = false;
     this.session.forget();
     this.me = this.quota = null;
     sessionStorage.removeItem(TENANT);
@@ -102,7 +116,12 @@ class Page {
     byId("mailbox").hidden = !this.config.mailbox_url;
     const select = /** @type {HTMLSelectElement} */ (byId("language"));
     select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
-    select.onchange = () => { speak(select.value); this.draw(); };
+    select.onchange = () => {
+      speak(select.value);
+      byId("notices").replaceChildren();
+      this.draw();
+      this.offer();
+    };
     this.drawAccount();
     this.drawStanding();
     this.chat.draw();

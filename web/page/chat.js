@@ -65,7 +65,7 @@ export class Chat {
   welcome() {
     const examples = ["example1", "example2", "example3"].map((key) =>
       el("button", { type: "button", className: "example", onclick: () => this.ask(t(key)) }, t(key)));
-    const sub = this.host.guest() ? "helloGuestPlain" : "helloMember";
+    const sub = this.host.guest() ? "helloGuest" : "helloMember";
     this.log.replaceChildren(el("div", { className: "welcome" },
       el("p", { className: "hello" }, t("hello")), el("p", { className: "muted" }, t(sub)), el("div", { className: "examples" }, ...examples)));
   }
@@ -227,7 +227,7 @@ export class Chat {
       onclick: async () => {
         const url = this.host.url(`/api/v1/chat/${encodeURIComponent(id)}/feedback`);
         try {
-          await send(url, { body: { rating }, headers: await this.host.headers() });
+          await json(url, { body: { rating }, headers: await this.host.headers() });
           stars.forEach((star, index) => {
             star.classList.toggle("on", index < rating);
             star.ariaPressed = String(index + 1 === rating);
