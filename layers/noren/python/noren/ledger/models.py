@@ -106,7 +106,7 @@ class Hold:
     ask: Ask
     nonce: str
     amounts: str
-    """`<chats>,<credits>,<embedding tokens>,<site's slot>` held, zeros left blank."""
+    """`<site's slot>,<chats>,<credits>,<embedding tokens>` held, zeros left blank."""
     record: UsageRecord
     held: Held
     release: bool = False
