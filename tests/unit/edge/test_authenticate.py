@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import jwt
@@ -135,7 +136,7 @@ def _other_body() -> str:
     return f"{head}.{access_token('u2').split('.')[1]}.{mac}"
 
 
-BAD = {
+BAD: dict[str, Callable[[], str]] = {
     "expired": lambda: access_token("u1", exp=int(time.time()) - 1),
     "no expiry": lambda: access_token("u1", exp=None),
     "from the future": lambda: access_token("u1", iat=int(time.time()) + 3600),
@@ -231,7 +232,7 @@ def test_a_remembered_token_still_expires(world: World) -> None:
 
 def test_a_key_and_a_device(world: World) -> None:
     key = world.caller("nrn_good")
-    assert (key.kind, key.tenant_id, key.scopes, key.principal) == ("api_key", OURS, {"chat"}, "key:key_1")
+    assert (key.kind, key.tenant_id, set(key.scopes), key.principal) == ("api_key", OURS, {"chat"}, "key:key_1")
     token = issue_device(world.signer)
     device = world.caller(token)
     assert (device.kind, device.tenant_id) == ("anonymous", PLATFORM_TENANT)

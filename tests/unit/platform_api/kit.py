@@ -142,7 +142,8 @@ class Platform:
     def sign_up(self, sub: str, email: str = "", **more: bool) -> str:
         """A person with a tenant; their token."""
         self.people.add(sub, email or f"{sub}@example.jp", **more)
-        token = access_token(sub, **({"cognito:groups": [ADMIN_GROUP]} if more.get("admin") else {}))
+        claims: dict[str, Any] = {"cognito:groups": [ADMIN_GROUP]} if more.get("admin") else {}
+        token = access_token(sub, **claims)
         self.services.tenants.ensure_tenant(sub, email or f"{sub}@example.jp", sub)
         return token
 

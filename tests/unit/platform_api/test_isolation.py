@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from noren.edge.http import Response, Route
+from noren.ids import TenantId
 from platform_api.routes import ROUTES
 from tests.unit.platform_api.kit import Platform, access_token
 
@@ -50,10 +51,10 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"]},
 }
 
-QUERIES = {
+QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
     "GET /api/v1/usage/records": (
         "site_id",
-        lambda platform: platform.services.tenants.get(platform.tenant_of("victim")).default_site_id,
+        lambda platform: platform.services.tenants.get(TenantId(platform.tenant_of("victim"))).default_site_id,
         f"site_{MISSING}",
     ),
 }

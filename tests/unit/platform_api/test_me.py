@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_plan_override_and_stop_show_at_once(platform: Platform) -> None:
 def test_platform_authority_needs_group_and_second_factor(platform: Platform) -> None:
     with_factor = platform.sign_up("boss", admin=True, totp=True)
     without = platform.sign_up("chief", admin=True, totp=False)
-    forged_group = access_token("u1", **{"cognito:groups": ["platform_admin"]})
+    claims: dict[str, Any] = {"cognito:groups": ["platform_admin"]}
+    forged_group = access_token("u1", **claims)
     platform.sign_up("u1")
     assert platform.call("GET", "/api/v1/admin/tenants", with_factor).status == 200
     assert platform.call("GET", "/api/v1/admin/tenants", without).status == 403

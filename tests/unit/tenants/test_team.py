@@ -19,7 +19,7 @@ from tests.unit.platform_api.kit import Platform, access_token
 def invited(platform: Platform, owner: str, email: str, role: str = "viewer") -> str:
     """The token in the mail that an invitation sent."""
     platform.json("POST", "/api/v1/invitations", owner, {"email": email, "role": role})
-    link = platform.outbox.mails[-1]["data"]["link"]
+    link: str = platform.outbox.mails[-1]["data"]["link"]
     assert link.startswith("https://console.example/invite?token=")
     return parse_qs(urlsplit(link).query)["token"][0]
 
@@ -168,7 +168,7 @@ def test_the_plan_bounds_the_team_also_at_once(platform: Platform) -> None:
     tokens = {f"g{number}": invited(platform, owner, f"g{number}@example.jp") for number in range(6)}
     team = platform.services.tenants.team
     outcomes = at_once(
-        *(lambda sub=sub, token=token: team.accept(token, sub, f"{sub}@example.jp") for sub, token in tokens.items())  # type: ignore[misc]
+        *(lambda sub=sub, token=token: team.accept(token, sub, f"{sub}@example.jp") for sub, token in tokens.items())
     )
     assert sum(isinstance(each, Conflict) for each in outcomes) == 2
     assert len(team.members(tenant, 100, None)[0]) == 5

@@ -59,6 +59,10 @@ class Plans:
                 return plan
         raise NotFound("There is no such plan.")
 
+    def limits(self, tenant: Tenant) -> tuple[Limits, str]:
+        """The tenant's limits, overrides applied, and the version (ISO time) of the catalogue that says so."""
+        return limits_of(self.plan(tenant.plan), tenant.overrides), self._rows().version
+
     def resolve(self, name_or_alias: str) -> str:
         """The plan's own name (`VIP` is `enterprise`). Raises NotFound."""
         return self.plan(name_or_alias).plan

@@ -23,6 +23,8 @@ class Rows(NamedTuple):
     plans: tuple[Plan, ...]
     policies: tuple[ModelPolicy, ...]
     rates: tuple[ExchangeRate, ...]
+    version: str
+    """When the catalogue was last changed (ISO time)."""
 
 
 class PlanStore:
@@ -37,6 +39,7 @@ class PlanStore:
         plans: list[Plan] = []
         policies: list[ModelPolicy] = []
         rates: list[ExchangeRate] = []
+        version = ""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk",
@@ -46,6 +49,7 @@ class PlanStore:
         for page in pages:
             for raw in page["Items"]:
                 item = from_item(raw)
+                version = max(version, item["updated_at"])
                 match item["sk"].split("#")[0]:
                     case "PLAN":
                         plans.append(_plan(item))
@@ -53,7 +57,7 @@ class PlanStore:
                         policies.append(_policy(item))
                     case "RATE":
                         rates.append(ExchangeRate(item["currency"], item["rate"], item["effective_date"]))
-        return Rows(tuple(plans), tuple(policies), tuple(rates))
+        return Rows(tuple(plans), tuple(policies), tuple(rates), version)
 
     def put(self, row: Row, audit: Mapping[str, Any], *, if_absent: bool = False) -> bool:
         """Write one version; False if `if_absent` and that version exists."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -12,8 +13,9 @@ from noren.errors import NotFound, Unprocessable
 from noren.ids import TenantId, is_id, new_id
 from noren.mail import Mailer
 from noren.money import MINOR_DIGITS
+from noren.plans.models import Limits
 from noren.plans.seed import ANONYMOUS
-from noren.plans.service import LIMIT_NAMES, Plans, limits_of
+from noren.plans.service import LIMIT_NAMES, Plans
 from noren.settings import Settings
 from noren.tenants.directory import Directory
 from noren.tenants.items import search_text
@@ -99,8 +101,9 @@ class Tenants:
         tenant = self.fresh(tenant_id)
         if not tenant.extra.get("ready"):
             self._sites.create_default(tenant)
-            self._ledger.open_account(tenant, self._limits(tenant))
-            tenant = self._change(tenant_id, {"ready": True}, "platform")
+            limits, version = self._plans.limits(tenant)
+            self._ledger.open_account(tenant, limits)
+            tenant = self._change(tenant_id, {"ready": True, "applied": _mark(tenant, limits, version)})
         return tenant
 
     def get(self, tenant_id: TenantId) -> Tenant:
@@ -140,10 +143,8 @@ class Tenants:
             return self.fresh(tenant_id)
         tenant = self._change(tenant_id, changes, actor)
         if {"name", "billing_email"} & changes.keys():
-            tenant = self._change(tenant_id, {"search": search_text(tenant)}, actor)
-        if "timezone" in changes:
-            self._ledger.change_limits(tenant, self._limits(tenant))
-        return tenant
+            self._change(tenant_id, {"search": search_text(tenant)}, actor)
+        return self.fresh(tenant_id)
 
     def search(
         self, text: str, plan: str, limit: int, position: Position | None
@@ -153,18 +154,16 @@ class Tenants:
 
     def set_plan(self, tenant_id: TenantId, plan: str, actor: str) -> Tenant:
         """Move a tenant to a plan (name or alias); its limits follow at once. Raises NotFound."""
-        tenant = self._change(tenant_id, {"plan": self._plans.resolve(plan)}, actor)
-        self._ledger.change_limits(tenant, self._limits(tenant))
-        return tenant
+        self._change(tenant_id, {"plan": self._plans.resolve(plan)}, actor)
+        return self.fresh(tenant_id)
 
     def set_overrides(self, tenant_id: TenantId, overrides: Mapping[str, int | None], actor: str) -> Tenant:
         """Replace single limits of a tenant (None: the plan's again), at once. Raises NotFound, Unprocessable."""
         unknown = sorted(set(overrides) - LIMIT_NAMES)
         if unknown:
             raise Unprocessable(f"There is no limit named {unknown[0]}.", code="unknown_limit")
-        tenant = self._change(tenant_id, {f"overrides.{name}": value for name, value in overrides.items()}, actor)
-        self._ledger.change_limits(tenant, self._limits(tenant))
-        return tenant
+        self._change(tenant_id, {f"overrides.{name}": value for name, value in overrides.items()}, actor)
+        return self.fresh(tenant_id)
 
     def stop(self, tenant_id: TenantId, cause: Stop, reason: str, actor: str) -> Tenant:
         """Set one stop; the others stay as they are. Raises NotFound."""
@@ -175,11 +174,6 @@ class Tenants:
         """Lift one stop; the tenant works again when none is left. Raises NotFound."""
         return self._activate(self._change(tenant_id, {f"stops.{cause}": None}, actor))
 
-    def sync_limits(self, tenant_id: TenantId) -> None:
-        """Bring the account's copies of the limits in line with the catalogue (after a plan itself was changed)."""
-        tenant = self.fresh(tenant_id)
-        self._ledger.change_limits(tenant, self._limits(tenant))
-
     def _activate(self, tenant: Tenant) -> Tenant:
         """Tell admission; again if another stop came or went meanwhile, so that the last word is the present state."""
         while True:
@@ -189,16 +183,28 @@ class Tenants:
                 return now
             tenant = now
 
-    def _limits(self, tenant: Tenant) -> Any:
-        return limits_of(self._plans.plan(tenant.plan), tenant.overrides)
-
     def _read(self, tenant_id: TenantId) -> Tenant:
         tenant = self._store.tenant(tenant_id) if is_id(tenant_id, "ten") else None
         if tenant is None:
             raise NotFound()
-        return tenant
+        return self._limited(tenant) if tenant.extra.get("ready") else tenant
 
-    def _change(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str) -> Tenant:
+    def _limited(self, tenant: Tenant) -> Tenant:
+        """Bring the account's copies of the limits in line with plan, overrides, zone and catalogue.
+
+        The tenant carries a mark of what was applied last, so whoever reads the tenant next finishes a change whose
+        maker died, and a change of the catalogue itself reaches every account without a job that visits them all. A
+        container whose catalogue is older than the mark's leaves it alone.
+        """
+        limits, version = self._plans.limits(tenant)
+        mark = _mark(tenant, limits, version)
+        applied = tenant.extra.get("applied", {})
+        if applied.get("digest") == mark["digest"] or applied.get("version", "") > version:
+            return tenant
+        self._ledger.change_limits(tenant, limits)
+        return self._change(tenant.tenant_id, {"applied": mark})
+
+    def _change(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str = "") -> Tenant:
         changed = None
         if is_id(tenant_id, "ten"):
             changed = self._store.update(tenant_id, changes, actor, self._clock())
@@ -206,6 +212,12 @@ class Tenants:
         if changed is None:
             raise NotFound()
         return changed
+
+
+def _mark(tenant: Tenant, limits: Limits, version: str) -> dict[str, str]:
+    """What was applied to the account: its digest and the catalogue's version."""
+    digest = hashlib.sha256(repr((limits, sorted(tenant.overrides), tenant.timezone)).encode()).hexdigest()[:32]
+    return {"digest": digest, "version": version}
 
 
 def _site_id(tenant_id: TenantId) -> str:

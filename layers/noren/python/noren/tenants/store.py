@@ -83,10 +83,16 @@ class TenantStore:
         return tenant_of(item) if item else None
 
     def update(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str, now: float) -> Tenant | None:
-        """Set attributes (dotted names reach into maps, None removes); the tenant as it is then, None if missing."""
-        names: dict[str, str] = {"#ua": "updated_at", "#ub": "updated_by"}
-        values: dict[str, Any] = {":ua": iso(now), ":ub": actor}
-        sets, removes = ["#ua = :ua", "#ub = :ub"], []
+        """Set attributes (dotted names reach into maps, None removes); the tenant as it is then, None if missing.
+
+        Without an actor the platform's own bookkeeping changes, and who edited last stays as it is.
+        """
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        sets: list[str] = []
+        removes: list[str] = []
+        if actor:
+            changes = {**changes, "updated_at": iso(now), "updated_by": actor}
         for index, (path, value) in enumerate(changes.items()):
             parts = path.split(".")
             names |= {f"#{index}_{depth}": part for depth, part in enumerate(parts)}
