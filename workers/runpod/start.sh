@@ -4,7 +4,7 @@
 set -euo pipefail
 : "${VLLM_MODEL:?names the model to serve}"
 
-[ -d /runpod-volume ] || export HF_HOME=/root/.cache/huggingface
+[ -d /runpod-volume ] || export HF_HOME="$HOME/.cache/huggingface"
 # shellcheck disable=SC2086 — VLLM_ARGS is a list
 vllm serve "$VLLM_MODEL" --host 127.0.0.1 --port 8000 --max-model-len "${MAX_MODEL_LEN:-4096}" ${VLLM_ARGS:-} &
 vllm=$!
