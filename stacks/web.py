@@ -23,7 +23,7 @@ PAGE = ROOT / "web" / "page"
 HEADERS = ROOT / "web" / "headers.json"
 """The security headers, shared with the local front door; `{connect}` stands for the origins that the page may call."""
 
-ROUTES = ("/invite",)
+ROUTES = ("/billing", "/invite")
 """Paths that are not files: the page itself answers them."""
 
 
