@@ -15,6 +15,7 @@ from constructs import Construct
 from config import Stage
 from stacks import nag
 from stacks.function import PythonFunction
+from stacks.local import LEFT_OUT, has
 
 TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
 INDEXED = ("tenants", "usage")
@@ -65,7 +66,7 @@ class DataStack(Stack):
         if stage.alarms:
             self._let_alarms_use_key()
         self.tables = {name: self._table(name, stage) for name in TABLES}
-        self.queues = {name: self._queue(name, limit) for name, limit in QUEUES.items()}
+        self.queues = {name: self._queue(name, limit, stage) for name, limit in QUEUES.items()}
         # The account's own key: a customer key shared across stacks would be a dependency cycle.
         self.provider_secret = secretsmanager.CfnSecret(
             self,
@@ -156,19 +157,21 @@ class DataStack(Stack):
             )
         return table
 
-    def _queue(self, name: str, limit: Duration) -> sqs.Queue:
+    def _queue(self, name: str, limit: Duration, stage: Stage) -> sqs.Queue:
         def queue(suffix: str, **more: Any) -> sqs.Queue:
             return sqs.Queue(
                 self,
                 name.title() + suffix,
                 encryption=sqs.QueueEncryption.KMS,
                 encryption_master_key=cast(kms.IKey, self.key),
-                enforce_ssl=True,
+                enforce_ssl=has(stage, "tls_only"),
                 retention_period=Duration.days(14),
                 removal_policy=self._removal,
                 **more,
             )
 
+        if not has(stage, "tls_only"):
+            nag.acknowledge(self, {"SQS4": LEFT_OUT["tls_only"]})
         dead = queue("DeadLetters")
         return queue(
             "Queue",

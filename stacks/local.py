@@ -14,6 +14,7 @@ LEFT_OUT = {
     "code_deploy": "CodeDeploy has no handler; functions are updated at once",
     "web_adapter": "Layers of other accounts can't be fetched; uvicorn runs the chat function's app instead",
     "response_streaming": "A REST API in STREAM mode answers 500; uvicorn streams instead",
+    "tls_only": "The emulator listens on loopback over plain HTTP, and with AUTH=true it would refuse everything",
     "versions": "Aliases would pin a stale version's warm worker; functions are called as $LATEST",
 }
 
