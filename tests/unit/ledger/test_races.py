@@ -121,10 +121,12 @@ def test_a_chat_between_the_turns_read_and_its_write_is_counted(world: World) ->
 
 def test_a_late_chat_of_the_old_month_between_the_turns_read_and_its_write(world: World) -> None:
     """A container whose clock lags behind is admitted in the old month while another turns it."""
-    world.now = at("2026-12-01T00:00:00")
+    world.now = at("2026-11-30T23:59:50")
+    world.ledger.change_limits(world.tenant, LIMITS)  # turns the day: nothing is counted in what the slow one will see
+    world.now += 15
     slow = _reserving(world, world.client)
     slow.step()
-    lagging = world.container(world.client, skew=-86_400 * 5)
+    lagging = world.container(world.client, skew=-10)
     ask = world.ask()
     with lagging.reserve(ask, world.record(ask)) as hold:
         slow.finish()  # the month turns under the open hold
