@@ -16,7 +16,7 @@ from noren.llm.providers.openai import OpenAIProvider
 from noren.plans.models import ProviderName
 from tests.contract.llm.conftest import FACT, PROMPT, StandIn, policy
 
-LIMITS = TimeLimits(connect=1, first_token=1.0, total=3)
+LIMITS = TimeLimits(connect=1, first_token=1.5, total=4)
 NAMES: tuple[ProviderName, ...] = ("openai", "anthropic", "local_llm")
 ENDPOINT = {"openai": "openai", "anthropic": "anthropic", "local_llm": "local"}
 
@@ -122,7 +122,7 @@ def test_faults_in_the_middle_tell_what_was_produced(
     make: Make, standin: StandIn, name: ProviderName, fault: str, kind: FaultKind
 ) -> None:
     standin.set(ENDPOINT[name], fault=fault)
-    failed = fails(make(name, standin.url), TimeLimits(1, 1, 1.5))
+    failed = fails(make(name, standin.url), TimeLimits(1, 1.5, 2))
     assert (failed.kind, failed.produced) == (kind, True)
     assert failed.usage.input > 0
     assert failed.usage.output > 0
@@ -134,12 +134,12 @@ def test_the_time_limits_are_kept(make: Make, standin: StandIn, name: ProviderNa
     standin.set(ENDPOINT[name], fault="hang")
     begun = time.monotonic()
     fails(make(name, standin.url))
-    assert 0.9 < time.monotonic() - begun < 1.6
+    assert 1.4 < time.monotonic() - begun < 2.2
     assert outcome(standin, name) == "disconnected"
     standin.set(ENDPOINT[name], fault="slow")  # 0.4 s a token
     begun = time.monotonic()
-    assert fails(make(name, standin.url), TimeLimits(1, 1, 1.5)).produced
-    assert time.monotonic() - begun < 2.1
+    assert fails(make(name, standin.url), TimeLimits(1, 1.5, 2)).produced
+    assert time.monotonic() - begun < 2.7
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,7 +153,7 @@ def test_cancel_ends_the_upstream_call_wherever_it_waits(
     timer.start()
     begun = time.monotonic()
     finish = end(run(make(name, standin.url), TimeLimits(1, 10, 20), asked.is_set))
-    assert time.monotonic() - begun < 0.9
+    assert time.monotonic() - begun < 1.2
     assert finish.reason == "cancelled"
     assert outcome(standin, name) == "disconnected"
     assert (finish.usage.output > 0) == (fault != "hang")

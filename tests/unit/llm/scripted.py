@@ -34,8 +34,14 @@ class Scripted:
         self.scripts = list(scripts)
         self.calls: list[tuple[ModelPolicy, Prompt, TimeLimits]] = []
         self.closed = 0
+        self.kept: list[Iterator[Event]] = []
+        """Every stream handed out: none may be closed by the garbage collector instead of the caller."""
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
+        self.kept.append(self._play(policy, prompt, limits, cancel))
+        return self.kept[-1]
+
+    def _play(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
         self.calls.append((policy, prompt, limits))
         sent: list[str] = []

@@ -45,32 +45,28 @@ class BreakerStore:
     def count(self, key: str, window: int, *, good: int, bad: int, streak: int | None, now: float) -> Health:
         """Add to a window's counts and to the streak (`streak=None`) or set it; the state afterwards."""
         values = {":g": good, ":b": bad, ":w": window, ":s": bad if streak is None else streak, ":e": _expiry(now)}
-        streak_by = "ADD streak :s, good :g, bad :b" if streak is None else "ADD good :g, bad :b"
-        streak_to = "" if streak is None else ", streak = :s"
-        try:
-            answer = self._db.update_item(
-                TableName=self._table,
-                Key=_key(key),
-                UpdateExpression=f"SET expires_at = :e{streak_to} {streak_by}",
-                ConditionExpression="win = :w",
-                ExpressionAttributeValues=to_item(values),
-                ReturnValues="ALL_NEW",
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            # The first count of a window starts it anew; a count for one that is already past is let go.
-            streak_set = "streak = if_not_exists(streak, :z) + :s" if streak is None else "streak = :s"
+        if streak is None:
+            into = "SET expires_at = :e ADD streak :s, good :g, bad :b"
+            anew = "SET expires_at = :e, win = :w, good = :g, bad = :b ADD streak :s"
+        else:
+            into = "SET expires_at = :e, streak = :s ADD good :g, bad :b"
+            anew = "SET expires_at = :e, win = :w, good = :g, bad = :b, streak = :s"
+        # The first count of a window starts it anew; who loses that race adds to what the winner started.
+        started, not_started = "win = :w", "attribute_not_exists(win) OR win < :w"
+        for update, condition in ((into, started), (anew, not_started), (into, started)):
             try:
                 answer = self._db.update_item(
                     TableName=self._table,
                     Key=_key(key),
-                    UpdateExpression=f"SET expires_at = :e, win = :w, good = :g, bad = :b, {streak_set}",
-                    ConditionExpression="attribute_not_exists(win) OR win < :w",
-                    ExpressionAttributeValues=to_item(values | ({":z": 0} if streak is None else {})),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=to_item(values),
                     ReturnValues="ALL_NEW",
                 )
+                return _health(answer.get("Attributes", {}))
             except self._db.exceptions.ConditionalCheckFailedException:
-                return self.load(key)
-        return _health(answer.get("Attributes", {}))
+                continue
+        return self.load(key)  # a window that is already past: its counts mean nothing any more
 
     def open(self, key: str, until: float, now: float) -> None:
         """Open until `until`, and forget a probe."""

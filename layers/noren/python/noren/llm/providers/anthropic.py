@@ -50,6 +50,7 @@ class AnthropicProvider:
         """See `llm.models.Provider`."""
         import requests
 
+        _ = self._session  # making it takes a while that is not the upstream's
         answer = _Answer(prompt, policy.model)
         with Watch(limits, cancel) as watch:
             try:

@@ -49,6 +49,7 @@ class OpenAIProvider:
         import httpx2
         import openai
 
+        _ = self._client  # making it takes a while that is not the upstream's
         answer = _Answer(prompt.messages, policy.model)
         with Watch(limits, cancel) as watch:
             try:

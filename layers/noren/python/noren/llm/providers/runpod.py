@@ -63,6 +63,7 @@ class RunPodProvider:
         endpoint = policy.endpoint or self._endpoints.get(policy.id, "")
         if not endpoint:
             raise ProviderFault("not_found", f"no endpoint is set for {policy.id}")
+        _ = self._session  # making it takes a while that is not the upstream's
         with Watch(limits, cancel) as watch:
             job = _Job(self, f"{self._base_url}/{endpoint}", policy, prompt, watch)
             try:
