@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
@@ -25,8 +26,13 @@ def _decimal(value: Any) -> Any:
     return Decimal(str(value))
 
 
+def _day(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
 Amount = Annotated[Decimal, BeforeValidator(_decimal)]
-Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_day)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 

@@ -1,0 +1,107 @@
+"""Hostile values in every body and query: refused with 4xx, never 5xx, and nothing changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from platform_api.routes import ROUTES
+from tests.unit.platform_api.kit import Platform
+
+VALUES: tuple[Any, ...] = (
+    *(-1, 0, 1.5, 10**17, "1", "-5", "NaN", True, None, [], {}, [[]], {"$gt": ""}, "", " ", "x" * 60_000),
+    *("../../etc/passwd", "ten_" + "0" * 32, "a\nb", "‮", "2026-02-31", "0000-00-00", "9999-99-99"),
+)
+GOOD: dict[str, dict[str, Any]] = {
+    "PATCH /api/v1/tenant": {"name": "n"},
+    "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
+    "POST /api/v1/invitations": {"email": "x@example.jp", "role": "viewer"},
+    "POST /api/v1/invitations/accept": {"token": "x" * 43},
+    "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"], "expires_in_days": 1},
+    "POST /api/v1/admin/plans": {
+        "plan": "extra",
+        "aliases": [],
+        "tier": "paid",
+        "prices": {"JPY": 1, "KRW": 1, "USD": 1},
+        "limits": {
+            "chats_per_month": 1,
+            "embedding_tokens_per_month": 1,
+            "requests_per_day_per_site": 1,
+            "concurrent_chats": 1,
+            "requests_per_minute": 1,
+            "max_tokens": 1,
+            "sites": 1,
+            "members": 1,
+        },
+        "effective_date": "2999-01-01",
+    },
+    "POST /api/v1/admin/model-policies": {
+        "id": "extra",
+        "name": "Extra",
+        "type": "chat",
+        "provider": "openai",
+        "model": "m",
+        "plans": ["pro"],
+        "effective_date": "2999-01-01",
+        "context_window": 4096,
+        "input_usd": "0.1",
+        "output_usd": "0.1",
+    },
+    "PATCH /api/v1/admin/model-policies/{policy_id}": {"enabled": True},
+    "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "150", "effective_date": "2999-01-01"},
+    "PATCH /api/v1/admin/tenants/{tenant_id}": {"plan": "pro", "overrides": {"members": 3}},
+    "POST /api/v1/admin/tenants/{tenant_id}/stops": {"cause": "manual", "reason": "r"},
+}
+
+
+def test_every_body_has_a_good_example() -> None:
+    assert {f"{each.method} {each.path}" for each in ROUTES if each.body} == set(GOOD)
+
+
+def test_hostile_members_are_refused(platform: Platform) -> None:
+    token = platform.sign_up("boss", admin=True, totp=True)
+    tenant = platform.tenant_of("boss")
+    for route in (each for each in ROUTES if each.body):
+        good = GOOD[f"{route.method} {route.path}"]
+        path = route.path.replace("{tenant_id}", tenant).replace("{user_id}", "x").replace("{policy_id}", "x")
+        strange: tuple[Any, ...] = ([], "text", 5, None, good | {"surplus": 1})
+        for odd in strange:
+            assert platform.call(route.method, path, token, raw=json.dumps(odd).encode()).status == 400, route.path
+        for name in good:
+            for value in VALUES:
+                answer = platform.call(route.method, path, token, good | {name: value})
+                assert answer.status < 500, (route.path, name, value, answer.body)
+                if value in (-1, 1.5, [[]]):
+                    assert answer.status >= 400, (route.path, name, value)
+
+
+def test_hostile_numbers_change_no_limit(platform: Platform) -> None:
+    token = platform.sign_up("boss", admin=True, totp=True)
+    path = f"/api/v1/admin/tenants/{platform.tenant_of('boss')}"
+    before = platform.json("GET", path, token)
+    for literal in ("-1", "1e3", "1.0", "NaN", "1e308", '"7"', "9" * 39, "true", "[]", "-0.0"):
+        body = b'{"overrides": {"chats_per_month": ' + literal.encode() + b"}}"
+        assert platform.call("PATCH", path, token, raw=body).status in (400, 422), literal
+    assert platform.call("PATCH", path, token, {"overrides": {"nonsense": 1}}).status == 422
+    assert platform.json("GET", path, token) == before
+
+
+def test_hostile_queries_are_refused(platform: Platform) -> None:
+    token = platform.sign_up("boss", admin=True, totp=True)
+    for route in (each for each in ROUTES if each.query):
+        for query in (
+            {"limit": "0"},
+            {"limit": "-1"},
+            {"limit": "101"},
+            {"limit": "1e2"},
+            {"limit": "９９９９"},
+            {"limit": ""},
+            {"cursor": "forged"},
+            {"cursor": "e30.e30"},
+            {"cursor": "x" * 5000},
+            {"surplus": "1"},
+            {"cursor": "a\x00"},
+            {"limit": "\ud800"},
+        ):
+            answer = platform.call(route.method, route.path, token, query=query)
+            assert answer.status == 400, (route.path, query)
