@@ -85,7 +85,17 @@ def test_it_answers_the_last_question_the_same_every_time() -> None:
 
 def test_a_conversation_is_summed_up_in_its_own_words() -> None:
     text = "<conversation>\nQ: 営業時間は? ほかにも質問です。\nA: 10時からです。どうぞ。\n</conversation>"
-    assert answerer.answer([Message("user", text)]) == "Q: 営業時間は?\nA: 10時からです。"
+    expected = "Q: 営業時間は?\nA: 10時からです。"
+    assert answerer.answer([Message("user", text)]) == expected
+    assert answerer.answer([Message("system", "Sum up. " + text), Message("user", "Do it.")]) == expected
+
+
+def test_a_summary_keeps_what_is_newest() -> None:
+    turns = "\n".join(f"User: question {number} {'word ' * 20}." for number in range(60))
+    told = answerer.answer([Message("system", f"<conversation>\n{turns}\n</conversation>"), Message("user", "Sum up.")])
+    assert "question 59" in told
+    assert "question 1 " not in told
+    assert tokens.estimate(told) <= answerer.SUMMARY_TOKENS
 
 
 @given(st.text(max_size=60))

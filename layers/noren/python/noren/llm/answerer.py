@@ -2,7 +2,7 @@
 it found nothing. No model, no randomness.
 
 Quotable is only what stands inside `<facts>…</facts>` and `<passage …>…</passage>` of system messages; all other text
-there is instructions. A `<conversation>…</conversation>` in the last message asks for a summary of it.
+there is instructions. A `<conversation>…</conversation>` in a system message or the last one asks for a summary of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from noren.llm.models import Message
+from noren.llm.tokens import estimate
 
 Language = Literal["ja", "ko", "en"]
 
@@ -67,6 +68,7 @@ _CONCEPTS: tuple[tuple[str, ...], ...] = (
 """Ways to ask for the same thing, across the three languages: what people most ask a shop."""
 
 QUOTES = 3
+SUMMARY_TOKENS = 350
 _ENOUGH = 0.3
 """Share of the question's weight that a sentence must cover to be quoted."""
 
@@ -74,8 +76,9 @@ _ENOUGH = 0.3
 def answer(messages: Sequence[Message]) -> str:
     """The answer to the last user message, in quotations; never empty."""
     last = next((message.content for message in reversed(messages) if message.role == "user"), "")
-    if asked := _CONVERSATION.search(messages[-1].content if messages else ""):
-        return _summary(asked.group(1))
+    for message in messages:
+        if (message.role == "system" or message is messages[-1]) and (asked := _CONVERSATION.search(message.content)):
+            return _summary(asked.group(1)) or NOT_FOUND[language(last)]
     sentences = list(_sentences(messages))
     best = _best(last, sentences)
     if not best:
@@ -167,6 +170,13 @@ def _ended(sentence: str) -> str:
 
 
 def _summary(conversation: str) -> str:
-    """The first sentence of each turn: short, and true to the words."""
-    turns = (line.strip() for line in conversation.splitlines())
-    return "\n".join(_SENTENCE_END.split(turn)[0][:200] for turn in turns if turn)
+    """The first sentence of each turn, as many of the newest as a summary may hold: short, and true to the words."""
+    kept: list[str] = []
+    room = SUMMARY_TOKENS
+    for line in reversed(conversation.splitlines()):
+        if sentence := _SENTENCE_END.split(line.strip())[0][:200]:
+            room -= estimate(sentence)
+            if room < 0:
+                break
+            kept.append(sentence)
+    return "\n".join(reversed(kept))
