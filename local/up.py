@@ -218,7 +218,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: flo
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2):
             return
         time.sleep(0.1)
-    raise RuntimeError(f"{url} did not answer; its log: {log}")
+    what = f"{url} did not answer in {seconds:.0f} s" if process.poll() is None else f"the process behind {url} ended"
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+    raise RuntimeError(f"{what}; its log: {log}\n{tail}")
 
 
 def banner(run: dict[str, Any]) -> str:
