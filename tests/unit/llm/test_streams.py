@@ -38,7 +38,7 @@ def test_events_are_the_same_wherever_the_bytes_are_cut(sent: list[tuple[str, st
 def test_every_single_cut(end: str) -> None:
     stream = f"event: 終{end}data: é🏮{end}data: b{end}{end}".encode()
     for at in range(len(stream)):
-        assert list(events([stream[:at], stream[at:]])) == [ServerEvent("終", "é🏮\nb")]
+        assert list(events([stream[:at], b"", stream[at:]])) == [ServerEvent("終", "é🏮\nb")]
 
 
 def test_data_lines_are_joined_and_an_unfinished_event_is_none() -> None:

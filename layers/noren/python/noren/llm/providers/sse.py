@@ -29,9 +29,10 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
         """The events that `chunk` completes. Raises ValueError for bytes that are no UTF-8 or for an endless event."""
-        if self._skip_lf and chunk:
-            self._skip_lf = False
-            chunk = chunk[1:] if chunk.startswith(b"\n") else chunk
+        if not chunk:
+            return
+        if self._skip_lf:
+            chunk = chunk.removeprefix(b"\n")
         buffer = self._rest + chunk
         # A CR at the end may be half of a CRLF: end the line now, and forget the LF if it comes.
         self._skip_lf = buffer.endswith(b"\r")
