@@ -73,7 +73,8 @@ class Outlet:
 
     def respond(self, response: Response) -> None:
         """Send a whole answer."""
-        self.start(response.status, dict(response.headers) | {"content-length": str(len(response.body))})
+        length = {"content-length": str(len(response.body))} if response.status != 204 else {}
+        self.start(response.status, dict(response.headers) | length)
         self.write(response.body)
 
     def _send(self, message: dict[str, Any]) -> None:

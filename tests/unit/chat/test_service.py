@@ -323,7 +323,7 @@ def test_a_message_that_cannot_fit_is_refused_and_free(rig: Rig) -> None:
 def test_wanted_bounds_are_clamped_to_the_plan(rig: Rig) -> None:
     for wanted in (None, 4000, 7):
         rig.chats.reply(rig.member(), rig.ask(max_tokens=wanted, temperature=0.0), rig.run())
-    assert [prompt.max_tokens for prompt in rig.script.prompts] == [512, 512, 16]
+    assert [prompt.max_tokens for prompt in rig.script.prompts] == [512, 512, 7]
     assert rig.script.prompts[0].temperature == 0.0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from noren.chat.models import Asker, Turn
 from noren.chat.sessions import WINDOW
@@ -155,6 +156,17 @@ def test_a_summary_that_fails_changes_nothing_and_is_recorded(rig: Rig) -> None:
     assert [record.status for record in rig.records() if record.source == "summary"] == ["failed"]
 
 
+def test_nothing_is_summarised_for_who_is_stopped_or_gone(rig: Rig) -> None:
+    talk(rig, rig.member(), WINDOW + 1)
+    (message,) = rig.queue.put_messages
+    asked = len(rig.script.prompts)
+    rig.registry.tenants[rig.tenant.tenant_id] = replace(rig.tenant, stops=frozenset({"manual"}))
+    assert rig.summaries.renew(*message) is False
+    del rig.registry.tenants[rig.tenant.tenant_id]
+    assert rig.summaries.renew(*message) is False
+    assert len(rig.script.prompts) == asked
+
+
 def test_the_worker_reports_only_what_failed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGE", "local")
     from summary_worker import main
@@ -165,8 +177,22 @@ def test_the_worker_reports_only_what_failed(rig: Rig, monkeypatch: pytest.Monke
     good = {"tenant_id": tenant_id, "owner": owner, "session_key": session_key, "trace_id": trace_id}
     bodies = {"good": json.dumps(good), "bad": "not json"}
     event = {"Records": [sqs_record(message_id, body) for message_id, body in bodies.items()]}
-    assert main.handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}  # type: ignore[arg-type]
+    asked = len(rig.script.prompts)
+    with pytest.raises(Exception, match="all the time"):
+        main.handler(event, Context(12.0))
+    assert len(rig.script.prompts) == asked
+    assert main.handler(event, Context(60.0)) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
     assert rig.sessions.get(rig.member(), key).summarized == WINDOW + 1 - KEEP
+
+
+class Context(LambdaContext):
+    """An invocation with so many seconds left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools' class only
+        return int(self._seconds * 1000)
 
 
 def sqs_record(message_id: str, body: str) -> dict[str, Any]:

@@ -33,10 +33,11 @@ class Admission:
     @staticmethod
     def check_open(tenant: Tenant, site: Site) -> None:
         """Raise Forbidden where the tenant or the site is stopped."""
-        if tenant.plan_status == "suspended" or tenant.stops - {"quota"}:
-            raise Forbidden("This account is suspended. Its owner can find out why in the console.", code="suspended")
+        if is_open(tenant, site):
+            return
         if site.status != "active":
             raise Forbidden("This site is switched off.", code="site_disabled")
+        raise Forbidden("This account is suspended. Its owner can find out why in the console.", code="suspended")
 
     @contextmanager
     def admit(
@@ -100,6 +101,11 @@ class Admission:
             price = {"amount": fitting.prices.get(tenant.currency), "currency": tenant.currency}
             offer = {"plan": fitting.plan, "price": price, "upgrade_url": f"{self._console_url}/billing"}
         return QuotaExceeded(denied.detail, **_when(denied), **offer)
+
+
+def is_open(tenant: Tenant, site: Site) -> bool:
+    """Whether neither is stopped. The quota's own stop is the ledger's business."""
+    return tenant.plan_status != "suspended" and not tenant.stops - {"quota"} and site.status == "active"
 
 
 def _when(denied: Denied) -> dict[str, Any]:

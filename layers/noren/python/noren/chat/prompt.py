@@ -14,9 +14,6 @@ from noren.llm.models import Message, Prompt
 from noren.llm.tokens import MESSAGE_OVERHEAD, cut, estimate, prompt_tokens
 from noren.sites.models import Profile
 
-QUESTION_CHARS = 8000
-MIN_ANSWER = 16
-
 
 class Budget(NamedTuple):
     """Tokens for each part of a prompt."""
@@ -51,7 +48,7 @@ def upper_bound(context_window: int, max_tokens: int) -> int:
 
 def clamp_answer(wanted: int, allowed: int, context_window: int) -> int:
     """The answer's token bound: what is wanted, but no more than the plan and half the window allow."""
-    return max(min(wanted, allowed, context_window // 2), MIN_ANSWER)
+    return max(min(wanted, allowed, context_window // 2), 1)
 
 
 def build_prompt(

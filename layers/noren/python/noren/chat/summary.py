@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import json
-import logging
+from threading import Lock
+from typing import TYPE_CHECKING
 
+from noren.chat.admission import is_open
 from noren.chat.models import Session, Turn
 from noren.chat.prompt import build_summary_prompt
 from noren.chat.routing import site_route
 from noren.chat.store import SessionStore
 from noren.clock import Clock
-from noren.errors import NorenError
+from noren.errors import NorenError, NotFound, UpstreamFailed
 from noren.ids import TenantId, new_id
 from noren.llm.models import Delta
 from noren.llm.router import Router
 from noren.plans.service import Plans
+from noren.sites.models import Site
 from noren.sites.service import Sites
+from noren.tenants.models import Tenant
 from noren.tenants.service import Tenants
 from noren.usage.models import UsageRecord
 from noren.usage.service import Usage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 KEEP = 4
 """Newest turns that stay out of the summary."""
 MOST_TURNS = 40
 """Turns taken into one summary."""
-SECONDS = 60.0
-
-_log = logging.getLogger("noren.chat")
 
 
 class SummaryQueue:
@@ -34,13 +38,23 @@ class SummaryQueue:
 
     def __init__(self, queue_url: str) -> None:
         self._queue_url = queue_url
+        self._client: SQSClient | None = None
+        self._making = Lock()
 
     def put(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str) -> None:
         """Ask for one. Asking twice is harmless."""
-        import boto3
-
         body = {"tenant_id": tenant_id, "owner": owner, "session_key": session_key, "trace_id": trace_id}
-        boto3.client("sqs").send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(body))
+        self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(body))
+
+    def _sqs(self) -> SQSClient:
+        with self._making:  # chats run in threads, and boto3's making of clients is not safe in them
+            if self._client is None:
+                import boto3
+                from botocore.config import Config
+
+                config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+                self._client = boto3.client("sqs", config=config)
+            return self._client
 
 
 class Summaries:
@@ -60,13 +74,19 @@ class Summaries:
         self._tenants, self._plans, self._sites, self._usage = tenants, plans, sites, usage
         self._router, self._sessions, self._clock = router, sessions, clock
 
-    def renew(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str) -> bool:
+    def renew(self, tenant_id: TenantId, owner: str, session_key: str, trace_id: str, *, seconds: float = 60.0) -> bool:
         """Bring a session's summary up to its newest turns but `KEEP`; False where there was nothing to do.
 
+        The model is given `seconds`.
         Raises NorenError when no model answered: the queue tries again later.
         """
         session = self._sessions.session(tenant_id, owner, session_key, self._clock())
-        if session is None:
+        try:
+            tenant = self._tenants.get(tenant_id)
+            site = self._sites.get(tenant_id, session.site_id) if session else None
+        except NotFound:
+            return False  # deleted meanwhile
+        if session is None or site is None or not is_open(tenant, site):
             return False
         turns = self._sessions.turns(
             tenant_id, owner, session_key, MOST_TURNS + KEEP, after=session.summary_upto, newest=False
@@ -74,19 +94,21 @@ class Summaries:
         covered = turns[:-KEEP]
         if not covered:
             return False
-        text = self._ask(tenant_id, session, covered, trace_id)
+        text = self._ask(tenant, site, session, covered, trace_id, seconds)
+        if not text:
+            raise UpstreamFailed("The model gave an empty summary")
         upto = covered[-1].request_id
         return self._sessions.put_summary(tenant_id, owner, session, text, upto, len(covered)) is not None
 
-    def _ask(self, tenant_id: TenantId, session: Session, turns: list[Turn], trace_id: str) -> str:
-        tenant = self._tenants.get(tenant_id)
-        site = self._sites.get(tenant_id, session.site_id)
+    def _ask(
+        self, tenant: Tenant, site: Site, session: Session, turns: list[Turn], trace_id: str, seconds: float
+    ) -> str:
         route = site_route(self._plans.entitlement(tenant), site)
         now = self._clock()
         record = UsageRecord(
             request_id=new_id("req", now),
-            tenant_id=tenant_id,
-            site_id=session.site_id,
+            tenant_id=tenant.tenant_id,
+            site_id=site.site_id,
             occurred_at=now,
             source="summary",
             chats=0,
@@ -100,7 +122,7 @@ class Summaries:
         parts: list[str] = []
         try:
             for event in self._router.stream(
-                route, prompt, record, lambda: False, deadline=now + SECONDS, purpose="summary"
+                route, prompt, record, lambda: False, deadline=now + seconds, purpose="summary"
             ):
                 if isinstance(event, Delta):
                     parts.append(event.text)
