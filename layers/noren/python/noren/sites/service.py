@@ -27,8 +27,8 @@ class Sites:
 
     def __init__(self, store: SiteStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._sites: TtlCache[tuple[TenantId, str], Site] = TtlCache(clock)
-        self._profiles: TtlCache[tuple[TenantId, str], Profile] = TtlCache(clock)
+        self._sites: TtlCache[tuple[TenantId, str], Site] = TtlCache(30, clock)
+        self._profiles: TtlCache[tuple[TenantId, str], Profile] = TtlCache(30, clock)
 
     @staticmethod
     def default_id(tenant: Tenant) -> str:
