@@ -19,7 +19,6 @@ import app
 import config
 from local import emulator
 from noren.settings import Settings
-from stacks.data import EXPIRING, REBUILT, TABLES
 from stacks.local import LEFT_OUT
 from tests.infra.conftest import STAGES, Resource, Synthesized, context, synthesize
 
@@ -34,6 +33,10 @@ RUNTIME_NAMES = {
     "POWERTOOLS_SERVICE_NAME",
 }
 """Variables for Lambda, the Web Adapter and Powertools; all others are fields of Settings."""
+
+TABLES = {"tenants", "quotas", "usage", "sites", "events", "runtime"}
+RECOVERABLE = TABLES - {"runtime"}
+EXPIRING = {"sites", "runtime", "usage"}
 
 STARS_ALLOWED = {
     "xray:PutTelemetryRecords",
@@ -169,7 +172,7 @@ def test_tables_are_granted_as_said(stage: Synthesized, name: str) -> None:
 
 def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None:
     tables = {re.sub(r"\w{8}$", "", each.id).lower(): each for each in stage.of("AWS::DynamoDB::GlobalTable")}
-    assert set(tables) == set(TABLES)
+    assert set(tables) == TABLES
     assert not stage.of("AWS::DynamoDB::Table")
     for name, table in tables.items():
         (replica,) = table.properties["Replicas"]
@@ -177,7 +180,7 @@ def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None
         assert replica["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [stage.of("AWS::KMS::Key")[0].id, "Arn"]}
         assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
         recovery = replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-        assert recovery is (name not in REBUILT)
+        assert recovery is (name in RECOVERABLE)
         expiry = table.properties.get("TimeToLiveSpecification", {})
         assert expiry == ({"AttributeName": "expires_at", "Enabled": True} if name in EXPIRING else {})
         protected = stage.stage == "prod"
