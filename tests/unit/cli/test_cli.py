@@ -84,6 +84,9 @@ def test_keys_are_stored_one_by_one_and_never_shown(
     for name, value in (("openai_api_key", "sk-planted-1"), ("runpod_api_key", "rp-planted-2")):
         monkeypatch.setattr("sys.stdin", io.StringIO(value + "\n"))
         assert cli.main(["secrets", "set", name, "--json"]) == 0
+    first, both = (json.loads(part + "}") for part in capsys.readouterr().out.split("}")[:2])
+    assert [first["openai_api_key"], first["runpod_api_key"]] == ["set", "not set"]
+    assert [both["openai_api_key"], both["runpod_api_key"]] == ["set", "set"]
     assert cli.main(["secrets", "set", "openai_api_key", "--remove"]) == 0
     said = capsys.readouterr()
     assert "planted" not in said.out + said.err
