@@ -8,13 +8,17 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from noren.llm import answerer, tokens
 from noren.llm.models import Message
 
-Fault = Literal["slow", "hang", "stall", "401", "429", "500", "quota", "cut", "garbage", "overrun"]
-FAULTS = ("slow", "hang", "stall", "401", "429", "500", "quota", "cut", "garbage", "overrun")
+Fault = Literal[
+    "slow", "hang", "stall", "401", "429", "500", "quota", "cut", "error", "garbage", "overrun", "no_sampling"
+]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+"""`slow` 0.4 s a token, `hang` no answer, `stall` one token and no more, `cut` a dropped connection halfway, `error` an
+error event halfway, `overrun` no regard for the bound, `no_sampling` a refusal of `temperature`."""
 SLOW_MS = 400.0
 OVERRUN_TOKENS = 20_000
 
@@ -100,11 +104,11 @@ class Answer:
         return cls(endpoint, seen, fault, kept, reason, tokens.prompt_tokens(messages))
 
     async def emit(self) -> AsyncIterator[str]:
-        """The pieces at the endpoint's pace. Raises Cut halfway where that is the fault."""
+        """The pieces at the endpoint's pace. Raises Cut halfway where the fault says so."""
         pace = (SLOW_MS if self.fault == "slow" else self.endpoint.pace_ms) / 1000
         await asyncio.sleep(self.endpoint.first_ms / 1000)
         for number, piece in enumerate(self.pieces):
-            if self.fault == "cut" and number >= max(1, len(self.pieces) // 2):
+            if self.fault in ("cut", "error") and number >= max(1, len(self.pieces) // 2):
                 raise Cut
             if self.fault == "stall" and number:
                 await asyncio.Event().wait()
@@ -117,4 +121,4 @@ class Answer:
 
 
 class Cut(Exception):
-    """The connection is to be dropped in the middle of the answer."""
+    """The answer is to break off here."""

@@ -87,7 +87,7 @@ async def _chat_completions(request: web.Request) -> web.StreamResponse:
         return _error(endpoint, 400, "invalid_value", "The request is not valid.")
     seen, fault = endpoint.begin(model, max_tokens)
     try:
-        if failure := await _fail(endpoint, fault):
+        if failure := await _fail(endpoint, fault, body):
             seen.outcome = str(fault)
             return failure
         answer = Answer.to(endpoint, seen, fault, messages, max_tokens)
@@ -128,7 +128,10 @@ async def _openai_stream(request: web.Request, answer: Answer, usage_wanted: boo
         async for piece in answer.emit():
             await send({"content": piece})
     except Cut:
-        return _cut(request, response, answer.seen)
+        if answer.fault == "error":
+            message = {"message": "The server had an error.", "type": "server_error", "param": None, "code": None}
+            await response.write(_data({"error": message}))
+        return _cut(request, response, answer)
     await send({}, answer.reason)
     if usage_wanted:
         await response.write(_data({**head, "choices": [], "usage": _openai_usage(answer)}))
@@ -159,7 +162,7 @@ async def _messages(request: web.Request) -> web.StreamResponse:
         return _error(endpoint, 400, "invalid_value", "The request is not valid.")
     seen, fault = endpoint.begin(model, max_tokens)
     try:
-        if failure := await _fail(endpoint, fault):
+        if failure := await _fail(endpoint, fault, body):
             seen.outcome = str(fault)
             return failure
         answer = Answer.to(endpoint, seen, fault, messages, max_tokens)
@@ -198,7 +201,9 @@ async def _anthropic_stream(request: web.Request, answer: Answer) -> web.StreamR
         async for piece in answer.emit():
             await send("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
     except Cut:
-        return _cut(request, response, answer.seen)
+        if answer.fault == "error":
+            await send("error", error={"type": "overloaded_error", "message": "Overloaded"})
+        return _cut(request, response, answer)
     await send("content_block_stop", index=0)
     delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
     await send("message_delta", delta=delta, usage={"output_tokens": len(answer.pieces)})
@@ -214,8 +219,10 @@ async def _open_stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _fail(endpoint: Endpoint, fault: Fault | None) -> web.Response | None:
+async def _fail(endpoint: Endpoint, fault: Fault | None, body: dict[str, Any]) -> web.Response | None:
     match fault:
+        case "no_sampling" if "temperature" in body:
+            return _error(endpoint, 400, "unsupported_value", "Unsupported value: 'temperature'.")
         case "hang":
             await asyncio.Event().wait()
         case "401":
@@ -239,9 +246,9 @@ async def _garbage(response: web.StreamResponse, seen: Seen) -> web.StreamRespon
     return response
 
 
-def _cut(request: web.Request, response: web.StreamResponse, seen: Seen) -> web.StreamResponse:
-    seen.outcome = "cut"
-    if request.transport is not None:
+def _cut(request: web.Request, response: web.StreamResponse, answer: Answer) -> web.StreamResponse:
+    answer.seen.outcome = str(answer.fault)
+    if answer.fault == "cut" and request.transport is not None:
         request.transport.abort()
     return response
 
