@@ -40,6 +40,8 @@ ROUNDS = 12
 """Tries of a reserve that each found something to do first (turn, sweep) …"""
 FAULTS = 4
 """… and tries that storage itself let down, before the caller is asked to come back."""
+REMEMBERED = 1000
+"""Tenants whose denials one container remembers."""
 SWEPT_AT_ONCE = 20
 """Dead holds that one reserve clears away before it tries again."""
 
@@ -54,7 +56,7 @@ class Ledger:
         self._usage = usage
         self._clock = clock
         self._sleep = sleep
-        self._denials: dict[tuple[object, ...], tuple[float, Denied]] = {}
+        self._denials: dict[TenantId, dict[Ask, tuple[float, Denied]]] = {}
 
     # -- accounts
 
@@ -322,24 +324,25 @@ class Ledger:
             "site_day": account.day_resets_at,
         }.get(reason)
         denied = Denied(reason, resets_at=resets_at, retry_after=2 if reason == "concurrency" else None)
-        if len(self._denials) > 1000:
+        if len(self._denials) >= REMEMBERED:
             self._denials.clear()
-        self._denials[_question(ask)] = (self._clock() + 1 + random.random(), denied)  # noqa: S311
+        until = self._clock() + 1 + random.random()  # noqa: S311
+        self._denials.setdefault(ask.tenant_id, {})[_question(ask)] = (until, denied)
         raise denied
 
     def _raise_remembered(self, ask: Ask) -> None:
         """A refused condition costs a write too: the same question gets the same answer for a second or two."""
-        until, denied = self._denials.get(_question(ask), (0.0, None))
+        until, denied = self._denials.get(ask.tenant_id, {}).get(_question(ask), (0.0, None))
         if denied and self._clock() < until:
             raise Denied(denied.reason, resets_at=denied.resets_at, retry_after=denied.retry_after)
 
     def _forget(self, tenant_id: TenantId) -> None:
-        for question in [each for each in list(self._denials) if each[0] == tenant_id]:
-            self._denials.pop(question, None)
+        self._denials.pop(tenant_id, None)
 
 
-def _question(ask: Ask) -> tuple[object, ...]:
-    return (ask.tenant_id, ask.site_id, ask.site_daily_limit, ask.chats, ask.credits, ask.embedding_tokens)
+def _question(ask: Ask) -> Ask:
+    """What is asked, whoever asks: without the request's own id and deadline."""
+    return replace(ask, request_id="", deadline=0.0)
 
 
 def _hold(ask: Ask, record: UsageRecord, account: Account, held: Held, *, adopted: bool = False) -> Hold:
