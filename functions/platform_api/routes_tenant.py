@@ -5,7 +5,7 @@ from __future__ import annotations
 from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import Page, PageQuery, paged
 from noren.errors import Forbidden
-from noren.tenants.models import Role
+from noren.tenants.models import Role, Tenant
 from noren.tenants.team import Actor
 from platform_api import schemas as s
 from platform_api import views
@@ -48,9 +48,8 @@ def delete_member(call: Call) -> Response:
 
 def invite(call: Call) -> s.InvitationOut:
     """Send an invitation."""
-    services = call.services
+    services, tenant = call.services, _working(call)
     services.limiter.check(f"invite#{call.tenant_id}", INVITATIONS_PER_HOUR, 3600)
-    tenant = services.tenants.get(call.tenant_id)
     made = services.tenants.team.invite(
         tenant, call.body.email, views.ROLES[call.body.role], _actor(call), call.caller.email
     )
@@ -81,6 +80,7 @@ def accept_invitation(call: Call) -> s.AcceptOut:
 def create_key(call: Call) -> s.KeyMade:
     """The only time that the secret is shown."""
     body: s.KeyIn = call.body
+    _working(call)
     expires_at = call.services.clock() + body.expires_in_days * DAY if body.expires_in_days else None
     made, secret = call.services.tenants.keys.create(
         call.tenant_id, body.name, frozenset(body.scopes), expires_at, call.caller.principal
@@ -104,6 +104,14 @@ def revoke_key(call: Call) -> Response:
     """Effective everywhere within 30 s."""
     call.services.tenants.keys.revoke(call.tenant_id, call.params["key_id"], call.caller.principal)
     return GONE
+
+
+def _working(call: Call) -> Tenant:
+    """The tenant; one that is suspended reads, tidies up and pays, but lets nobody new in."""
+    tenant = call.services.tenants.get(call.tenant_id)
+    if tenant.is_suspended:
+        raise Forbidden("This account is suspended.", code="suspended")
+    return tenant
 
 
 def _actor(call: Call) -> Actor:

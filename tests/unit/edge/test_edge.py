@@ -151,9 +151,9 @@ def test_security_events_write_once_a_minute(aws: str) -> None:
     clock.ahead = 60 - time.time() % 60  # at a minute's beginning
 
     class Counting(SecurityStore):
-        def write(self, minute: int, container: str, counts: Mapping[str, int]) -> None:
+        def write(self, minute: int, writer: str, counts: Mapping[str, int]) -> None:
             writes.append(dict(counts))
-            super().write(minute, container, counts)
+            super().write(minute, writer, counts)
 
     events = SecurityEvents(Counting(dynamodb(), "events"), clock)
     for number in range(1000):
@@ -171,7 +171,7 @@ def test_security_events_write_once_a_minute(aws: str) -> None:
 
 def test_counting_never_fails_a_request() -> None:
     class Broken(SecurityStore):
-        def write(self, minute: int, container: str, counts: Mapping[str, int]) -> None:
+        def write(self, minute: int, writer: str, counts: Mapping[str, int]) -> None:
             raise OSError
 
     SecurityEvents(Broken(cast(Any, None), ""), Time()).count("x", "y")

@@ -260,3 +260,17 @@ def test_ensure_tenant_at_once_makes_one(platform: Platform) -> None:
     made = at_once(*(lambda: ensure("racer", "r@example.jp") for _ in range(12)))
     assert len({getattr(each, "tenant_id", each) for each in made}) == 1
     assert len(platform.services.tenants.memberships("racer")) == 1
+
+
+def test_a_suspended_tenant_lets_nobody_new_in_but_reads_and_tidies(platform: Platform) -> None:
+    owner = platform.sign_up("u1")
+    key = platform.json("POST", "/api/v1/api-keys", owner, {"name": "k", "scopes": ["read"]})["key_id"]
+    platform.services.tenants.stop(TenantId(platform.tenant_of("u1")), "security", "test", "user:boss")
+    for path, body in (
+        ("/api/v1/api-keys", {"name": "k", "scopes": ["read"]}),
+        ("/api/v1/invitations", {"email": "x@example.jp"}),
+    ):
+        answer = platform.call("POST", path, owner, body)
+        assert (answer.status, b'"suspended"' in answer.body) == (403, True)
+    assert platform.json("GET", "/api/v1/me", owner)["stop_mode"] == "security"
+    assert platform.call("DELETE", f"/api/v1/api-keys/{key}", owner).status == 204

@@ -9,17 +9,20 @@ import time
 import traceback
 from typing import Any
 
+from noren.clock import iso
 from noren.edge.http import Caller, Request, Route
 
 _access = logging.getLogger("noren.access")
 
 
 class JsonFormatter(logging.Formatter):
-    """Level, logger, message and, of an exception, its type and frames: its text could hold a secret."""
+    """Time, level, logger, message and, of an exception, its type and frames: its text could hold a secret."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object in one line."""
-        line: dict[str, Any] = {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        at = f"{iso(record.created)[:-1]}.{int(record.msecs):03}Z"
+        line: dict[str, Any] = {"at": at, "level": record.levelname, "logger": record.name}
+        line["message"] = record.getMessage()
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__

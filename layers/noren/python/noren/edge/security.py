@@ -30,7 +30,6 @@ class SecurityEvents:
         self._counts: Counter[str] = Counter()
         self._written_minute = -1
         self._lock = threading.Lock()
-        self._container = os.urandom(6).hex()
 
     def count(self, reason: str, actor: str) -> None:
         """One refusal, e.g. `count("forbidden", "user:…")`."""
@@ -52,7 +51,7 @@ class SecurityEvents:
             self._written_minute = minute
             counts, self._counts = self._counts, Counter()
         try:
-            self._store.write(minute, self._container, counts)
+            self._store.write(minute, os.urandom(6).hex(), counts)
         except Exception as error:  # counting must never fail the request
             _log.warning("security events not written: %s", type(error).__name__)
 

@@ -19,12 +19,15 @@ class SecurityStore:
         self._client = client
         self._table = table
 
-    def write(self, minute: int, container: str, counts: Mapping[str, int]) -> None:
-        """Keep `counts` ("reason actor" to how often) of one container's minute (epoch minutes)."""
+    def write(self, minute: int, writer: str, counts: Mapping[str, int]) -> None:
+        """Keep one container's `counts` ("reason actor" to how often) of a minute (epoch minutes).
+
+        `writer` is random: it keeps containers apart, also those restored from one snapshot.
+        """
         at = iso(minute * 60)
         item = {
             "pk": platform_key("SECURITY", at[:10]),
-            "sk": f"{at}#{container}",
+            "sk": f"{at}#{writer}",
             "counts": dict(counts),
             "total": sum(counts.values()),
         }

@@ -50,6 +50,11 @@ class Tenant:
         """The weightiest stop in force, or None."""
         return next((stop for stop in STOPS if stop in self.stops), None)
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether somebody has stopped the tenant; a spent quota alone is not a suspension."""
+        return self.plan_status == "suspended" or bool(self.stops - {"quota"})
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:

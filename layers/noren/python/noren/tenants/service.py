@@ -177,9 +177,9 @@ class Tenants:
     def _activate(self, tenant: Tenant) -> Tenant:
         """Tell admission; again if another stop came or went meanwhile, so that the last word is the present state."""
         while True:
-            self._ledger.set_active(tenant.tenant_id, not tenant.stops)
+            self._ledger.set_active(tenant.tenant_id, not tenant.is_suspended)
             now = self.fresh(tenant.tenant_id)
-            if bool(now.stops) == bool(tenant.stops):
+            if now.is_suspended == tenant.is_suspended:
                 return now
             tenant = now
 
