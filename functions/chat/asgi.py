@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import anyio
@@ -25,7 +25,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
-from noren.chat.models import ChatEvent, Done, Meta
+from noren.chat.models import Done, Meta
 from noren.chat.service import CLOSING_SECONDS
 from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
 from noren.edge.http import Call, Caller, Request, Response, Route
@@ -36,8 +36,6 @@ from noren.edge.trace import trace_id_of
 from noren.errors import NorenError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from noren.wiring import Services
 
 THREADS = 256
@@ -148,11 +146,12 @@ class Application:
     def _serve_chat(self, route: Route, params: dict[str, str], request: Request, outlet: Outlet) -> None:
         started = time.monotonic()
         caller: Caller | None = None
-        outcome, status, model = "", 200, ""
+        outcome, status, site, model = "", 200, "", ""
         try:
             caller = identify(route, request, self._services)
             authorise(route.access, caller)
             call = read_call(route, params, request, self._services, caller)
+            site = getattr(call.body, "site_id", None) or ""
             if call.body.stream:
                 model = self._stream(call, route, outlet)
             else:
@@ -160,12 +159,12 @@ class Application:
                 model = getattr(answer.body, "model_used", "") or getattr(answer.body, "model", "")
                 outlet.respond(render(route, answer, request, self._services))
         except _Broken as broken:
-            outcome, model = broken.code, ""
+            outcome = broken.code
         except Exception as error:
             response = refuse(error, route, request, self._services, caller)
             status = response.status
             outlet.respond(response)
-        log_call(request, route, caller, status, started, outcome=outcome, model=model)
+        log_call(request, route, caller, status, started, outcome=outcome, site=site, model=model)
         self._services.security.flush()
 
     def _stream(self, call: Call, route: Route, outlet: Outlet) -> str:
@@ -173,19 +172,18 @@ class Application:
         wire = wire_of(call)
         run = run_of(call, route, outlet.deadline, outlet.gone.is_set)
         events = self._services.chats.stream(asker_of(call), wire.ask, run)
-        model = ""
-        begun = False
-        held = b""
-        with closing(cast("Generator[ChatEvent]", events)):
+        headers: dict[str, str] = {}
+        held, model, begun = b"", "", False
+        with closing(events):
             try:
                 for event in events:
                     held += wire.frames(event)
-                    if isinstance(event, Meta) and wire.waits_for_text:
-                        meta = event
-                        continue
+                    if isinstance(event, Meta):
+                        headers = self._stream_headers(call.request, event)
+                        if wire.waits_for_text:
+                            continue
                     if not begun:
-                        meta = event if isinstance(event, Meta) else meta
-                        outlet.start(200, self._stream_headers(call.request, meta))
+                        outlet.start(200, headers)
                         begun = True
                     outlet.write(held)
                     held = b""

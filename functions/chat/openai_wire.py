@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
 from noren.chat.models import Answer, ChatAsk, ChatEvent, Delta, Done, Meta
 from noren.clock import from_iso
 from noren.edge.respond import to_json
-from noren.errors import BadRequest
+from noren.errors import BadRequest, NotFound
 from noren.ids import created_at
 from noren.llm.models import Message
 from noren.plans.models import ModelPolicy
@@ -49,7 +49,10 @@ class WireMessage(BaseModel):
     """One message of the client's conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: StrictStr | Annotated[list[TextPart], Field(min_length=1)]
+    content: Annotated[
+        Annotated[StrictStr, Tag("text")] | Annotated[list[TextPart], Field(min_length=1), Tag("parts")],
+        Discriminator(lambda value: "parts" if isinstance(value, list) else "text"),
+    ]
 
     @property
     def text(self) -> str:
@@ -113,6 +116,8 @@ class CompletionAnswer(BaseModel):
     model: str
     choices: list[CompletionChoice]
     usage: CompletionUsage
+    system_fingerprint: None = None
+    """Seeds are not honoured, so that nothing could be told by it."""
 
 
 class ModelRow(BaseModel):
@@ -139,6 +144,14 @@ def model_list(policies: Iterable[ModelPolicy]) -> ModelList:
         if each.type == "chat" and each.enabled
     ]
     return ModelList(data=sorted(rows, key=lambda row: row.id))
+
+
+def model_row(policies: Iterable[ModelPolicy], model: str) -> ModelRow:
+    """One of them. Raises NotFound for any other, whether it exists or not."""
+    for row in model_list(policies).data:
+        if row.id == model:
+            return row
+    raise NotFound("The plan has no model of that id.", code="model_not_found")
 
 
 class OpenAiWire:
@@ -218,6 +231,7 @@ class OpenAiWire:
             "created": int(created_at(self._meta.id)),
             "model": model or self._meta.model,
             "choices": choices,
+            "system_fingerprint": None,
         }
         if self._with_usage:
             chunk["usage"] = usage

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chat.native_wire import NativeWire
-from chat.openai_wire import Completion, CompletionAnswer, ModelList, OpenAiWire, model_list
+from chat.openai_wire import Completion, CompletionAnswer, ModelList, ModelRow, OpenAiWire, model_list, model_row
 from chat.schemas import (
     Cancelling,
     ChatAnswer,
@@ -26,6 +26,7 @@ from noren.edge.authenticate import DEVICE_SECONDS, issue_device
 from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import paged
 from noren.edge.security import address_prefix
+from noren.plans.models import ModelPolicy
 from noren.tenants.models import Role
 
 if TYPE_CHECKING:
@@ -131,13 +132,21 @@ def visitor_token(call: Call) -> VisitorToken:
 
 def models(call: Call) -> ModelList:
     """The models that the plan allows."""
-    tenant = call.services.tenants.get(call.tenant_id)
-    return model_list(call.services.plans.entitlement(tenant).models)
+    return model_list(_policies(call))
+
+
+def model(call: Call) -> ModelRow:
+    """One of the models that the plan allows."""
+    return model_row(_policies(call), call.params["model"])
 
 
 def health(_: Call) -> Health:
     """The function is up."""
     return Health()
+
+
+def _policies(call: Call) -> tuple[ModelPolicy, ...]:
+    return call.services.plans.entitlement(call.services.tenants.get(call.tenant_id)).models
 
 
 def _countable(address: str) -> str:
@@ -200,5 +209,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     COMPLETIONS,
     Route("GET", "/v1/models", models, ASKS_OPENAI, "The models that the plan allows", answer=ModelList, openai=True),
+    Route("GET", "/v1/models/{model}", model, ASKS_OPENAI, "One of these models", answer=ModelRow, openai=True),
     Route("GET", "/health", health, Access(public=True), "Whether the function is up", answer=Health),
 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -28,10 +27,6 @@ from noren.errors import (
 from noren.llm.models import Message, ProviderFault
 from noren.tenants.models import PLATFORM_TENANT
 from tests.unit.chat.rig import LIMITS, MODEL, Rig
-
-
-def close(events: Any) -> None:
-    cast("Generator[Any]", events).close()
 
 
 def test_events_come_in_order_and_the_first_before_the_last_is_made(rig: Rig) -> None:
@@ -92,7 +87,7 @@ def test_a_stream_that_is_closed_pays_for_what_was_produced(rig: Rig) -> None:
     events = rig.chats.stream(rig.member(), rig.ask(), rig.run())
     while not isinstance(next(events), Delta):
         pass
-    close(events)
+    events.close()
     (record,) = rig.records()
     assert (record.decision, record.status, record.chats) == ("USAGE", "cancelled", 1)
     assert record.tokens_output > 0
@@ -102,7 +97,7 @@ def test_a_stream_that_is_closed_pays_for_what_was_produced(rig: Rig) -> None:
 def test_a_stream_closed_before_the_model_was_asked_costs_nothing(rig: Rig) -> None:
     events = rig.chats.stream(rig.member(), rig.ask(), rig.run())
     next(events)
-    close(events)
+    events.close()
     assert [record.decision for record in rig.records()] == ["RELEASE"]
     assert (rig.chats_used(), rig.open_holds(), rig.script.prompts) == (0, 0, [])
 
@@ -269,7 +264,7 @@ def test_too_many_at_once_are_told_to_wait(aws: str) -> None:
     with pytest.raises(RateLimited) as caught:
         rig.chats.reply(rig.member(), rig.ask(), rig.run())
     assert caught.value.extra["retry_after"] >= 1
-    close(first)
+    first.close()
 
 
 def test_the_plans_requests_per_minute_hold(aws: str) -> None:
@@ -363,7 +358,7 @@ def test_an_anonymous_device_chats_one_at_a_time(aws: str) -> None:
     with pytest.raises(RateLimited):
         chat_as(rig, "d1", "203.0.113.1")
     chat_as(rig, "d2", "203.0.113.1")
-    close(first)
+    first.close()
     chat_as(rig, "d1", "203.0.113.1")
 
 
@@ -416,7 +411,7 @@ def test_past_its_time_a_duplicate_is_told_that_the_first_is_running(rig: Rig) -
     with pytest.raises(Conflict) as caught:
         rig.chats.reply(rig.member(), rig.ask(), rig.run("k1", deadline=rig.clock() + 6))
     assert caught.value.code == "in_progress"
-    close(first)
+    first.close()
 
 
 def test_a_request_that_cost_nothing_frees_its_key(rig: Rig) -> None:

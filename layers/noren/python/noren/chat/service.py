@@ -96,7 +96,7 @@ class Chats:
         self._admission = Admission(ledger, limiter, clock, console_url)
         self._replays = Replays(idempotency, usage, sessions, clock)
 
-    def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Iterator[ChatEvent]:
+    def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Generator[ChatEvent, None, None]:
         """Meta, Deltas as they arrive, then Done once the request is settled.
 
         Whatever is refused raises before Meta; what fails later raises after it, settled or released. Closing the
