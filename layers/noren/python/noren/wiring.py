@@ -97,7 +97,6 @@ class Services:
             self.plans,
             self.ledger,
             self.sites,
-            self.directory,
             self.mailer,
             self.settings,
             self.clock,

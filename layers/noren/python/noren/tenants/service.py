@@ -17,7 +17,6 @@ from noren.plans.models import Limits
 from noren.plans.seed import ANONYMOUS
 from noren.plans.service import LIMIT_NAMES, Plans
 from noren.settings import Settings
-from noren.tenants.directory import Directory
 from noren.tenants.items import search_text
 from noren.tenants.keys import Keys
 from noren.tenants.models import PLATFORM_TENANT, ApiKey, Membership, Role, Stop, Tenant
@@ -42,7 +41,6 @@ class Tenants:
         plans: Plans,
         ledger: Ledger,
         sites: Sites,
-        directory: Directory,
         mailer: Mailer,
         settings: Settings,
         clock: Clock,
@@ -51,7 +49,6 @@ class Tenants:
         self._plans = plans
         self._ledger = ledger
         self._sites = sites
-        self._directory = directory
         self._clock = clock
         self._cache: TtlCache[TenantId, Tenant] = TtlCache(CACHE_SECONDS, clock)
         self.team = Team(store, plans, mailer, settings, clock)
