@@ -87,6 +87,9 @@ class Api:
                 claims = json.loads(base64.urlsafe_b64decode(token[1] + "=="))
                 assert claims["token_use"] == "access"
                 return web.json_response(self.me)
+            case "/api/v1/sessions/sess-1":
+                turn = {"id": "chat_1", "message": "<b>hello</b>", "answer": "**Hi.**", "model": "phi-3-mini"}
+                return web.json_response({"session_key": "sess-1", "messages": [turn]})
             case "/api/v1/plans":
                 return web.json_response({"items": PLANS})
             case "/api/v1/visitor-tokens":

@@ -79,6 +79,22 @@ def test_a_conversation_keeps_its_session_until_a_new_one_is_begun(page: Page, w
     assert len(set(keys)) == 3
 
 
+def test_a_reload_brings_the_conversation_back(page: Page, world: World) -> None:
+    world.api.scripts["hello"] = world.api.scripts["again"] = answers("Hi.")
+    page.goto(world.url)
+    ask(page, "hello")
+    expect(page.locator(".usage")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".mine")).to_contain_text("<b>hello</b>")
+    expect(page.locator(".answer strong")).to_have_text("Hi.")
+    ask(page, "again")
+    expect(page.locator(".usage")).to_have_count(1)
+    assert [body.get("session_key") for body in world.api.bodies("/api/v1/chat")] == [None, "sess-1"]
+    page.get_by_role("button", name="New conversation").click()
+    page.reload()
+    expect(page.locator(".welcome")).to_be_visible()
+
+
 @pytest.mark.parametrize("how", ["button", "escape"])
 def test_stop_cancels_upstream_and_still_accounts(page: Page, world: World, how: str) -> None:
     async def endless(api: Api, request: web.Request, stream: Stream) -> None:

@@ -72,7 +72,8 @@ def test_an_expired_token_is_refreshed_or_the_sign_in_is_over(page: Page, world:
     page.evaluate(
         """(good) => {
           const tokens = JSON.parse(sessionStorage.getItem('noren.tokens'));
-          Object.assign(tokens, { expires_at: Date.now() - 1, access_token: 'old' }, good ? {} : { refresh_token: 'no' });
+          Object.assign(tokens, { expires_at: Date.now() - 1, access_token: 'old' });
+          if (!good) tokens.refresh_token = 'no';
           sessionStorage.setItem('noren.tokens', JSON.stringify(tokens));
         }""",
         good,

@@ -64,6 +64,7 @@ class Page {
     this.draw();
     if (this.session.signedIn) await this.load();
     this.offer();
+    await this.chat.restore();
   }
 
   /** What the address or a link in a mail brought the person here for. */
@@ -96,6 +97,7 @@ class Page {
     if (!this.member) return;
     this.member = false;
     this.session.forget();
+    this.chat.remember("");
     this.me = this.quota = null;
     sessionStorage.removeItem(TENANT);
     this.draw();
@@ -103,7 +105,7 @@ class Page {
   }
 
   async signOut() {
-    [TENANT, GUEST, INVITATION].forEach((name) => sessionStorage.removeItem(name));
+    sessionStorage.clear();
     await this.session.signOut();
   }
 

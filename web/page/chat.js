@@ -16,6 +16,7 @@ const RETRYABLE = [...AGAIN_WITH_SAME_KEY, "broken", "busy", "rate_limited", "up
 /** @type {Record<string, string>} codes that share a text */
 const SAID_AS = { suspended: "suspendedHelp", site_disabled: "suspendedHelp", upstream_cut: "broken", no_model: "busy",
   message_too_long: "too_large", context_length_exceeded: "too_large", stopped: "suspendedHelp" };
+const SESSION = "noren.session";
 const CANCEL_PATIENCE = 8000; // milliseconds that a stopped answer has to account for itself
 
 export class Chat {
@@ -46,7 +47,7 @@ export class Chat {
     };
     this.input.oninput = () => this.fit();
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.running) this.stop();
+      if (event.key === "Escape" && !event.isComposing && this.running) this.stop();
     });
     window.addEventListener("pagehide", () => {
       if (this.running) this.cancel(this.running.id, true);
@@ -72,10 +73,41 @@ export class Chat {
 
   fresh() {
     if (this.running) this.stop();
-    this.sessionKey = "";
+    this.remember("");
     this.log.replaceChildren();
     this.draw();
     this.input.focus();
+  }
+
+  /**
+   * The conversation's key; "" before its first answer.
+   * @param {string} key
+   */
+  remember(key) {
+    this.sessionKey = key;
+    sessionStorage.setItem(SESSION, key);
+  }
+
+  /** Show the conversation that this tab was in, if the server still has it for this person. */
+  async restore() {
+    const key = sessionStorage.getItem(SESSION);
+    if (!key) return;
+    try {
+      const url = this.host.url(`/api/v1/sessions/${encodeURIComponent(key)}`);
+      const session = await json(url, { headers: await this.host.headers() });
+      if (this.running || this.sessionKey) return; // the person was quicker
+      this.remember(key);
+      this.log.replaceChildren(...session.messages.map((/** @type {any} */ past) => {
+        const { turn, answer } = bubbles(past.message);
+        answer.append(render(past.answer));
+        turn.append(el("div", { className: "foot" }, past.model, this.feedback(past.id)));
+        return turn;
+      }));
+      this.draw();
+      this.follow(true);
+    } catch {
+      sessionStorage.removeItem(SESSION);
+    }
   }
 
   fit() {
@@ -99,10 +131,7 @@ export class Chat {
   async ask(message, key = crypto.randomUUID(), failed) {
     if (this.running) return;
     this.log.querySelector(".welcome")?.remove();
-    const answer = el("div", { className: "answer" });
-    const turn = el("article", { className: "turn" },
-      el("div", { className: "mine" }, el("span", { className: "hidden" }, `${t("you")}: `), message),
-      el("div", { className: "theirs" }, el("span", { className: "hidden" }, `${t("assistant")}: `), answer));
+    const { turn, answer } = bubbles(message);
     if (failed) failed.replaceWith(turn);
     else this.log.append(turn);
     answer.append(el("span", { className: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")));
@@ -132,7 +161,7 @@ export class Chat {
         if (event === "meta") {
           meta = data;
           run.id = data.id;
-          if (fresh === this.sessionKey) this.sessionKey = data.session_key ?? "";
+          if (fresh === this.sessionKey) this.remember(data.session_key ?? "");
           if (run.stopped) this.cancel(run.id);
         } else if (event === "delta") {
           text += data.text ?? "";
@@ -263,6 +292,18 @@ export class Chat {
     if (about.trace_id) box.append(el("p", { className: "muted trace" }, `${t("trace")}: ${about.trace_id}`));
     answer.append(box);
   }
+}
+
+/**
+ * A question and the room for its answer.
+ * @param {string} message
+ */
+function bubbles(message) {
+  const answer = el("div", { className: "answer" });
+  const turn = el("article", { className: "turn" },
+    el("div", { className: "mine" }, el("span", { className: "hidden" }, `${t("you")}: `), message),
+    el("div", { className: "theirs" }, el("span", { className: "hidden" }, `${t("assistant")}: `), answer));
+  return { turn, answer };
 }
 
 /**
