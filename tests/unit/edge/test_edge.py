@@ -313,7 +313,7 @@ def test_openai_envelope() -> None:
     answer = send(key, "POST", "/v1/things", b"{}")
     assert answer.status == 400
     assert answer.json["error"] == {
-        "message": "The request is not valid",
+        "message": "The request is not valid: message: Field required",
         "type": "invalid_request_error",
         "param": "message",
         "code": "invalid_request",

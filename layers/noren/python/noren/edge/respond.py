@@ -32,6 +32,11 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
+def is_openai(request: Request) -> bool:
+    """Whether the call is in OpenAI's format; also on paths that we don't have."""
+    return request.path.startswith("/v1/")
+
+
 def edge_headers(request: Request, settings: Settings) -> dict[str, str]:
     """The headers of every answer: trace, no caching, no sniffing, strict CORS for the console's origin."""
     headers = {
@@ -41,6 +46,8 @@ def edge_headers(request: Request, settings: Settings) -> dict[str, str]:
         "strict-transport-security": "max-age=31536000; includeSubDomains",
         "vary": "Origin",
     }
+    if is_openai(request):
+        headers["x-request-id"] = request.trace_id  # where OpenAI's SDKs look for it
     origin = request.headers.get("origin", "")
     if origin and origin == origin_of(settings.console_url):
         headers["access-control-allow-origin"] = origin
@@ -85,7 +92,7 @@ def render_error(
         headers["www-authenticate"] = "Bearer"
     if isinstance(known, MethodNotAllowed):
         headers["allow"] = ", ".join(known.allow)
-    if route is not None and route.openai:
+    if route.openai if route is not None else is_openai(request):
         status, body = _openai(known, extra)
         headers["content-type"] = "application/json"
         if isinstance(known, QuotaExceeded):
@@ -134,5 +141,9 @@ def _openai(error: NorenError, extra: Mapping[str, Any]) -> tuple[int, dict[str,
     elif status >= 500:
         kind = "server_error"
     fields = extra.get("errors") if isinstance(error, BadRequest) else None
-    param = fields[0].get("field") if fields else None
-    return status, {"error": {"message": error.detail, "type": kind, "param": param, "code": code}}
+    param, message = None, error.detail
+    if fields:
+        param = fields[0].get("field")
+        if message == error.title:  # what the field's own message makes worth reading
+            message = f"{message}: {param}: {fields[0].get('message')}"
+    return status, {"error": {"message": message, "type": kind, "param": param, "code": code}}
