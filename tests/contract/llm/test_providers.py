@@ -182,6 +182,26 @@ def test_a_wrong_key_and_what_the_fault_says_of_it(make: Make, standin: StandIn,
     assert "secret" not in f"{failed} {failed.detail}"
 
 
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_without_a_key_nobody_is_called(make: Make, standin: StandIn, name: ProviderName) -> None:
+    failed = fails(make(name, f"http://127.0.0.1:{emulator.free_port()}", ""))
+    assert failed.kind == "unauthorized"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_key_needs_no_new_provider(standin: StandIn, name: ProviderName) -> None:
+    key = ["sk-old"]
+    provider: AnthropicProvider | OpenAIProvider
+    if name == "anthropic":
+        provider = AnthropicProvider(f"{standin.url}/anthropic", lambda: key[0])
+    else:
+        provider = OpenAIProvider(f"{standin.url}/{ENDPOINT[name]}/v1", lambda: key[0], name)
+    assert fails(provider).kind == "unauthorized"
+    key[0] = llm.API_KEY
+    assert text(run(provider)) == FACT
+    provider.close()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_answer_may_be_cut_by_its_bound(make: Make, standin: StandIn, name: ProviderName) -> None:
     short = type(PROMPT)(PROMPT.messages, 3, 0.7)

@@ -63,6 +63,7 @@ def test_fit_drops_oldest_turns_and_keeps_system_and_question() -> None:
     assert fitted.messages[0].content == "rules"
     assert fitted.messages[-1].content == "the question"
     assert 2 < len(fitted.messages) < len(whole.messages)
+    assert [message.role for message in fitted.messages[1::2]] == ["user"] * (len(fitted.messages) // 2)
     assert prompt_tokens(fitted.messages) + fitted.max_tokens <= 700
     assert fit(whole, 100_000) == whole
     assert fit(whole, 100) is None

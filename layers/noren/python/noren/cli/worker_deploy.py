@@ -45,11 +45,15 @@ class Endpoint:
     disk_gb: int = 40
     concurrency: int = 16
     vllm_args: str = ""
+    gated: bool = False
+    """The model's download wants a Hugging Face token: RunPod's secret `hf_token`."""
 
     def template(self, name: str, image: str) -> dict[str, Any]:
         """The template's body in RunPod's API."""
         env = {"VLLM_MODEL": self.model, "MAX_MODEL_LEN": str(self.max_model_len), "VLLM_ARGS": self.vllm_args}
         env |= {"WORKER_CONCURRENCY": str(self.concurrency)}
+        if self.gated:
+            env["HF_TOKEN"] = "{{ RUNPOD_SECRET_hf_token }}"  # filled in by RunPod
         return {"name": name, "imageName": image, "containerDiskInGb": self.disk_gb, "volumeInGb": 0, "env": env}
 
     def endpoint(self, name: str, template_id: str) -> dict[str, Any]:

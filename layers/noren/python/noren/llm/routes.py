@@ -73,14 +73,11 @@ def fit(prompt: Prompt, window: int) -> Prompt | None:
     """
     room = int(window * MARGIN)
     messages = list(prompt.messages)
-    while True:
-        left = room - prompt_tokens(messages)
-        if left >= prompt.max_tokens:
-            break
-        oldest = next((i for i, each in enumerate(messages[:-1]) if each.role != "system"), None)
-        if oldest is None:
-            break
-        del messages[oldest]
+    first = next((i for i, each in enumerate(messages) if each.role != "system"), len(messages))
+    while (left := room - prompt_tokens(messages)) < prompt.max_tokens and first < len(messages) - 1:
+        del messages[first]
+        while messages[first].role == "assistant" and first < len(messages) - 1:
+            del messages[first]  # chat templates want a user to begin
     if left < min(MIN_ANSWER, prompt.max_tokens):
         return None
     return replace(prompt, messages=tuple(messages), max_tokens=min(prompt.max_tokens, left))

@@ -48,6 +48,8 @@ class AnthropicProvider:
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
+        if not self._api_key():
+            raise ProviderFault("unauthorized", "no key is set")
         import requests
 
         _ = self._session  # making it takes a while that is not the upstream's

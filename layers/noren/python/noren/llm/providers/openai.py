@@ -34,7 +34,8 @@ class OpenAIProvider:
     def _client(self) -> OpenAI:
         from openai import OpenAI
 
-        key = self._api_key() or "none"  # a compatible server may take any
+        # The key is asked for each call: a new one needs no new container. A compatible server may take any.
+        key: Callable[[], str] = lambda: self._api_key() or "none"  # noqa: E731
         return OpenAI(api_key=key, base_url=self._base_url, max_retries=0, http_client=_http_client())
 
     def close(self) -> None:
@@ -46,6 +47,8 @@ class OpenAIProvider:
         """See `llm.models.Provider`."""
         if not self._base_url:
             raise ProviderFault("not_found", f"no URL is set for {self.name}")
+        if self.name == "openai" and not self._api_key():
+            raise ProviderFault("unauthorized", "no key is set")
         import httpx2
         import openai
 

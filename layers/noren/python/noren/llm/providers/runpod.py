@@ -62,6 +62,8 @@ class RunPodProvider:
         endpoint = policy.endpoint or self._endpoints.get(policy.id, "")
         if not endpoint:
             raise ProviderFault("not_found", f"no endpoint is set for {policy.id}")
+        if not self._api_key():
+            raise ProviderFault("unauthorized", "no key is set")
         _ = self._session  # making it takes a while that is not the upstream's
         with Watch(limits, cancel) as watch:
             job = _Job(self, f"{self._base_url}/{endpoint}", policy, prompt, watch)
