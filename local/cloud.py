@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -94,7 +95,7 @@ def deploy(endpoint: str, settings: Mapping[str, str], *, work: Path = emulator.
         endpoint,
         work,
         *("deploy", "--all", "--method=direct", "--require-approval=never", "--output", str(work / "cdk.out")),
-        *("--app", f"{sys.executable} app.py", *(word for each in options for word in ("-c", each))),
+        *("--app", f"{shlex.quote(sys.executable)} app.py", *(word for each in options for word in ("-c", each))),
         cwd=emulator.ROOT,
     )
     fixups.apply(endpoint, work / "cdk.out")

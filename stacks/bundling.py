@@ -7,6 +7,7 @@ own and CPython needn't compare sources.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from aws_cdk import aws_lambda as lambda_
 from config import Stage
 
 ROOT = Path(__file__).resolve().parent.parent
+DEPS = ROOT / "layers" / "deps"
+LOCK = DEPS / "requirements.txt"
+DOMAIN = ROOT / "layers" / "noren"
 PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux_2_34"
 LAYOUT = "1"
@@ -53,41 +57,40 @@ def function_code(name: str) -> lambda_.Code:
 
 def dependency_layer(stage: Stage) -> lambda_.Code:
     """The third-party packages of `layers/deps/requirements.txt`."""
-    source = ROOT / "layers" / "deps"
-    lock = source / "requirements.txt"
+    return _layer(stage, DEPS, LOCK.read_bytes(), lambda out: build_dependencies(stage, out))
 
-    def build(out: Path) -> None:
-        target = out / "python"
-        where = (
-            ["--python", sys.executable]
-            if stage.is_local
-            else ["--python-platform", PLATFORM, "--python-version", PYTHON, "--only-binary", ":all:"]
-        )
-        install = [str(_uv()), "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-compile-bytecode"]
-        options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(lock)]
-        subprocess.run([*install, *options], check=True)
-        for name in (*IN_RUNTIME, "bin"):
-            shutil.rmtree(target / name, ignore_errors=True)
-        (target / ".lock").unlink(missing_ok=True)
-        _compile(stage, target)
 
-    return _layer(stage, source, lock.read_bytes(), build)
+def build_dependencies(stage: Stage, out: Path) -> None:
+    """Fill `out` with the dependency layer."""
+    target = out / "python"
+    where = (
+        ["--python", sys.executable]
+        if stage.is_local
+        else ["--python-platform", PLATFORM, "--python-version", PYTHON, "--only-binary", ":all:"]
+    )
+    install = [str(_uv()), "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-compile-bytecode"]
+    options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(LOCK)]
+    subprocess.run([*install, *options], check=True)
+    for name in (*IN_RUNTIME, "bin"):
+        shutil.rmtree(target / name, ignore_errors=True)
+    (target / ".lock").unlink(missing_ok=True)
+    _compile(stage, target)
 
 
 def domain_layer(stage: Stage) -> lambda_.Code:
     """Our own `noren` package."""
-    source = ROOT / "layers" / "noren"
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
-
-    def build(out: Path) -> None:
-        shutil.copytree(source / "python", out / "python", ignore=ignored)
-        _compile(stage, out / "python")
-
-    files = sorted(path for path in (source / "python").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    files = sorted(path for path in (DOMAIN / "python").rglob("*") if path.is_file() and path.suffix != ".pyc")
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    return _layer(stage, source, digest.digest(), build)
+        digest.update(f"{path.relative_to(DOMAIN)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return _layer(stage, DOMAIN, digest.digest(), lambda out: build_domain(stage, out))
+
+
+def build_domain(stage: Stage, out: Path) -> None:
+    """Fill `out` with the domain layer."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
+    shutil.copytree(DOMAIN / "python", out / "python", ignore=ignored)
+    _compile(stage, out / "python")
 
 
 def _layer(stage: Stage, source: Path, content: bytes, build: Callable[[Path], None]) -> lambda_.Code:
@@ -114,6 +117,10 @@ def _layer(stage: Stage, source: Path, content: bytes, build: Callable[[Path], N
 def _compile(stage: Stage, tree: Path) -> None:
     interpreter = _interpreter(stage)
     if interpreter is None:
+        sys.stderr.write(
+            f"No Python {PYTHON} here: the layers go without bytecode, and functions take twice as long to import."
+            f" `uv python install {PYTHON}` cures it.\n"
+        )
         return
     command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, "-s", str(tree), "-p", "/opt/python", str(tree)], check=True)
@@ -132,10 +139,15 @@ def _interpreter(stage: Stage) -> str | None:
 
 @cache
 def _lambda_python() -> str | None:
-    uv = _uv()
-    if uv is None:
-        return None
-    found = subprocess.run(
-        [uv, "python", "find", "--no-python-downloads", "--no-project", PYTHON], capture_output=True, text=True
-    )
-    return found.stdout.strip() if found.returncode == 0 else None
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    # uv stops at a pyenv shim of a version that isn't switched on: those are looked up by path.
+    candidates = [sys.executable, *map(str, pyenv.glob(f"versions/{PYTHON}.*/bin/python"))]
+    if uv := _uv():
+        find = [uv, "python", "find", "--no-config", "--no-project", "--no-python-downloads", PYTHON]
+        candidates.append(subprocess.run(find, capture_output=True, text=True).stdout.strip())
+    return next((each for each in candidates if each and _version(each) == PYTHON), None)
+
+
+def _version(interpreter: str) -> str:
+    ask = [interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(ask, capture_output=True, text=True).stdout.strip()
