@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,13 @@ HOME = emulator.HOME / "test-run"
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The run, freshly deployed. Its data is thrown away; its logs stay in `.noren/test-run/logs` if a test failed."""
+    """The run, freshly deployed. Its data is thrown away; its logs stay in `.noren/test-run/logs` if a test failed.
+
+    `NOREN_RUN=<path of a run.json>` uses a run that is up already instead, while one works on a test.
+    """
+    if running := os.environ.get("NOREN_RUN"):
+        yield Stack(json.loads(Path(running).read_text()))
+        return
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
