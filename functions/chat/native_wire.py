@@ -6,6 +6,9 @@ from chat.schemas import ChatAnswer, ChatBody, ChatMeta
 from noren.chat.models import Answer, ChatAsk, ChatEvent, Delta, Done, Meta
 from noren.edge.respond import to_json
 
+MAX_TOKENS = 4000
+"""The longest answer that may be asked for (chapter 2)."""
+
 
 class NativeWire:
     """One request in our own format."""
@@ -22,7 +25,7 @@ class NativeWire:
             session_key=body.session_key or "",
             model=body.model or "",
             temperature=body.temperature,
-            max_tokens=body.max_tokens,
+            max_tokens=body.max_tokens and min(body.max_tokens, MAX_TOKENS),
             metadata=body.metadata,
         )
 

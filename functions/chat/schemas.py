@@ -29,7 +29,8 @@ class ChatBody(_In):
     model: Annotated[StrictStr, Field(max_length=100)] | None = None
     stream: StrictBool = False
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[StrictInt, Field(ge=1, le=4000)] | None = None
+    max_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    """Of the answer; default 1,000. More than 4,000, or than the plan allows, counts as that."""
     metadata: Annotated[
         dict[Annotated[StrictStr, Field(max_length=64)], Annotated[StrictStr, Field(max_length=512)]],
         Field(max_length=16),

@@ -82,7 +82,7 @@ def test_sixty_four_at_once_with_quota_for_ten(stack: Stack, admin: Client) -> N
     admin.ok("PATCH", f"/api/v1/admin/tenants/{tenant_id}", {"overrides": limits})
     stack.control("*", fault="overrun")
     before = stack.model_calls()
-    asks = [{}, {"max_tokens": 4000}, {"max_tokens": 1}, {"max_tokens": 512}]
+    asks = [{}, {"max_tokens": 1_000_000}, {"max_tokens": 1}, {"max_tokens": 512}]
     try:
         with ThreadPoolExecutor(64) as pool:
             gate = threading.Barrier(64)
