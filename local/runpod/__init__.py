@@ -31,11 +31,12 @@ def start_worker(
     """
     worker_id = worker_id or f"worker-{endpoint}"
     base = f"{url}/v2/{endpoint}"
+    # No RUNPOD_WEBHOOK_PING: the SDK's heartbeat is a process of its own that would outlive a killed worker. Asking for
+    # jobs and for stops tells that a worker lives.
     env = {
         "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=NONE",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=NONE",
         "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=NONE",
-        "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID",
         "RUNPOD_AI_API_KEY": api_key,
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_ENDPOINT_ID": endpoint,

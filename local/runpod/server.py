@@ -16,7 +16,8 @@ from local.runpod.jobs import FINAL, Endpoint, Job
 _ENDPOINTS = web.AppKey("endpoints", dict[str, Endpoint])
 _KEY = web.AppKey("key", str)
 QUEUE_MAX = 500
-TAKE_SECONDS = 5.0
+TAKE_SECONDS = 1.5
+"""How long a worker's question is held open: as long does a worker take to end."""
 STREAM_SECONDS = 0.5
 """How long a look at a stream without news is held open."""
 TICK = 0.02
@@ -180,6 +181,7 @@ async def _take(request: web.Request) -> web.Response:
 
 async def _stop(request: web.Request) -> web.Response:
     endpoint, worker = _endpoint(request), request.match_info["worker"]
+    endpoint.workers[worker] = time.time()
     until = time.monotonic() + TAKE_SECONDS
     while not endpoint.to_stop.get(worker):
         if time.monotonic() > until:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -269,8 +270,21 @@ def test_a_job_waits_for_the_first_worker(route: Route, tmp_path: Path) -> None:
         assert failed.value.kind == "timeout"
         worker = runpod.start_worker(url, "fresh", f"{route.stack.llm_url}/phi3/v1", log=tmp_path / "worker.log")
         assert text(list(provider.stream(policy(), PROMPT, TimeLimits(1, 30, 40), never))) == FACT
+        assert not _children(worker.pid)
     finally:
         provider.close()
         for process in (worker, plane):
             if process is not None:
-                emulator.stop(process, seconds=5)
+                emulator.stop(process, seconds=8)
+    assert worker.returncode == 0  # it ended by itself
+
+
+def _children(pid: int) -> list[str]:
+    """Processes that a process has started: they would outlive it if it were killed."""
+    started = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            command, _, rest = stat.read_text().rpartition(")")
+            if int(rest.split()[1]) == pid:
+                started.append(command)
+    return started
