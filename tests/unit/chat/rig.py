@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
 
-from noren import tables
 from noren.chat.models import Asker, ChatAsk, IdempotencyKey, Run
 from noren.chat.service import Chats
 from noren.chat.sessions import Sessions
@@ -21,10 +20,10 @@ from noren.ids import TenantId, new_id
 from noren.ledger.service import Ledger
 from noren.ledger.store import LedgerStore
 from noren.llm.breaker import Breaker
-from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, TimeLimits, TokenUsage
+from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, Provider, TimeLimits, TokenUsage
 from noren.llm.router import Router
 from noren.llm.store import BreakerStore
-from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
+from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan, Tier
 from noren.ratelimit import Limiter
 from noren.runtime.store import RuntimeStore
 from noren.sites.service import Sites
@@ -33,7 +32,7 @@ from noren.tenants.models import PLATFORM_TENANT, Tenant
 from noren.usage.models import UsageRecord
 from noren.usage.service import Usage
 from noren.usage.store import UsageStore
-from tests.faults import make_table
+from tests.faults import emulator_client, make_table
 
 MODEL = "scripted-7f3a"
 
@@ -46,6 +45,10 @@ class Clock:
 
     def __call__(self) -> float:
         return time.time() + self.ahead
+
+    def skip(self, seconds: float) -> None:
+        """Move on; also serves as a `sleep` that takes no time."""
+        self.ahead += seconds
 
 
 @dataclass
@@ -93,10 +96,11 @@ class Catalogue:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.tier: Tier = "free"
         self.models: tuple[ModelPolicy, ...] = (policy("small"), policy("large", is_default=False))
 
     def plan(self, name: str, limits: Limits, price: int) -> Plan:
-        return Plan(name, (), "free", {"JPY": price}, limits, "", "none", "2026-11-01")
+        return Plan(name, (), self.tier, {"JPY": price}, limits, "", "none", "2026-11-01")
 
     def entitlement(self, tenant: Tenant) -> Entitlement:
         """Meets `Plans.entitlement`."""
@@ -135,6 +139,13 @@ class Queue:
         self.put_messages.append((tenant_id, owner, session_key, trace_id))
 
 
+def make_tables(client: Any) -> None:
+    """The tables that a chat touches."""
+    for name in ("sites", "runtime", "quotas"):
+        make_table(client, name)
+    make_table(client, "usage", index=True)
+
+
 LIMITS = Limits(
     chats_per_month=100,
     embedding_tokens_per_month=0,
@@ -165,37 +176,36 @@ def policy(name: str, *, is_default: bool = True) -> ModelPolicy:
     )
 
 
-class Rig:
-    """One tenant, its chats, and what is needed to look behind the scenes."""
+class Container:
+    """One process's services, all over one storage client."""
 
-    def __init__(self, limits: Limits = LIMITS, tenant_id: TenantId | None = None, **of_tenant: Any) -> None:
-        self.client = tables.dynamodb()
-        for name in ("sites", "runtime", "quotas"):
-            make_table(self.client, name)
-        make_table(self.client, "usage", index=True)
-        self.clock = Clock()
-        self.script = Script()
-        self.catalogue = Catalogue(limits)
-        self.registry = Registry()
-        self.queue = Queue()
-        self.ledger = Ledger(
-            LedgerStore(tables.dynamodb(single_attempt=True), "quotas"),
-            UsageStore(tables.dynamodb(single_attempt=True), "usage"),
-            clock=self.clock,
-        )
-        self.usage = Usage(UsageStore(self.client, "usage"))
-        self.sites = Sites(SiteStore(self.client, "sites"), self.clock)
-        self.session_store = SessionStore(self.client, "sites")
-        self.sessions = Sessions(self.session_store, cast("Any", self.queue), self.usage, self.clock)
-        self.runtime = RuntimeStore(self.client, "runtime")
-        self.limiter = Limiter(self.runtime, self.clock)
-        self.idempotency = Idempotency(self.runtime, self.clock)
+    def __init__(
+        self,
+        client: Any,
+        rig: Rig,
+        sleep: Callable[[float], None] = time.sleep,
+        providers: Mapping[str, Provider] | None = None,
+        time_limits: TimeLimits | None = None,
+    ) -> None:
+        clock = rig.clock
+        self.ledger = Ledger(LedgerStore(client, "quotas"), UsageStore(client, "usage"), clock=clock, sleep=sleep)
+        self.usage = Usage(UsageStore(client, "usage"))
+        self.sites = Sites(SiteStore(client, "sites"), clock)
+        self.session_store = SessionStore(client, "sites")
+        self.sessions = Sessions(self.session_store, cast("Any", rig.queue), self.usage, clock)
+        self.runtime = RuntimeStore(client, "runtime")
+        self.limiter = Limiter(self.runtime, clock)
+        self.idempotency = Idempotency(self.runtime, clock, sleep)
         self.router = Router(
-            {"offline": self.script}, Breaker(BreakerStore("runtime", self.client), self.clock), clock=self.clock
+            providers or {"offline": rig.script},
+            Breaker(BreakerStore("runtime", client), clock),
+            limits=time_limits,
+            clock=clock,
+            sleep=sleep,
         )
         self.chats = Chats(
-            tenants=cast("Any", self.registry),
-            plans=cast("Any", self.catalogue),
+            tenants=cast("Any", rig.registry),
+            plans=cast("Any", rig.catalogue),
             sites=self.sites,
             ledger=self.ledger,
             usage=self.usage,
@@ -203,10 +213,35 @@ class Rig:
             idempotency=self.idempotency,
             router=self.router,
             sessions=self.sessions,
-            signals=SignalStore(self.client, "runtime"),
-            clock=self.clock,
+            signals=SignalStore(client, "runtime"),
+            clock=clock,
             console_url="https://console.example",
         )
+
+
+class Rig(Container):
+    """One tenant, its chats, and what is needed to look behind the scenes.
+
+    It makes its own tables in the account that boto3 points at, unless it is given a client of tables that exist.
+    """
+
+    def __init__(
+        self,
+        limits: Limits = LIMITS,
+        tenant_id: TenantId | None = None,
+        client: Any = None,
+        clock: Clock | None = None,
+        **of_tenant: Any,
+    ) -> None:
+        self.client = client or emulator_client()
+        if client is None:
+            make_tables(self.client)
+        self.clock = clock or Clock()
+        self.script = Script()
+        self.catalogue = Catalogue(limits)
+        self.registry = Registry()
+        self.queue = Queue()
+        super().__init__(self.client, self)
         self.summaries = Summaries(
             tenants=cast("Any", self.registry),
             plans=cast("Any", self.catalogue),
