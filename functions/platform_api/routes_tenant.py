@@ -63,6 +63,14 @@ def list_invitations(call: Call) -> Page[s.InvitationOut]:
     return Page(items=[views.invitation(each, now) for each in items], next_cursor=following)
 
 
+def patch_invitation(call: Call) -> s.InvitationOut:
+    """Offer another role."""
+    role, now = views.ROLES[call.body.role], call.services.clock()
+    team = call.services.tenants.team
+    changed = team.change_invitation(call.tenant_id, call.params["invitation_id"], role, _actor(call))
+    return views.invitation(changed, now)
+
+
 def revoke_invitation(call: Call) -> Response:
     """Make the link worthless."""
     call.services.tenants.team.revoke(call.tenant_id, call.params["invitation_id"], _actor(call))
@@ -98,6 +106,21 @@ def list_keys(call: Call) -> Page[s.KeyOut]:
     keys, prefix = call.services.tenants.keys, call.query.prefix or ""
     items, following = paged(call, "/api/v1/api-keys", lambda limit, at: keys.list(call.tenant_id, prefix, limit, at))
     return Page(items=[views.key(each) for each in items], next_cursor=following)
+
+
+def patch_key(call: Call) -> s.KeyOut:
+    """Name, scopes, expiry."""
+    body: s.KeyPatch = call.body
+    _working(call)
+    changed = call.services.tenants.keys.change(
+        call.tenant_id,
+        call.params["key_id"],
+        call.caller.principal,
+        name=body.name,
+        scopes=frozenset(body.scopes) if body.scopes else None,
+        expires_at=call.services.clock() + body.expires_in_days * DAY if body.expires_in_days else None,
+    )
+    return views.key(changed)
 
 
 def revoke_key(call: Call) -> Response:
@@ -159,6 +182,15 @@ ROUTES = (
         query=PageQuery,
     ),
     Route(
+        "PATCH",
+        "/api/v1/invitations/{invitation_id}",
+        patch_invitation,
+        ADMINS,
+        "Offer another role",
+        s.InvitationOut,
+        s.RolePatch,
+    ),
+    Route(
         "DELETE", "/api/v1/invitations/{invitation_id}", revoke_invitation, ADMINS, "Revoke an invitation", status=204
     ),
     Route(
@@ -191,6 +223,15 @@ ROUTES = (
         "API keys, newest first",
         answer=Page[s.KeyOut],
         query=s.KeysQuery,
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/api-keys/{key_id}",
+        patch_key,
+        Access(role=Role.ADMIN),
+        "Change an API key's name, scopes or expiry",
+        s.KeyOut,
+        s.KeyPatch,
     ),
     Route("DELETE", "/api/v1/api-keys/{key_id}", revoke_key, Access(role=Role.ADMIN), "Revoke an API key", status=204),
 )

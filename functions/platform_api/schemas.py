@@ -213,6 +213,14 @@ class KeyIn(Body):
     expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
 
+class KeyPatch(Body):
+    """What changes; members left out stay. `expires_in_days` counts from now."""
+
+    name: Line | None = None
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
 class KeyOut(Answer):
     """An API key without its secret."""
 

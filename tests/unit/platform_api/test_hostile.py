@@ -18,6 +18,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "POST /api/v1/invitations": {"email": "x@example.jp", "role": "viewer"},
     "POST /api/v1/invitations/accept": {"token": "x" * 43},
     "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"], "expires_in_days": 1},
+    "PATCH /api/v1/api-keys/{key_id}": {"name": "k", "scopes": ["read"], "expires_in_days": 1},
+    "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
     "POST /api/v1/admin/plans": {
         "plan": "extra",
         "aliases": [],

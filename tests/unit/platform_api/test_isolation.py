@@ -49,6 +49,8 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/invitations": {"email": "x@example.jp"},
     "POST /api/v1/invitations/accept": {"token": "x" * 43},
     "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"]},
+    "PATCH /api/v1/api-keys/{key_id}": {"name": "mine"},
+    "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {

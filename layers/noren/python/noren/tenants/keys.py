@@ -74,6 +74,35 @@ class Keys:
         """Newest first, revoked ones too; `prefix` searches by the visible beginning."""
         return self._store.list_keys(tenant_id, prefix, limit, position)
 
+    def change(
+        self,
+        tenant_id: TenantId,
+        key_id: str,
+        actor: str,
+        *,
+        name: str | None = None,
+        scopes: frozenset[Scope] | None = None,
+        expires_at: float | None = None,
+    ) -> ApiKey:
+        """Rename a key, change what it may do or when it ends. Effective within 30 s. Raises NotFound, Conflict."""
+        key = self._store.key(tenant_id, key_id)
+        if key is None:
+            raise NotFound()
+        given = {
+            "name": name,
+            "scopes": sorted(scopes) if scopes is not None else None,
+            "expires_at": int(expires_at) if expires_at is not None else None,
+        }
+        changes = {field: value for field, value in given.items() if value is not None}
+        audit = {"updated_at": int(self._clock()), "updated_by": actor}
+        if not self._store.change_key(tenant_id, key_id, changes | audit):
+            raise Conflict("The key is revoked; make a new one.", code="key_revoked")
+        self._found.drop(key.key_hash)
+        changed = self._store.key(tenant_id, key_id)
+        if changed is None:
+            raise NotFound()
+        return changed
+
     def revoke(self, tenant_id: TenantId, key_id: str, actor: str) -> None:
         """Effective within 30 s everywhere, at once in this container. Raises NotFound."""
         key = self._store.key(tenant_id, key_id)

@@ -206,19 +206,17 @@ class TenantStore:
 
     def revoke_invitation(self, tenant_id: TenantId, invitation_id: str, actor: str, now: float) -> bool:
         """Revoke an invitation that nobody has accepted; False if there is none."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": f"INV#{invitation_id}"}),
-                UpdateExpression="SET revoked_at = :now, revoked_by = :by",
-                ConditionExpression="attribute_exists(pk) AND attribute_not_exists(accepted_at)",
-                ExpressionAttributeValues=to_item({":now": int(now), ":by": actor}),
-            )
-        except Exception as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+        key = to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": f"INV#{invitation_id}"})
+        return self._change(key, {"revoked_at": int(now), "revoked_by": actor}, "attribute_not_exists(accepted_at)")
+
+    def change_invitation(self, tenant_id: TenantId, invitation_id: str, role: Role, actor: str, now: float) -> bool:
+        """Offer another role in an open invitation; False if it is not open any more."""
+        return self._change(
+            to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": f"INV#{invitation_id}"}),
+            # who changed it stands behind it from now on: acceptance looks at what they may grant
+            {"role": int(role), "created_by": actor, "updated_at": int(now), "updated_by": actor},
+            "attribute_not_exists(accepted_at) AND attribute_not_exists(revoked_at)",
+        )
 
     def accept(self, invitation: Invitation, member: Membership, limit: int) -> None:
         """Join the team. Raises Refused: (0,) used, revoked, expired; (1,) a member already; (2,) the team is full."""
@@ -261,6 +259,11 @@ class TenantStore:
         items, following = self._page(tenant_id, "KEY#", limit, position, prefix)
         return [key_of(item) for item in items], following
 
+    def change_key(self, tenant_id: TenantId, key_id: str, changes: Mapping[str, Any]) -> bool:
+        """Write the attributes of a key that is not revoked; False if there is none."""
+        key = to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": key_sort(key_id)})
+        return self._change(key, changes, "attribute_not_exists(revoked_at)")
+
     def mark_key(self, tenant_id: TenantId, key_id: str, name: str, now: float, *, older_than: float, by: str) -> bool:
         """Set a time on the key (`last_used_at`, `revoked_at`) unless one of at least `older_than` stands there."""
         try:
@@ -279,6 +282,24 @@ class TenantStore:
         return True
 
     # Storage
+
+    def _change(self, key: dict[str, Any], changes: Mapping[str, Any], condition: str) -> bool:
+        """Set attributes of an item that exists and fulfils the condition; says whether it did."""
+        names = {f"#{name}": name for name in changes}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=key,
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+                ConditionExpression=f"attribute_exists(pk) AND {condition}",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=to_item({f":{name}": value for name, value in changes.items()}),
+            )
+        except Exception as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
 
     def _get(self, pk: str, sk: str) -> Item | None:
         found = self._client.get_item(TableName=self._table, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from noren.clock import Clock
@@ -103,6 +103,16 @@ class Team:
     ) -> tuple[list[Invitation], Position | None]:
         """Newest first: open, accepted, revoked and lapsed."""
         return self._store.list_invitations(tenant_id, limit, position)
+
+    def change_invitation(self, tenant_id: TenantId, invitation_id: str, role: Role, actor: Actor) -> Invitation:
+        """Offer another role than first. Raises NotFound, Forbidden, Conflict where it is not open any more."""
+        known = is_id(invitation_id, "inv") and self._store.invitation(tenant_id, invitation_id)
+        if not known:
+            raise NotFound()
+        self._check_authority(actor, known.role, role)
+        if not self._store.change_invitation(tenant_id, invitation_id, role, actor.principal, self._clock()):
+            raise Conflict("The invitation is not open any more.")
+        return replace(known, role=role, created_by=actor.principal)
 
     def revoke(self, tenant_id: TenantId, invitation_id: str, actor: Actor) -> None:
         """Make an open invitation's link worthless. Raises NotFound, Forbidden."""
