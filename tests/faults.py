@@ -14,7 +14,15 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 Fault = Literal[
-    "crash_before", "crash_after", "throttle", "conflict", "server", "timeout_before", "timeout_after", "late_copy"
+    "crash_before",
+    "crash_after",
+    "throttle",
+    "conflict",
+    "server",
+    "timeout_before",
+    "timeout_after",
+    "late_copy",
+    "twice",
 ]
 FAULTS: tuple[Fault, ...] = (
     "crash_before",
@@ -25,6 +33,7 @@ FAULTS: tuple[Fault, ...] = (
     "timeout_before",
     "timeout_after",
     "late_copy",
+    "twice",
 )
 _CODES = {
     "throttle": ("ThrottlingException", 400),
@@ -41,8 +50,9 @@ class Faulty:
     """Wraps a DynamoDB client. `calls` lists the operations so far; `plan` maps a call's number (from 0) to its fault.
 
     `timeout_before` loses the request, `timeout_after` the answer. `late_copy` loses the request at first: it arrives
-    when the test calls `deliver()`. After a crash every call of this client crashes. `before` is called ahead of each
-    call, with its name and parameters.
+    when the test calls `deliver()`. `twice` repeats the request as an SDK does whose first answer was lost: it is the
+    second answer that counts, so a write runs into its own condition. After a crash every call of this client crashes.
+    `before` is called ahead of each call, with its name and parameters.
     """
 
     def __init__(self, client: Any, before: Callable[[str, dict[str, Any]], None] | None = None) -> None:
@@ -83,6 +93,8 @@ class Faulty:
                 raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
         try:
             answer = getattr(self._client, name)(**options)
+            if fault == "twice":
+                answer = getattr(self._client, name)(**options)
         except ClientError:
             if fault not in ("crash_after", "timeout_after"):
                 raise

@@ -30,7 +30,7 @@ from noren.chat.service import CLOSING_SECONDS
 from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
 from noren.edge.http import Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
-from noren.edge.respond import edge_headers
+from noren.edge.respond import edge_headers, told
 from noren.edge.strict_json import MAX_BODY
 from noren.edge.trace import trace_id_of
 from noren.errors import NorenError
@@ -208,7 +208,7 @@ class _Broken(Exception):
 
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
-        self.code = error.code if isinstance(error, NorenError) else "internal_error"
+        self.code = told(error).code
 
 
 def build_app(services: Services) -> Starlette:

@@ -85,7 +85,7 @@ class Idempotency:
         try:
             answer = fn()
         except Exception:
-            self._insist(self._store.drop_claim, claim)
+            self._free(claim)
             raise
         self._keep(claim, answer)
         return answer
@@ -115,7 +115,7 @@ class Idempotency:
 
     def abandon(self, begin: Begin[T]) -> None:
         """Free the key of a chat that was begun but denied or failed: a repetition may try again."""
-        self._insist(self._store.drop_claim, begin.claim)
+        self._free(begin.claim)
 
     def _new_claim(self, scope: str, route: str, key: str, body: bytes, lease_s: float) -> Claim:
         if not 1 <= len(key) <= 255 or not all("\x20" <= each <= "\x7e" for each in key):
@@ -165,6 +165,13 @@ class Idempotency:
             else:
                 self._sleep(pause)
                 pause = min(1.0, pause * 1.5)
+
+    def _free(self, claim: Claim) -> None:
+        """Free the key. Failing to must not hide what the caller is to hear: the lease then runs out."""
+        try:
+            self._insist(self._store.drop_claim, claim)
+        except Exception:
+            log.exception("an idempotency key could not be freed")
 
     def _keep(self, claim: Claim, answer: StoredResponse) -> None:
         """Keep the answer. Failing to must not lose it for this caller: the work is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 import threading
@@ -13,6 +14,8 @@ from noren.clock import Clock
 from noren.errors import RateLimited
 from noren.runtime.store import RuntimeStore, Window
 from noren.tables import is_retryable
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
 """Keys whose last window or refusal one container remembers."""
@@ -101,7 +104,16 @@ class Limiter:
         try:
             yield
         finally:
+            self._give_up(key, owner)
+
+    def _give_up(self, key: str, owner: str) -> None:
+        """End a lease; what was done under it stands, so where storage doesn't take it, the lease runs out instead."""
+        try:
             self._store.give_up_lease(key, owner)
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            log.warning("a lease is left to run out: %s", type(error).__name__)
 
 
 def _overlap(number: int, now: float, window_s: int) -> float:

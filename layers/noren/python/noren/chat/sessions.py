@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from noren.chat.summary import SummaryQueue
 from noren.clock import Clock
 from noren.errors import NotFound
 from noren.ids import uuid7_hex
+from noren.tables import insistently
 from noren.usage.models import UsageRecord
 from noren.usage.service import Usage
 
@@ -58,7 +60,8 @@ class Sessions:
     def add_turn(self, asker: Asker, site_id: str, conversation: Conversation, turn: Turn) -> None:
         """Store a turn; asks for a new summary when too many turns stand outside of it."""
         tenant, owner = asker.tenant_id, owner_hash(asker.principal)
-        self._store.put_turn(tenant, owner, turn)
+        # A replay rests on it, and what was paid for must not be lost to one bad moment.
+        insistently(lambda: self._store.put_turn(tenant, owner, turn), attempts=2, sleep=time.sleep)
         if not turn.session_key:
             return
         if conversation.session is None:

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from noren import tables
 from noren.edge.http import Request, Response, Route
-from noren.errors import BadRequest, MethodNotAllowed, NorenError, QuotaExceeded, RateLimited, Unauthenticated
+from noren.errors import BadRequest, Busy, MethodNotAllowed, NorenError, QuotaExceeded, RateLimited, Unauthenticated
 from noren.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,11 +80,18 @@ def render(route: Route, result: Any, request: Request, services: Services) -> R
     return Response(body, answer.status, headers | dict(answer.headers))
 
 
+def told(error: Exception) -> NorenError:
+    """What the caller hears of an error. Storage that gives in for a moment is Busy; a bug says nothing of itself."""
+    if isinstance(error, NorenError):
+        return error
+    return Busy(retry_after=1) if tables.is_retryable(error) else NorenError()
+
+
 def render_error(
     error: Exception, route: Route | None, request: Request, services: Services, visitor: bool = False
 ) -> Response:
-    """The one place where errors become answers. An unexpected one says nothing of itself."""
-    known = error if isinstance(error, NorenError) else NorenError()
+    """The one place where errors become answers."""
+    known = told(error)
     extra = {name: value for name, value in known.extra.items() if not (visitor and name in PRICED)}
     headers = edge_headers(request, services.settings)
     if (wait := extra.get("retry_after")) is not None:

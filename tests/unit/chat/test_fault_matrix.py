@@ -1,0 +1,379 @@
+"""Every storage call of a whole chat, broken in every way: books agree, nothing is paid twice, and the caller is told.
+
+`CALLS` lists what a chat does to storage, call by call. A change there fails the first test; each of these calls is
+then killed, throttled, lost, delayed and doubled in turn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from local import emulator
+from noren.chat.models import Answer, Asker, ChatEvent, Delta, Done, Meta
+from noren.edge.respond import told
+from noren.errors import NorenError
+from noren.ids import new_id
+from noren.ledger.store import LedgerStore
+from noren.llm.models import ProviderFault
+from noren.usage.models import UsageRecord
+from tests.faults import Crash, Fault, Faulty, emulator_client
+from tests.unit.chat.rig import Clock, Container, Rig, make_tables
+
+CaseFault = Fault | Literal["down"]
+"""`down`: storage gives in at this call and stays so."""
+READ_FAULTS: tuple[CaseFault, ...] = ("crash_before", "throttle", "timeout_before", "down")
+WRITE_FAULTS: tuple[CaseFault, ...] = (*READ_FAULTS, "conflict", "timeout_after", "late_copy", "twice")
+LAST_FAULT: CaseFault = "crash_after"
+"""To die after a call is to die before the next one: the last call alone needs a case of its own."""
+KEY = "key-1"
+
+
+class Stopped(Clock):
+    """Time that passes only when somebody sleeps or the test says so. It begins with a month, whose grant is whole."""
+
+    def __call__(self) -> float:
+        return datetime(2026, 12, 1, 9, tzinfo=ZoneInfo("Asia/Tokyo")).timestamp() + self.ahead
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the caller of a request came to see: an answer, an error, or nothing more (`answer`, `error` None)."""
+
+    answer: Answer | None = None
+    error: NorenError | None = None
+    crashed: bool = False
+
+
+class World:
+    """A tenant of its own on tables that all cases share."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.rig = Rig(client=client, clock=Stopped())
+        # A case that fails upstream must not open another's circuit.
+        endpoint = new_id("case")
+        self.rig.catalogue.models = tuple(replace(each, endpoint=endpoint) for each in self.rig.catalogue.models)
+        self.device = replace(self.rig.device(new_id("dev"), new_id("adr")), tenant_id=self.rig.tenant.tenant_id)
+        self.session_key = ""
+        self.other: Generator[ChatEvent, None, None] | None = None
+        """An answer that another process has under way, and its request."""
+        self.running = ""
+        self.calls: list[str] = []
+        self._before = (0, 0)
+
+    @property
+    def asker(self) -> Asker:
+        return self.rig.member()
+
+    def process(self, client: Any) -> Container:
+        """A fresh process: nothing cached, and no time lost by waiting."""
+        return Container(client, self.rig, sleep=self.rig.clock.skip)
+
+    def faulty(self, number: int | None = None, fault: CaseFault | None = None) -> Faulty:
+        """A client that notes its calls and breaks one of them."""
+        client = Faulty(self.client, before=lambda name, options: self.calls.append(f"{name} {options['TableName']}"))
+        if number is not None and fault is not None:
+            client.plan = dict.fromkeys(range(number, 1000), "throttle") if fault == "down" else {number: fault}
+        return client
+
+    def play(self, scenario: Scenario, client: Faulty) -> Outcome:
+        """The scenario in a process of its own, and what its caller saw. Fails for what has no defined answer."""
+        try:
+            return Outcome(answer=scenario(self, self.process(client)))
+        except Crash:
+            return Outcome(crashed=True)
+        except Exception as error:
+            if told(error).status == 500:
+                raise
+            return Outcome(error=told(error))
+
+    def records(self) -> list[UsageRecord]:
+        return self.rig.records()
+
+    def start(self) -> None:
+        """All is prepared: calls, charges and upstream calls are counted from here."""
+        self._before = (0, 0)
+        self._before = self.charged(), self.asked()
+        self.calls.clear()
+
+    def charged(self) -> int:
+        """Chats charged."""
+        return sum(record.chats for record in self.records()) - self._before[0]
+
+    def asked(self) -> int:
+        """Calls that reached the model."""
+        return len(self.rig.script.prompts) - self._before[1]
+
+    def begin_other(self) -> None:
+        """Another process begins an answer and has passed on a piece of it."""
+        self.rig.script.before = lambda _: self.rig.clock.skip(1.5)
+        self.other = self.rig.chats.stream(self.asker, self.rig.ask(), self.rig.run())
+        meta = next(self.other)
+        assert isinstance(meta, Meta)
+        self.running = meta.id
+        next(self.other)
+
+    def come_to_rest(self) -> None:
+        """Let every hold die and sweep it; then counters and records must say the same."""
+        rig = self.rig
+        for _ in self.other or ():
+            pass
+        rig.clock.skip(3600)
+        rig.ledger.sweep(rig.tenant.tenant_id)
+        account = LedgerStore(self.client, "quotas").get(rig.tenant.tenant_id)
+        assert account is not None
+        assert not account.holds
+        records = self.records()
+        used = [record for record in records if record.decision == "USAGE"]
+        assert account.chats_used == sum(record.chats for record in records) == sum(record.chats for record in used)
+        assert sum(account.site_counts.values()) == len(used)
+        assert account.embedding_left == account.embedding_grant.limit
+        assert account.credits == 0
+        assert len({record.request_id for record in records}) == len(records)
+        assert rig.script.closed == len(rig.script.prompts), "an upstream call was left open"
+
+
+Scenario = Callable[[World, Container], Answer | None]
+
+
+def plain(world: World, process: Container) -> Answer:
+    return process.chats.reply(world.asker, world.rig.ask(), world.rig.run())[0]
+
+
+def under_a_key(world: World, process: Container) -> Answer:
+    return process.chats.reply(world.asker, world.rig.ask(), world.rig.run(KEY))[0]
+
+
+def in_a_session(world: World, process: Container) -> Answer:
+    return process.chats.reply(world.asker, world.rig.ask(session_key=world.session_key), world.rig.run())[0]
+
+
+def anonymous(world: World, process: Container) -> Answer:
+    return process.chats.reply(world.device, world.rig.ask(), world.rig.run())[0]
+
+
+def cancelled(world: World, process: Container) -> Answer:
+    """Streamed; the stop button is pressed (another process takes that) after the first piece."""
+    rig = world.rig
+    rig.script.pieces = ["word "] * 9
+    rig.script.before = lambda _: rig.clock.skip(1.5)
+    events = process.chats.stream(world.asker, rig.ask(), rig.run(KEY))
+    with closing(events):
+        meta = next(events)
+        assert isinstance(meta, Meta)
+        for event in events:
+            if isinstance(event, Delta) and rig.script.made == 1:
+                rig.chats.cancel(world.asker, meta.id)
+            if isinstance(event, Done):
+                assert rig.script.made < 9
+                return event.answer
+    raise AssertionError("a stream ends in Done or raises")
+
+
+def client_gone(world: World, process: Container) -> None:
+    """Streamed; the connection breaks after the first piece."""
+    events = process.chats.stream(world.asker, world.rig.ask(), world.rig.run(KEY))
+    with closing(events):
+        for event in events:
+            if isinstance(event, Delta):
+                return
+
+
+def stop_button(world: World, process: Container) -> None:
+    """The call of `cancel` itself; the answer is under way in another process."""
+    process.chats.cancel(world.asker, world.running)
+
+
+def model_down(world: World, process: Container) -> Answer:
+    world.rig.script.fails_at, world.rig.script.fault = 0, ProviderFault("unauthorized", "scripted")
+    try:
+        return under_a_key(world, process)
+    finally:
+        world.rig.script.fails_at = None
+
+
+def model_breaks_off(world: World, process: Container) -> Answer:
+    world.rig.script.fails_at, world.rig.script.fault = 2, ProviderFault("cut", "scripted", produced=True)
+    try:
+        return under_a_key(world, process)
+    finally:
+        world.rig.script.fails_at = None
+
+
+def answered_before(world: World, process: Container) -> Answer:
+    return under_a_key(world, process)
+
+
+def prepare(world: World, scenario: Scenario) -> None:
+    """Bring about what the scenario starts from."""
+    if scenario is in_a_session:
+        world.session_key = plain(world, world.rig).session_key
+    elif scenario is answered_before:
+        under_a_key(world, world.rig)
+    elif scenario is stop_button:
+        world.begin_other()
+    world.start()
+
+
+CLAIM = ("put_item runtime",)
+SITE = ("get_item sites", "get_item sites")  # and its profile
+RATE = ("update_item runtime", "update_item runtime")  # a tenant's first request begins a window
+HOLD = ("update_item quotas",)
+BREAKER = ("get_item runtime",)
+FAILURE = ("update_item runtime", "update_item runtime")  # noted by the breaker, which begins a window
+TURN = ("put_item sites", "put_item sites")  # and its session
+SETTLE = ("put_item usage", "update_item quotas")
+FREE_KEY = ("delete_item runtime",)
+
+CALLS: dict[Scenario, tuple[str, ...]] = {
+    plain: (*SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
+    under_a_key: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
+    in_a_session: (
+        *("get_item sites", "get_item sites", "query sites", "get_item sites"),  # site, session, turns, profile
+        *("update_item runtime", *HOLD, *BREAKER),
+        *("put_item sites", "update_item sites"),
+        *SETTLE,
+    ),
+    anonymous: (
+        *(*SITE, *RATE),
+        *("update_item runtime", "update_item runtime", "update_item runtime"),  # lease, device's day, address' day
+        *(*HOLD, *BREAKER, *TURN, *SETTLE),
+        "delete_item runtime",  # the lease
+    ),
+    cancelled: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, "get_item runtime", *TURN, *SETTLE),
+    client_gone: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
+    stop_button: ("get_item quotas", "put_item runtime"),
+    model_down: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *FAILURE, *SETTLE, *FREE_KEY),
+    model_breaks_off: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *FAILURE, *TURN, *SETTLE),
+    answered_before: ("put_item runtime", "get_item usage", "get_item sites"),
+}
+KEYED = (under_a_key, cancelled, client_gone, model_down, model_breaks_off, answered_before)
+BEGUN = len((*CLAIM, *SITE, *RATE, *HOLD, *BREAKER))
+"""Calls up to the model's answer: these are broken in `under_a_key` for all scenarios that begin like it."""
+ALIKE = (client_gone, model_down, model_breaks_off)
+
+
+def cases() -> Iterator[tuple[Scenario, int, CaseFault]]:
+    for scenario, calls in CALLS.items():
+        for number in range(BEGUN if scenario in ALIKE else 0, len(calls)):
+            for fault in READ_FAULTS if is_read(calls[number]) else WRITE_FAULTS:
+                yield scenario, number, fault
+        yield scenario, len(calls) - 1, LAST_FAULT
+
+
+def is_read(call: str) -> bool:
+    return call.startswith(("get_item", "query"))
+
+
+MATRIX = [
+    pytest.param(*case, id=f"{case[0].__name__}-{case[1]}-{CALLS[case[0]][case[1]].replace(' ', '-')}-{case[2]}")
+    for case in cases()
+]
+
+
+def test_the_matrix_is_complete() -> None:
+    """So many calls, so many cases: who changes one of them has to look at the other."""
+    calls = [call for scenario, calls in CALLS.items() for call in calls[BEGUN if scenario in ALIKE else 0 :]]
+    reads = sum(map(is_read, calls))
+    assert (reads, len(calls) - reads) == (21, 57)
+    assert len(MATRIX) == reads * len(READ_FAULTS) + (len(calls) - reads) * len(WRITE_FAULTS) + len(CALLS)
+
+
+@pytest.mark.parametrize("scenario", CALLS)
+def test_a_clean_run(world: World, scenario: Scenario) -> None:
+    prepare(world, scenario)
+    outcome = world.play(scenario, world.faulty())
+    assert tuple(world.calls) == CALLS[scenario]
+    world.come_to_rest()
+    if scenario in (model_down, model_breaks_off):
+        assert outcome.error
+        assert outcome.error.status == 502
+    else:
+        assert outcome.error is None
+        assert (outcome.answer is None) == (scenario in (client_gone, stop_button))
+    assert world.asked() == (scenario not in (answered_before, stop_button))
+    assert world.charged() == (scenario not in (answered_before, model_down))
+
+
+@pytest.mark.parametrize(("scenario", "number", "fault"), MATRIX)
+def test_books_agree_after(world: World, scenario: Scenario, number: int, fault: CaseFault) -> None:
+    prepare(world, scenario)
+    process = world.faulty(number, fault)
+    outcome = world.play(scenario, process)
+    assert len(world.calls) > number, "the fault was never met"
+    assert outcome.crashed == fault.startswith("crash")
+    process.deliver()
+    asked, charged = world.asked(), world.charged()
+    assert asked <= 1
+    assert charged <= asked or scenario is stop_button
+    if outcome.answer and scenario is not answered_before:
+        assert (asked, charged) == (1, 1)
+        record = world.rig.usage.record_of(world.asker.tenant_id, outcome.answer.id)
+        assert record
+        assert (record.decision, record.cost_usd) == ("USAGE", outcome.answer.cost_usd)
+    elif outcome.error:
+        assert charged == (outcome.error.code == "upstream_cut"), "an error was charged"
+    if scenario in KEYED:
+        repeat(world, outcome, is_paid=bool(charged) or scenario is answered_before)
+    else:
+        world.come_to_rest()
+        assert world.charged() == (1 if scenario is stop_button else charged)
+
+
+def repeat(world: World, first: Outcome, is_paid: bool) -> None:
+    """The client repeats its request under the key: at once, and when all has come to rest.
+
+    A first request that was paid for is the only one that the model ever sees. Another one is made good, once.
+    """
+    asked = world.asked()
+    script = world.rig.script
+    script.before = lambda _: None
+    at_once = world.play(at_once_under_the_key, world.faulty())
+    world.come_to_rest()
+    later = world.play(under_a_key, world.faulty())
+    world.come_to_rest()
+    if is_paid:
+        assert world.asked() == asked, "the model was asked again for an answer that was paid for"
+        for outcome in (at_once, later):
+            if first.answer:
+                assert outcome.answer == first.answer
+            else:
+                assert outcome.answer or (outcome.error and outcome.error.code in ("upstream_cut", "answer_gone"))
+    else:
+        assert at_once.answer or (at_once.error and at_once.error.code == "in_progress")
+        assert later.answer
+        assert world.asked() == asked + 1
+    records = [record for record in world.records() if record.decision == "USAGE"]
+    assert len(records) == 1
+    assert records[0].chats == 1
+
+
+def at_once_under_the_key(world: World, process: Container) -> Answer:
+    run = world.rig.run(KEY, deadline=world.rig.clock() + 6)  # a duplicate waits no longer than that
+    return process.chats.reply(world.asker, world.rig.ask(), run)[0]
+
+
+@pytest.fixture(scope="session")
+def chat_tables(ministack: str) -> Iterator[Any]:
+    """A client of tables that all cases share: each has a tenant of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boto3.DEFAULT_SESSION", None)
+        for name, value in emulator.aws_env(ministack, access_key=f"3{os.getpid():011d}").items():
+            patch.setenv(name, value)
+        client = emulator_client()
+    make_tables(client)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def world(chat_tables: Any) -> World:
+    return World(chat_tables)
