@@ -125,11 +125,15 @@ class Stack:
         return self._clients[plan]
 
     @cached_property
+    def admin_tokens(self) -> dict[str, str]:
+        """The platform admin's tokens."""
+        admin = self.run["admin"]
+        return self.sign_in(admin["email"], admin["password"], admin["totp_secret"])
+
+    @cached_property
     def admin(self) -> Client:
         """A client signed in as the platform admin."""
-        admin = self.run["admin"]
-        tokens = self.sign_in(admin["email"], admin["password"], admin["totp_secret"])
-        return Client(self.run["platform_url"], tokens["AccessToken"])
+        return Client(self.run["platform_url"], self.admin_tokens["AccessToken"])
 
     def newcomer(self, name: str) -> tuple[Client, dict[str, Any]]:
         """A person who signs up now, and their `GET /me`: a tenant of their own, nothing used."""
