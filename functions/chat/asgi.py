@@ -6,29 +6,28 @@ afterwards). The event loop only passes bytes on, keeps idle streams alive and n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import anyio
-import anyio.from_thread
-import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as WebRequest
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from chat.outlet import Outlet
 from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
 from noren.chat.models import Done, Meta
 from noren.chat.service import CLOSING_SECONDS
 from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
-from noren.edge.http import Call, Caller, Request, Response, Route
+from noren.edge.http import Call, Caller, Request, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, told
 from noren.edge.strict_json import MAX_BODY
@@ -40,53 +39,10 @@ if TYPE_CHECKING:
 
 THREADS = 256
 """Calls that run at once in one process; more wait."""
-KEEP_ALIVE_SECONDS = 12.0
-KEEP_ALIVE = b": keep-alive\n\n"
-LAST_PATIENCE_SECONDS = 1.0
-"""For the last pieces, which go out after the closing time."""
-QUEUED = 16
-"""Pieces of a stream that may wait for a slow reader before its model is held up."""
 
 TABLE = RouteTable(ROUTES)
 
 _log = logging.getLogger("noren.chat")
-
-
-class Outlet:
-    """The worker's end of the connection. `gone` is set once the client is known to have left."""
-
-    def __init__(self, push: Callable[[dict[str, Any]], Any], deadline: float, clock: Callable[[], float]) -> None:
-        self.gone = threading.Event()
-        self.deadline = deadline
-        self._push, self._clock = push, clock
-
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the status and headers."""
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._send({"type": "http.response.start", "status": status, "headers": raw})
-
-    def write(self, data: bytes) -> None:
-        """Send a piece; blocks while the reader is slow. One who keeps us past the closing time counts as gone."""
-        self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    def respond(self, response: Response) -> None:
-        """Send a whole answer."""
-        length = {"content-length": str(len(response.body))} if response.status != 204 else {}
-        self.start(response.status, dict(response.headers) | length)
-        self.write(response.body)
-
-    def _send(self, message: dict[str, Any]) -> None:
-        if self.gone.is_set():
-            return
-        try:
-            anyio.from_thread.run(self._in_time, message)
-        except BaseException:  # the loop's side is closed or cancelled: nobody listens any more
-            self.gone.set()
-
-    async def _in_time(self, message: dict[str, Any]) -> None:
-        closing_time = self.deadline - CLOSING_SECONDS
-        with anyio.fail_after(max(LAST_PATIENCE_SECONDS, closing_time - self._clock())):
-            await self._push(message)
 
 
 class Application:
@@ -94,36 +50,32 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = ThreadPoolExecutor(THREADS, "chat")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        self._limiter = self._limiter or anyio.CapacityLimiter(THREADS)
         try:
             request = _request(scope, await _body(scope, receive), self._services)
         except ClientDisconnect:
             return
-        pieces, taken = anyio.create_memory_object_stream[dict[str, Any]](QUEUED)
-        outlet = Outlet(pieces.send, self._deadline(request), self._services.clock)
+        deadline = self._deadline(request)
+        outlet = Outlet(deadline - CLOSING_SECONDS, self._services.clock)
+        worker = asyncio.get_running_loop().run_in_executor(self._threads, self._work, request, outlet, deadline)
+        watcher = asyncio.create_task(_watch(receive, outlet))
+        try:
+            await outlet.pass_on(send)
+        finally:
+            outlet.leave()
+            watcher.cancel()
+            await asyncio.wait([worker])
 
-        async def work() -> None:
-            with pieces:
-                await anyio.to_thread.run_sync(self._serve, request, outlet, limiter=self._limiter)
-
-        async def watch() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            outlet.gone.set()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(work)
-            group.start_soon(watch)
-            try:
-                with taken:
-                    await _pass_on(taken, send)
-            finally:
-                outlet.gone.set()
-                group.cancel_scope.cancel()
+    def _work(self, request: Request, outlet: Outlet, deadline: float) -> None:
+        try:
+            self._serve(request, outlet, deadline)
+        except BaseException:
+            _log.exception("a call ended without an answer")
+        finally:
+            outlet.end()
 
     def _deadline(self, request: Request) -> float:
         """When this process is stopped: what Lambda says, at most the time that a chat may take."""
@@ -132,7 +84,7 @@ class Application:
         told = _json_header(request.headers, "x-amzn-lambda-context").get("deadline")
         return min(latest, told / 1000) if isinstance(told, int) else latest
 
-    def _serve(self, request: Request, outlet: Outlet) -> None:
+    def _serve(self, request: Request, outlet: Outlet, deadline: float) -> None:
         """The worker's whole way of one call. Always answers."""
         try:
             route, params = TABLE.match(request.method, request.path)
@@ -141,9 +93,11 @@ class Application:
         if route is None or not route.streams:
             outlet.respond(dispatch(TABLE, request, self._services))
             return
-        self._serve_chat(route, params, request, outlet)
+        self._serve_chat(route, params, request, outlet, deadline)
 
-    def _serve_chat(self, route: Route, params: dict[str, str], request: Request, outlet: Outlet) -> None:
+    def _serve_chat(
+        self, route: Route, params: dict[str, str], request: Request, outlet: Outlet, deadline: float
+    ) -> None:
         started = time.monotonic()
         caller: Caller | None = None
         outcome, status, site, model = "", 200, "", ""
@@ -153,9 +107,9 @@ class Application:
             call = read_call(route, params, request, self._services, caller)
             site = getattr(call.body, "site_id", None) or ""
             if call.body.stream:
-                model = self._stream(call, route, outlet)
+                model = self._stream(call, route, outlet, deadline)
             else:
-                answer = answered(call, run_of(call, route, outlet.deadline, outlet.gone.is_set))
+                answer = answered(call, run_of(call, route, deadline, outlet.gone.is_set))
                 model = getattr(answer.body, "model_used", "") or getattr(answer.body, "model", "")
                 outlet.respond(render(route, answer, request, self._services))
         except _Broken as broken:
@@ -167,10 +121,10 @@ class Application:
         log_call(request, route, caller, status, started, outcome=outcome, site=site, model=model)
         self._services.security.flush()
 
-    def _stream(self, call: Call, route: Route, outlet: Outlet) -> str:
+    def _stream(self, call: Call, route: Route, outlet: Outlet, deadline: float) -> str:
         """Send the events as they come; returns the model. What fails before the first byte raises as it is."""
         wire = wire_of(call)
-        run = run_of(call, route, outlet.deadline, outlet.gone.is_set)
+        run = run_of(call, route, deadline, outlet.gone.is_set)
         events = self._services.chats.stream(asker_of(call), wire.ask, run)
         headers: dict[str, str] = {}
         held, model, begun = b"", "", False
@@ -227,24 +181,10 @@ def _warm(services: Services) -> None:
     _ = services.authenticator, services.chats, services.security
 
 
-async def _pass_on(taken: Any, send: Send) -> None:
-    """Pass the worker's pieces to the client until it has finished; comments keep a waiting stream open."""
-    is_stream = False
-    while True:
-        message: dict[str, Any] | None = None
-        try:
-            with anyio.move_on_after(KEEP_ALIVE_SECONDS):
-                message = await taken.receive()
-        except anyio.EndOfStream:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        if message is None:
-            if is_stream:
-                await send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
-            continue
-        if message["type"] == "http.response.start":
-            is_stream = any(name == b"content-type" and b"event-stream" in value for name, value in message["headers"])
-        await send(message)
+async def _watch(receive: Receive, outlet: Outlet) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outlet.leave()
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

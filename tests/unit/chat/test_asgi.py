@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chat import asgi
+from chat import outlet
 from noren.llm.models import ProviderFault
 from noren.tenants.models import PLATFORM_TENANT
 from tests.unit.chat.rig import LIMITS, MODEL, Rig
@@ -145,7 +145,7 @@ def test_the_stop_button_ends_the_stream_with_its_accounting(web: Web) -> None:
 
 
 def test_a_waiting_stream_is_kept_alive(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(outlet, "KEEP_ALIVE_SECONDS", 0.1)
     web.rig.script.before = lambda index: time.sleep(0.5) if index == 0 else None
     with web.call("POST", "/api/v1/chat", ASK | {"stream": True}, stream=True) as response:
         names = [name for name, _ in events_of(response)]
