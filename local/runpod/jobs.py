@@ -68,6 +68,9 @@ class Endpoint:
     cold_ms: float = 0.0
     """A job is not handed to a worker before it has waited so long: a worker that has to boot."""
     execution_ms: float = EXECUTION_MS
+    ends: State | None = None
+    """Somebody else brings every job to this end when it has run for `ends_ms`."""
+    ends_ms: float = 0.0
     jobs: OrderedDict[str, Job] = field(default_factory=OrderedDict)
     queue: deque[Job] = field(default_factory=deque)
     workers: dict[str, float] = field(default_factory=dict)
@@ -115,6 +118,8 @@ class Endpoint:
                 self.stop(job, "TIMED_OUT", "job exceeded its time to live in the queue")
             elif job.state == "IN_PROGRESS" and now - job.begun_at > job.execution_ms:
                 self.stop(job, "TIMED_OUT", "job exceeded its execution time")
+            elif self.ends and job.state == "IN_PROGRESS" and now - job.begun_at > self.ends_ms:
+                self.stop(job, self.ends)
 
     def meet(self, operation: str) -> str | None:
         """The fault that a call of `operation` is to meet."""
@@ -134,6 +139,8 @@ class Endpoint:
             self.fault, self.on, self.times = change["fault"], change.get("on"), change.get("times")
         self.cold_ms = float(change.get("cold_ms", self.cold_ms))
         self.execution_ms = float(change.get("execution_ms", self.execution_ms))
+        self.ends = change.get("ends", self.ends)
+        self.ends_ms = float(change.get("ends_ms", self.ends_ms))
 
     def stats(self) -> dict[str, Any]:
         """For `/_stats`."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from local import emulator, llm, models
+from local import llm
 from local.models import MISTRAL, PHI3, ModelStack
 from noren.llm.providers.runpod import RunPodProvider
 
@@ -51,13 +48,6 @@ class Route:
         return str(seen["outcome"])
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelStack]:
-    started = models.start_stack(_two_ports(), Path(tmp_path_factory.mktemp("models")), pace_ms=5)
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def route(stack: ModelStack) -> Iterator[Route]:
     """Everything well at the start of each test."""
@@ -68,11 +58,3 @@ def route(stack: ModelStack) -> Iterator[Route]:
     ready.model(fault=None, pace_ms=5, first_ms=0)
     yield ready
     provider.close()
-
-
-def _two_ports() -> int:
-    while True:
-        port = emulator.free_port()
-        with contextlib.suppress(OSError), socket.socket() as sock:
-            sock.bind(("127.0.0.1", port + 1))
-            return port

@@ -231,6 +231,8 @@ class Rig(Container):
         tenant_id: TenantId | None = None,
         client: Any = None,
         clock: Clock | None = None,
+        providers: Mapping[str, Provider] | None = None,
+        time_limits: TimeLimits | None = None,
         **of_tenant: Any,
     ) -> None:
         self.client = client or emulator_client()
@@ -241,7 +243,7 @@ class Rig(Container):
         self.catalogue = Catalogue(limits)
         self.registry = Registry()
         self.queue = Queue()
-        super().__init__(self.client, self)
+        super().__init__(self.client, self, providers=providers, time_limits=time_limits)
         self.summaries = Summaries(
             tenants=cast("Any", self.registry),
             plans=cast("Any", self.catalogue),

@@ -20,7 +20,7 @@ from noren.secrets import Signer
 from noren.settings import Settings
 from noren.tenants.models import PLATFORM_TENANT, Role
 from noren.wiring import Services
-from tests.unit.chat.rig import Rig
+from tests.unit.chat.rig import Container, Rig
 
 
 class Doors:
@@ -105,13 +105,15 @@ def events_of(response: requests.Response) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def served(rig: Rig, chat_seconds: str = "120") -> Iterator[Web]:
-    """The application over the rig's services."""
+def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None) -> Iterator[Web]:
+    """The application over the rig's services, or over those of another process beside it."""
+    process = process or rig
     settings = Settings(stage="local", console_url="https://console.example", chat_seconds=chat_seconds)
     services = Services(settings, rig.clock)
     parts = services.__dict__
-    parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": rig.chats, "sessions": rig.sessions}
-    parts |= {"tenants": rig.registry, "plans": rig.catalogue, "limiter": rig.limiter, "usage": rig.usage}
+    parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
+    parts |= {"sessions": process.sessions, "limiter": process.limiter, "usage": process.usage}
+    parts |= {"tenants": rig.registry, "plans": rig.catalogue}
     parts["authenticator"] = Doors(rig, services.signer)
     config = uvicorn.Config(build_app(services), host="127.0.0.1", port=0, log_level="warning", ws="none")
     server = uvicorn.Server(config)
