@@ -35,9 +35,12 @@ def executable() -> str | None:
     return next((path for name in CANDIDATES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, shared by the session; each page has a context of its own."""
+    """Chromium, shared by a module; each page has a context of its own.
+
+    Not by the session: while it is open its event loop runs in this thread, and other tests need theirs.
+    """
     path = executable()
     if path is None:
         message = "BROWSER TESTS LEFT OUT: no Chromium or Chrome found (Debian: apt-get install chromium)"
