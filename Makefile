@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run start stop reset setup test check openapi lock clean
