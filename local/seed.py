@@ -66,12 +66,15 @@ FACTS = {
 """For each plan's demo tenant: its name and what its assistant knows, one fact a line."""
 
 VISITOR_FACTS = (
-    "Noren is an assistant platform that runs in your own AWS account.\n"
+    "Noren is an assistant platform that a business runs in its own AWS account.\n"
     "The free plan includes 100 chats a month and costs nothing.\n"
     "The starter plan costs 7,800 yen a month and includes 2,000 chats.\n"
-    "Noren（暖簾）は自分のAWSアカウントで動くAIアシスタント基盤です。\n"
-    "無料プランは月100回までのチャットを含みます。\n"
-    "스타터 플랜은 월 7,800엔이며 2,000회의 채팅이 포함됩니다."
+    "Noren（暖簾）は、事業者が自分のAWSアカウントで動かすAIアシスタント基盤です。\n"
+    "無料プランでは月100回までチャットできます。\n"
+    "スタータープランの料金は月7,800円で、2,000回までチャットできます。\n"
+    "Noren은 기업이 자신의 AWS 계정에서 운영하는 AI 어시스턴트 플랫폼입니다.\n"
+    "무료 플랜은 월 100회의 채팅을 포함합니다.\n"
+    "스타터 플랜의 요금은 월 7,800엔이며 2,000회의 채팅이 포함됩니다."
 )
 
 

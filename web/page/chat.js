@@ -64,9 +64,10 @@ export class Chat {
   }
 
   welcome() {
-    const examples = ["example1", "example2", "example3"].map((key) =>
+    const guest = this.host.guest();
+    const examples = (guest ? ["example1", "example2", "example3"] : []).map((key) =>
       el("button", { type: "button", className: "example", onclick: () => this.ask(t(key)) }, t(key)));
-    const sub = this.host.guest() ? "helloGuest" : "helloMember";
+    const sub = guest ? "helloGuest" : "helloMember";
     this.log.replaceChildren(el("div", { className: "welcome" },
       el("p", { className: "hello" }, t("hello")), el("p", { className: "muted" }, t(sub)), el("div", { className: "examples" }, ...examples)));
   }
