@@ -6,7 +6,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run start stop reset setup test check openapi lock clean
+.PHONY: help run start stop reset setup test check smoke openapi lock clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m mypy
 	@$(PY) -m noren.edge.openapi --check
 	@$(PY) -m pytest -q tests/test_architecture.py tests/test_repository.py
+
+STAGE ?= local
+smoke: setup ## after a deployment, STAGE=local|dev|staging|prod: does the main job work from outside?
+	@bin/noren smoke --stage $(STAGE)
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write

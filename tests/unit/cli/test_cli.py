@@ -65,6 +65,18 @@ def test_a_suspension_stops_admission_until_its_own_cause_is_lifted(deployed: De
         commands.resume(deployed, tenant, "manual")
 
 
+def test_a_new_stage_is_seeded_once(deployed: Deployment) -> None:
+    first, again = commands.seed(deployed), commands.seed(deployed)
+    assert first["catalogue rows added"] > 10
+    assert again == {"catalogue rows added": 0, "platform tenant": first["platform tenant"]}
+    assert [plan.plan for plan in deployed.services.plans.public_plans()][0] == "free"
+
+
+def test_a_sweep_says_what_it_found(deployed: Deployment, tenant: str) -> None:
+    report = commands.sweep(deployed)
+    assert (report["finished"], report["holds"], report["failures"]) == (True, 0, 0)
+
+
 def test_an_unknown_or_ambiguous_tenant_is_said_to_be_so(deployed: Deployment, tenant: str) -> None:
     with pytest.raises(CliError) as missing:
         commands.show_tenant(deployed, "nobody")

@@ -28,6 +28,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="run the whole platform on this machine (make run)")
     commands.add_parser("reset", help="forget all local data (make reset)")
 
+    commands.add_parser("seed", parents=[stage], help="give a new stage its catalogue: plans, models, rates")
+    commands.add_parser("smoke", parents=[stage], help="after a deployment: does the main job work from outside?")
+    commands.add_parser("sweep", parents=[stage], help="release the holds of killed processes now")
+
     tenant = commands.add_parser("tenant", help="look at a tenant, stop it, let it go on")
     acts = tenant.add_subparsers(dest="act", required=True, metavar="show|suspend|resume")
     for act, text in (("show", "plan, stops, use"), ("suspend", "set a stop"), ("resume", "lift a stop")):
@@ -85,7 +89,14 @@ def run(options: argparse.Namespace) -> int:
         )
         show(made, as_json=options.json)
         return 0
-    if options.command == "secrets":
+    if options.command == "smoke":
+        from noren.cli import smoke
+
+        return smoke.main(connect(options.stage, options.region), as_json=options.json)
+    if options.command in ("seed", "sweep"):
+        act = commands.seed if options.command == "seed" else commands.sweep
+        result = act(connect(options.stage, options.region))
+    elif options.command == "secrets":
         value = None if options.remove else commands.read_secret(options.name)
         result = commands.set_secret(connect(options.stage, options.region), options.name, value)
     elif options.command == "queue":

@@ -90,6 +90,17 @@ def _cause(name: str) -> Stop:
     return cast(Stop, name)
 
 
+def seed(deployment: Deployment) -> dict[str, Any]:
+    """Give a new stage its catalogue (plans, models, rates) and the tenant that anonymous visitors chat under."""
+    added = deployment.services.plans.seed()
+    return {"catalogue rows added": added, "platform tenant": deployment.services.tenants.ensure_platform().tenant_id}
+
+
+def sweep(deployment: Deployment) -> dict[str, Any]:
+    """Settle or release the holds that killed processes left, now instead of within five minutes."""
+    return asdict(deployment.services.ledger.sweep_all())
+
+
 def read_secret(name: str) -> str:
     """A secret from standard input: typed unseen at a terminal, else its first line.
 

@@ -56,10 +56,10 @@ class Deployment:
         return wiring.build(self.settings)
 
 
-def run_contract(home: Path = HOME) -> dict[str, Any] | None:
-    """`.noren/run.json` of the local run, or None if it is not up."""
+def run_contract() -> dict[str, Any] | None:
+    """`.noren/run.json` of the local run (NOREN_HOME: another folder's), or None if it is not up."""
     try:
-        run: dict[str, Any] = json.loads((home / "run.json").read_text())
+        run: dict[str, Any] = json.loads(Path(os.environ.get("NOREN_HOME", HOME), "run.json").read_text())
     except (OSError, ValueError):
         return None
     return run
@@ -70,9 +70,6 @@ def connect(stage: str, region: str) -> Deployment:
 
     Raises CliError if the stage is not up, not deployed or can't be reached.
     """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     if stage == "local":
         run = run_contract()
         if run is None:
@@ -84,12 +81,16 @@ def connect(stage: str, region: str) -> Deployment:
             AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 (the embedded cloud's)
         )
     os.environ.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)
-    formation = boto3.client("cloudformation")
-    outputs: dict[str, str] = {}
+    return Deployment(stage, region, stack_outputs(stage, "Data") | stack_outputs(stage, "Identity"))
+
+
+def stack_outputs(stage: str, part: str) -> dict[str, str]:
+    """The outputs of one of a stage's stacks (`Data`, `Platform`, …). Raises CliError if it is not there."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
-        for part in ("Data", "Identity"):
-            stack = formation.describe_stacks(StackName=f"Noren-{stage}-{part}")["Stacks"][0]
-            outputs |= {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+        stack = boto3.client("cloudformation").describe_stacks(StackName=f"Noren-{stage}-{part}")["Stacks"][0]
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise CliError(
@@ -97,4 +98,4 @@ def connect(stage: str, region: str) -> Deployment:
         ) from None
     except BotoCoreError as error:
         raise CliError(f"AWS can't be reached: {error}", UNREACHABLE) from None
-    return Deployment(stage, region, outputs)
+    return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
