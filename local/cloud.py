@@ -90,6 +90,7 @@ def deploy(endpoint: str, settings: Mapping[str, str], *, work: Path = emulator.
         return Outputs(**known["outputs"])
     work.mkdir(parents=True, exist_ok=True)
     _cdk(endpoint, work, "bootstrap", f"aws://{emulator.ACCOUNT}/{emulator.REGION}", cwd=work)
+    fixups.allow_plain_http(endpoint)
     options = [f"{name}={value}" for name, value in {"stage": "local", **context}.items()]
     _cdk(
         endpoint,

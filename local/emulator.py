@@ -49,8 +49,9 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start MiniStack and return when it is ready.
 
-    With `state`, a graceful stop saves everything there and the next start restores it. Raises RuntimeError with the
-    log's path if it is not ready within 30 s.
+    With `state`, a graceful stop saves everything there and the next start restores it. With AUTH=true in the
+    environment it enforces IAM, and `verdicts.jsonl` beside the log tells who was allowed or refused what. Raises
+    RuntimeError with the log's path if it is not ready within 30 s.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
@@ -62,10 +63,12 @@ def start(
         env |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(state / "s3")}
     env |= extra_env or {}
     log.parent.mkdir(parents=True, exist_ok=True)
+    command = [str(HOME / "emu" / "bin" / "ministack")]
+    if env.get("AUTH") == "true":
+        judged = [str(ROOT / "local" / "verdicts.py"), str(log.with_name("verdicts.jsonl"))]
+        command = [str(HOME / "emu" / "bin" / "python"), *judged]
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            [str(HOME / "emu" / "bin" / "ministack")], env=env, stdout=out, stderr=out, preexec_fn=die_with_parent
-        )
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, preexec_fn=die_with_parent)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:

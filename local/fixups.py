@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,27 @@ def apply(endpoint: str, assembly: Path) -> None:
             for each in page["StackResourceSummaries"]
         }
         for logical_id, resource in json.loads(path.read_text())["Resources"].items():
-            _resource(endpoint, resource["Type"], resource.get("Properties", {}), physical.get(logical_id, ""))
+            _resource(endpoint, resource["Type"], resource.get("Properties", {}), logical_id, physical)
 
 
-def _resource(endpoint: str, kind: str, properties: dict[str, Any], physical_id: str) -> None:
+def allow_plain_http(endpoint: str) -> None:
+    """Lift the denial of plain HTTP from the CDK's own bucket: with AUTH=true it would refuse every asset."""
+    s3 = _client("s3", endpoint)
+    for bucket in s3.list_buckets()["Buckets"]:
+        if bucket["Name"].startswith("cdk-"):
+            s3.delete_bucket_policy(Bucket=bucket["Name"])
+
+
+def _resource(
+    endpoint: str, kind: str, properties: dict[str, Any], logical_id: str, physical: Mapping[str, str]
+) -> None:
     match kind:
         case "AWS::DynamoDB::GlobalTable" | "AWS::DynamoDB::Table":
-            _time_to_live(endpoint, properties, physical_id)
+            _time_to_live(endpoint, properties, physical[logical_id])
         case "AWS::Lambda::Function":
             _mail_identity(endpoint, properties)
+        case "AWS::IAM::Policy":
+            _send_mail(endpoint, properties, physical)
 
 
 def _time_to_live(endpoint: str, properties: dict[str, Any], table: str) -> None:
@@ -52,6 +65,17 @@ def _mail_identity(endpoint: str, properties: dict[str, Any]) -> None:
     sender = parseaddr(properties.get("Environment", {}).get("Variables", {}).get("MAIL_FROM", ""))[1]
     if sender:
         _client("ses", endpoint).verify_domain_identity(Domain=sender.partition("@")[2])
+
+
+def _send_mail(endpoint: str, properties: dict[str, Any], physical: Mapping[str, str]) -> None:
+    """With AUTH=true `ses:SendEmail` is judged on `*`: a policy that grants it on an identity is repeated on that."""
+    if "ses:SendEmail" not in json.dumps(properties["PolicyDocument"]):
+        return
+    allowed = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    for role in properties["Roles"]:
+        name = physical[role["Ref"]]
+        _client("iam", endpoint).put_role_policy(RoleName=name, PolicyName="judged-on-star", PolicyDocument=document)
 
 
 def _client(service: Any, endpoint: str) -> Any:
