@@ -57,6 +57,15 @@ def test_health_costs_one_read_in_two_seconds_and_no_write(fleet: Fleet) -> None
     assert fleet.calls == ["GetItem"] * 2
 
 
+def test_one_failure_opens_it_where_the_router_says_so(fleet: Fleet) -> None:
+    one, other = fleet.container(), fleet.container()
+    one.failed(PHI3, at_once=True)
+    assert not one.ask(PHI3).allowed
+    assert not other.ask(PHI3).allowed
+    fleet.clock.sleep(rules.REST_SECONDS)
+    assert other.ask(PHI3).probe
+
+
 def test_three_failures_in_a_row_open_it_for_everybody(fleet: Fleet) -> None:
     one, other = fleet.container(), fleet.container()
     one.failed(PHI3)

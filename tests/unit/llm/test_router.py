@@ -46,8 +46,8 @@ class Gates(Breaker):
     def succeeded(self, policy: ModelPolicy, probe: bool = False) -> None:
         self.told.append((policy.id, "succeeded", probe))
 
-    def failed(self, policy: ModelPolicy, probe: bool = False) -> None:
-        self.told.append((policy.id, "failed", probe))
+    def failed(self, policy: ModelPolicy, probe: bool = False, at_once: bool = False) -> None:
+        self.told.append((policy.id, "silent" if at_once else "failed", probe))
 
     def dropped(self, policy: ModelPolicy) -> None:
         self.told.append((policy.id, "dropped", True))
@@ -110,7 +110,19 @@ def test_a_paid_request_falls_back_to_the_weaker_model_and_says_so() -> None:
         ("mistral-7b", "timeout"),
         ("phi-3-mini", "ok"),
     ]
-    assert world.gates.told == [("mistral-7b", "failed", False), ("phi-3-mini", "succeeded", False)]
+    assert world.gates.told == [("mistral-7b", "silent", False), ("phi-3-mini", "succeeded", False)]
+
+
+def test_silence_opens_at_once_only_where_another_model_can_answer() -> None:
+    paid = World(runpod=Scripted([fault("timeout")]))
+    paid.fails()
+    assert paid.gates.told == [("mistral-7b", "silent", False), ("phi-3-mini", "failed", False)]
+    free = World(runpod=Scripted([fault("timeout")]))
+    free.fails(FREE)
+    assert free.gates.told == [("phi-3-mini", "failed", False)]
+    begun = World(runpod=Scripted([Delta("It "), fault("timeout", produced=True)]))
+    begun.fails()
+    assert begun.gates.told == [("mistral-7b", "failed", False)]
 
 
 def test_vip_goes_to_the_other_vendor_first() -> None:

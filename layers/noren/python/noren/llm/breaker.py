@@ -1,6 +1,7 @@
 """A circuit breaker per provider, model and endpoint, shared by all instances.
 
-It opens after three failures in a row, or when at least half of a 30 s window's calls failed; after a rest one request
+It opens after three failures in a row, or when at least half of a 30 s window's calls failed, or at once where the
+router says so (a silent model whose stand-in can answer: nobody else shall wait for it); after a rest one request
 claims the probe and its outcome closes or reopens it. While all is well it costs one small read per instance and two
 seconds, and no write: successes are counted here and written only when there are failures to weigh them against.
 If the table can't be reached, calls go through: the breaker is a courtesy, never a reason to fail.
@@ -84,14 +85,14 @@ class Breaker:
         if known.health.streak or (known.health.bad and known.health.window == known.window):
             self._write(key, known, bad=0, now=now)
 
-    def failed(self, policy: ModelPolicy, probe: bool = False) -> None:
-        """A call failed through the provider's fault. Opens if that is one too many."""
+    def failed(self, policy: ModelPolicy, probe: bool = False, at_once: bool = False) -> None:
+        """A call failed through the provider's fault. Opens if that is one too many, or `at_once`."""
         key, now = breaker_key(policy), self._clock()
         known = self._here(key, now)
         health = self._write(key, known, bad=1, now=now)
         calls = health.good + health.bad
         half = health.window == known.window and calls >= MIN_CALLS and health.bad * 2 >= calls
-        if probe or health.streak >= IN_A_ROW or half:
+        if probe or at_once or health.streak >= IN_A_ROW or half:
             until = now + REST_SECONDS
             self._try(lambda: self._store.open(key, until, now), None)
             known.health = Health(health.streak, health.window, health.good, health.bad, until)

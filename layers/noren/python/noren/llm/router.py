@@ -231,7 +231,9 @@ class _Run:
         if call.status == "ok" or (call.status == "cancelled" and produced):
             self._breaker.succeeded(step.policy, gate.probe)
         elif call.status not in NOT_ITS_FAULT and (fair or call.status != "timeout"):
-            self._breaker.failed(step.policy, gate.probe)
+            # Silence is dear: the next asker would wait as long. Where another model can answer, nobody else does.
+            silent = call.status == "timeout" and not produced and step is not self._route.steps[-1]
+            self._breaker.failed(step.policy, gate.probe, at_once=silent)
         elif gate.probe:
             self._breaker.dropped(step.policy)
 
