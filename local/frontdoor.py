@@ -26,6 +26,7 @@ from yarl import URL
 
 from local import mailbox, signup
 from local.emulator import REGION, ROOT, die_with_parent
+from noren.edge.trace import trace_id_of
 
 PAGE = ROOT / "web" / "page"
 HEADERS = ROOT / "web" / "headers.json"
@@ -129,10 +130,21 @@ def forwarded_headers(request: web.BaseRequest) -> CIMultiDict[str]:
     return headers
 
 
-def _unreachable(title: str) -> web.Response:
-    problem = {"type": "about:blank", "title": title, "status": 502, "code": "bad_gateway"}
-    problem["detail"] = "That part of the local run does not answer. See its log in .noren/logs, or `make stop start`."
-    return web.json_response(problem, status=502, content_type="application/problem+json")
+def _unreachable(request: web.Request, title: str) -> web.Response:
+    """Like any error of the platform's; on `/v1/*` OpenAI's envelope goes along."""
+    trace_id = trace_id_of({name.lower(): value for name, value in request.headers.items()})
+    detail = "That part of the local run does not answer. See its log in .noren/logs, or `make stop start`."
+    problem = {
+        "type": "urn:noren:problem:bad_gateway",
+        "title": title,
+        "status": 502,
+        "code": "bad_gateway",
+        "detail": detail,
+        "trace_id": trace_id,
+        "error": {"message": f"{title}. {detail}", "type": "server_error", "param": None, "code": "bad_gateway"},
+    }
+    headers = {"x-trace-id": trace_id, "cache-control": "no-store"}
+    return web.json_response(problem, status=502, content_type="application/problem+json", headers=headers)
 
 
 async def proxy(request: web.Request, base: str) -> web.StreamResponse:
@@ -160,11 +172,11 @@ async def proxy(request: web.Request, base: str) -> web.StreamResponse:
             await response.write_eof()
             return response
     except aiohttp.ClientConnectorError:
-        return _unreachable("The service is not up")
+        return _unreachable(request, "The service is not up")
     except aiohttp.ClientError:
         if response and request.transport:
             request.transport.abort()  # an answer cut short upstream must not look whole here
-        return _unreachable("The service broke off its answer")
+        return _unreachable(request, "The service broke off its answer")
 
 
 def static(path: str) -> web.Response:
@@ -198,7 +210,7 @@ async def mailbox_page(request: web.Request) -> web.Response:
         async with request.app[CLIENT].get(request.app[CONFIG].emulator + mailbox.STORE) as answer:
             mails = mailbox.parse(await answer.json())
     except aiohttp.ClientError:
-        return _unreachable("The embedded cloud is not up")
+        return _unreachable(request, "The embedded cloud is not up")
     return web.Response(text=mailbox.render(mails), content_type="text/html", headers={"Cache-Control": "no-store"})
 
 

@@ -101,23 +101,32 @@ class ProxyApi(Construct):
     def _own_errors(self) -> None:
         """What the gateway itself refuses (throttled, too large, no answer) looks like any other error of ours.
 
-        Any origin may read it: it says nothing about anybody, and without the header a browser shows a network failure.
+        One document for all callers: a problem document with OpenAI's envelope as its member `error`. Any origin may
+        read it: it says nothing about anybody, and without the header a browser shows a network failure.
         """
         for kind, status, code in GATEWAY_ERRORS:
-            headers = {"Access-Control-Allow-Origin": "'*'", "Cache-Control": "'no-store'"}
+            headers = {
+                "Access-Control-Allow-Origin": "'*'",
+                "Cache-Control": "'no-store'",
+                "Content-Type": "'application/problem+json'",
+            }
             if status == 429:
                 headers["Retry-After"] = "'1'"
-            problem = f'"type": "about:blank", "status": {status}, "code": "{code}"'
+            said = "$context.error.messageString"  # in quotes already
+            kind_of_error = (
+                "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
+            )
+            error = f'"message": {said}, "type": "{kind_of_error}", "param": null, "code": "{code}"'
+            problem = (
+                f'"type": "urn:noren:problem:{code}", "title": {said}, "status": {status}, "code": "{code}", '
+                f'"detail": {said}, "trace_id": "$context.requestId", "error": {{{error}}}'
+            )
             self.api.add_gateway_response(
                 "".join(word.title() for word in code.split("_")),
                 type=kind,
                 status_code=str(status),
                 response_headers=headers,
-                templates={
-                    "application/json": "{"
-                    + f'{problem}, "title": $context.error.messageString, "trace_id": "$context.requestId"'
-                    + "}"
-                },
+                templates={"application/json": f"{{{problem}}}"},
             )
 
     def _domain(self, stage: Stage, domain: str) -> str:

@@ -336,10 +336,15 @@ def test_the_gateways_own_errors_are_ours_and_readable(stage: Synthesized) -> No
     answers = stage.of("AWS::ApiGateway::GatewayResponse")
     assert len(answers) == 2 * 6
     for each in answers:
-        assert each.properties["ResponseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+        headers = each.properties["ResponseParameters"]
+        assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         template = each.properties["ResponseTemplates"]["application/json"]
         body = json.loads(template.replace("$context.error.messageString", '"Too many"'))
         assert codes[body["code"]] == body["status"] == int(each.properties["StatusCode"])
+        assert {"type", "title", "detail", "trace_id"} < set(body)
+        assert body["error"]["code"] == body["code"]  # what OpenAI's SDKs read
+        assert body["error"]["message"] == "Too many"
 
 
 def test_every_option_together_is_clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -223,11 +223,13 @@ def test_a_part_that_is_down_is_a_502_that_says_what_to_do() -> None:
         async with (
             TestServer(frontdoor.application(config)) as front,
             aiohttp.ClientSession() as client,
-            client.get(front.make_url("/api/v1/me")) as answer,
+            client.get(front.make_url("/v1/models"), headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}) as answer,
         ):
             assert answer.status == 502
             assert answer.content_type == "application/problem+json"
-            assert (await answer.json(content_type=None))["code"] == "bad_gateway"
+            problem = await answer.json(content_type=None)
+            assert problem["code"] == problem["error"]["code"] == "bad_gateway"
+            assert problem["trace_id"] == answer.headers["x-trace-id"] == "a" * 32
 
     asyncio.run(run())
 

@@ -177,7 +177,7 @@ def _validated(model: type[BaseModel], value: Any) -> BaseModel:
 def field_errors(error: ValidationError) -> list[dict[str, str]]:
     """`[{field, message}]`: where and what, never the value itself."""
     return [
-        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]}
+        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"].removeprefix("Value error, ")}
         for each in error.errors(include_url=False, include_context=False, include_input=False)[:20]
     ]
 
