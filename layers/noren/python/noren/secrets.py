@@ -65,11 +65,9 @@ class Signer:
     """HMAC-SHA256 tokens with a purpose: `base64url(payload).base64url(mac)`. Signed, not hidden."""
 
     def __init__(self, secrets: Secrets, clock: Clock) -> None:
-        secret = secrets.signing_secret()
-        if len(secret) < SHORTEST_SECRET:
-            raise RuntimeError("The signing secret is empty or too short: set it before starting.")
-        self._secret = secret.encode()
+        self._secrets = secrets
         self._clock = clock
+        self._key()  # one that is missing shows at the start
 
     def sign(self, purpose: str, payload: Mapping[str, Any], ttl: float | None = None) -> str:
         """A token of `payload` that only `verify` with the same purpose accepts, for `ttl` seconds (None: for ever)."""
@@ -94,8 +92,15 @@ class Signer:
         payload: dict[str, Any] = body["p"]
         return payload
 
+    def _key(self) -> bytes:
+        """The secret as it is now: a new one counts within minutes, without a restart."""
+        secret = self._secrets.signing_secret()
+        if len(secret) < SHORTEST_SECRET:
+            raise RuntimeError("The signing secret is empty or too short: set it before starting.")
+        return secret.encode()
+
     def _mac(self, purpose: str, raw: bytes) -> bytes:
-        return hmac.digest(self._secret, purpose.encode() + b"\0" + raw, hashlib.sha256)
+        return hmac.digest(self._key(), purpose.encode() + b"\0" + raw, hashlib.sha256)
 
 
 def _encode(raw: bytes) -> str:
