@@ -25,9 +25,15 @@ def health(call: Call) -> a.HealthOut:
 def deep_health(call: Call) -> a.HealthOut:
     """Asks each part behind the API."""
     services = call.services
+
+    def catalogue() -> None:
+        if services.plans.missing():
+            raise NotFound
+
+    seed = f"Run `bin/noren seed --stage {services.settings.stage}`."
     checks = [
-        _check("catalogue", services.plans.all_plans),
-        _check("tenants", lambda: services.tenants.fresh(PLATFORM_TENANT)),
+        _check("catalogue", catalogue, seed),
+        _check("tenants", lambda: services.tenants.fresh(PLATFORM_TENANT), seed),
         _check("ledger", lambda: services.ledger.standing(PLATFORM_TENANT)),
         _check("usage", lambda: services.usage.records(PLATFORM_TENANT, None, 1, None)),
         _check("signing secret", lambda: services.signer.sign("health", {}, ttl=1)),
@@ -84,14 +90,19 @@ def _tenant_id(call: Call) -> TenantId:
     return TenantId(call.params["tenant_id"])
 
 
-def _check(name: str, ask: Callable[[], Any]) -> a.Check:
+def _check(name: str, ask: Callable[[], Any], if_missing: str | None = None) -> a.Check:
+    """`if_missing`: what to do where `ask` raises NotFound."""
     started = time.monotonic()
-    error = None
+    error = remedy = None
     try:
         ask()
+    except NotFound as failure:
+        error, remedy = type(failure).__name__, if_missing
     except Exception as failure:  # whatever it is, it is the answer
         error = type(failure).__name__
-    return a.Check(name=name, ok=error is None, ms=round((time.monotonic() - started) * 1000), error=error)
+    return a.Check(
+        name=name, ok=error is None, ms=round((time.monotonic() - started) * 1000), error=error, remedy=remedy
+    )
 
 
 ROUTES = (

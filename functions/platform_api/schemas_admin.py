@@ -218,12 +218,13 @@ class StopIn(Body):
 
 
 class Check(Answer):
-    """One part's health."""
+    """One part's health, and what to do where the cause is known."""
 
     name: str
     ok: bool
     ms: int
     error: str | None = None
+    remedy: str | None = None
 
 
 class HealthOut(Answer):

@@ -19,6 +19,7 @@ from noren.cli import __main__ as cli
 from noren.cli import commands, deployment, doctor
 from noren.cli.deployment import Deployment
 from noren.cli.output import CliError
+from noren.tenants.models import PLATFORM_TENANT
 from tests.unit.platform_api.kit import create_tables
 
 ROOT = deployment.ROOT
@@ -69,7 +70,7 @@ def test_a_new_stage_is_seeded_once(deployed: Deployment) -> None:
     first, again = commands.seed(deployed), commands.seed(deployed)
     assert first["catalogue rows added"] > 10
     assert again == {"catalogue rows added": 0, "platform tenant": first["platform tenant"]}
-    assert [plan.plan for plan in deployed.services.plans.public_plans()][0] == "free"
+    assert next(plan.plan for plan in deployed.services.plans.public_plans()) == "free"
 
 
 def test_a_sweep_says_what_it_found(deployed: Deployment, tenant: str) -> None:
@@ -104,6 +105,22 @@ def test_keys_are_stored_one_by_one_and_never_shown(
     assert "planted" not in said.out + said.err
     stored = boto3.client("secretsmanager").get_secret_value(SecretId=deployed["ProviderSecret"])["SecretString"]
     assert json.loads(stored) == {"runpod_api_key": "rp-planted-2"}
+
+
+def test_seeding_again_keeps_what_an_operator_changed(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "connect", lambda stage, region: deployed)
+    assert cli.main(["seed", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["catalogue rows added"] > 0
+    assert deployed.services.plans.missing() == []
+    deployed.services.plans.switch_policy("gpt-mini", "cli:test", enabled=False)
+    deployed.services.tenants.stop(PLATFORM_TENANT, "manual", "not today", "cli:test")
+    assert cli.main(["seed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == first | {"catalogue rows added": 0}
+    assert "gpt-mini" not in {each.id for each in deployed.services.plans.policies()}
+    assert commands.show_tenant(deployed, first["platform tenant"])["admits"] is False
 
 
 @pytest.mark.parametrize("value", ["", "short", "has space in it", "ゼロ幅の鍵です。"])

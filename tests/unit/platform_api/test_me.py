@@ -6,10 +6,13 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import boto3
 import pytest
 
 from noren.plans.service import Plans
-from noren.tenants.models import Role
+from noren.plans.store import PK
+from noren.tables import tenant_key
+from noren.tenants.models import PLATFORM_TENANT, Role
 from tests.unit.platform_api.kit import Platform, access_token
 
 
@@ -158,3 +161,16 @@ def test_health(platform: Platform) -> None:
     assert platform.call("GET", "/health/deep").status == 401
     deep = platform.json("GET", "/health/deep", platform.sign_up("boss", admin=True, totp=True))
     assert deep["status"] == "ok", json.dumps(deep)
+
+
+def test_deep_health_says_what_to_do_about_a_missing_catalogue(platform: Platform) -> None:
+    boss = platform.sign_up("boss", admin=True, totp=True)
+    dynamodb = boto3.client("dynamodb")
+    for item in dynamodb.scan(TableName="tenants")["Items"]:
+        if item["pk"]["S"] in (PK, tenant_key(PLATFORM_TENANT, "TEN")):
+            dynamodb.delete_item(TableName="tenants", Key={"pk": item["pk"], "sk": item["sk"]})
+    deep = platform.json("GET", "/health/deep", boss)
+    assert deep["status"] == "degraded"
+    told = {each["name"]: (each["error"], each["remedy"]) for each in deep["checks"] if not each["ok"]}
+    remedy = "Run `bin/noren seed --stage local`."
+    assert told == {"catalogue": ("NotFound", remedy), "tenants": ("NotFound", remedy)}

@@ -155,6 +155,13 @@ class Plans:
 
     def seed(self) -> int:
         """Write the starting catalogue where a row's first version is absent; how many rows were written."""
+        rows = self.missing()
+        written = sum(self._store.put(row, self._audit("seed"), if_absent=True) for row in rows)
+        self._cache.clear()
+        return written
+
+    def missing(self) -> list[Row]:
+        """The rows of the starting catalogue of which no version is there: `seed` would write them."""
         have = self._store.rows()
         known = (
             {row.plan for row in have.plans},
@@ -163,10 +170,7 @@ class Plans:
         )
         rows: list[Row] = [row for row in seed.PLANS if row.plan not in known[0]]
         rows += [row for row in seed.policies() if row.id not in known[1]]
-        rows += [row for row in seed.RATES if row.currency not in known[2]]
-        written = sum(self._store.put(row, self._audit("seed"), if_absent=True) for row in rows)
-        self._cache.clear()
-        return written
+        return rows + [row for row in seed.RATES if row.currency not in known[2]]
 
     def _rows(self) -> Rows:
         return self._cache.get("", self._store.rows)
