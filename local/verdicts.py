@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from ministack.app import main
@@ -18,18 +19,27 @@ from ministack.core import iam_evaluator
 
 def record(out: TextIO) -> None:
     """Write every distinct verdict from now on."""
-    judge = iam_evaluator.evaluate
+    evaluate, enforce = iam_evaluator.evaluate, iam_evaluator.enforce
+    asked: ContextVar[Any] = ContextVar("asked", default=None)
     seen: set[tuple[str, ...]] = set()
 
-    def evaluate(asked: Any, *rest: Any) -> Any:
-        verdict = judge(asked, *rest)
-        known = (asked.principal_arn, asked.action, asked.resource_arn, verdict.decision)
-        if known not in seen:
-            seen.add(known)
-            out.write(json.dumps(dict(zip(("principal", "action", "resource", "decision"), known, strict=True))) + "\n")
-        return verdict
+    def remember(question: Any, *rest: Any) -> Any:
+        if asked.get() is None:  # one verdict may ask more than one policy
+            asked.set(question)
+        return evaluate(question, *rest)
 
-    iam_evaluator.evaluate = evaluate
+    def tell(*arguments: Any, **named: Any) -> Any:
+        asked.set(None)
+        refusal = enforce(*arguments, **named)
+        if question := asked.get():
+            known = (question.principal_arn, question.action, question.resource_arn, "deny" if refusal else "allow")
+            if known not in seen:
+                seen.add(known)
+                line = dict(zip(("principal", "action", "resource", "verdict"), known, strict=True))
+                out.write(json.dumps(line) + "\n")
+        return refusal
+
+    iam_evaluator.evaluate, iam_evaluator.enforce = remember, tell
 
 
 if __name__ == "__main__":
