@@ -11,7 +11,7 @@ from chat.asgi import build_app
 from noren.edge import log
 from noren.settings import Settings
 
-log.configure()
+log.configure("local")
 _services = MeteredServices(Settings.from_env())
 _chat = build_app(_services)
 

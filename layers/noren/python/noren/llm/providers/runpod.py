@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from noren.llm import tokens
 from noren.llm.models import Cancel, Delta, Event, FaultKind, Finish, Prompt, ProviderFault, TimeLimits, TokenUsage
 from noren.llm.providers import faults
-from noren.llm.providers.http import new_session
+from noren.llm.providers.http import new_pool
 from noren.llm.providers.watch import SLACK, Watch
 from noren.plans.models import ModelPolicy
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3 import PoolManager
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 STATES = FINAL | {"IN_QUEUE", "IN_PROGRESS"}
@@ -49,13 +49,13 @@ class RunPodProvider:
         self._endpoints = endpoints
 
     @cached_property
-    def _session(self) -> requests.Session:
-        return new_session()
+    def _pool(self) -> PoolManager:
+        return new_pool()
 
     def close(self) -> None:
         """Close the pooled connections."""
-        if "_session" in self.__dict__:
-            self._session.close()
+        if "_pool" in self.__dict__:
+            self._pool.clear()
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
@@ -64,7 +64,7 @@ class RunPodProvider:
             raise ProviderFault("not_found", f"no endpoint is set for {policy.id}")
         if not self._api_key():
             raise ProviderFault("unauthorized", "no key is set")
-        _ = self._session  # making it takes a while that is not the upstream's
+        _ = self._pool  # making it takes a while that is not the upstream's
         with Watch(limits, cancel) as watch:
             job = _Job(self, f"{self._base_url}/{endpoint}", policy, prompt, watch)
             try:
@@ -83,23 +83,26 @@ class RunPodProvider:
 
     def call(self, method: str, url: str, *, timeout: tuple[float, float], body: Any = None) -> dict[str, Any]:
         """One HTTP call; its JSON object. Raises ProviderFault."""
-        import requests
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError, NewConnectionError
+        from urllib3.exceptions import TimeoutError as TooLate
 
-        headers = {"authorization": f"Bearer {self._api_key()}"}
+        headers = {"authorization": f"Bearer {self._api_key()}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        limits = Timeout(connect=timeout[0], read=timeout[1])
         try:
-            response = self._session.request(method, url, json=body, headers=headers, timeout=timeout)
-        except requests.Timeout as error:
-            raise ProviderFault("timeout", type(error).__name__) from error
-        except (requests.RequestException, OSError) as error:
-            raise ProviderFault("connection", type(error).__name__) from error
+            response = self._pool.request(method, url, body=data, headers=headers, timeout=limits)
+        except (HTTPError, OSError) as error:
+            late = isinstance(error, TooLate) and not isinstance(error, NewConnectionError)
+            raise ProviderFault("timeout" if late else "connection", type(error).__name__) from error
         try:
-            answer = response.json()
+            answer = json.loads(response.data)
         except ValueError as error:
-            if response.status_code == 200:
+            if response.status == 200:
                 raise ProviderFault("garbage", "the answer is no JSON") from error
             answer = None
-        if response.status_code != 200:
-            raise faults.of_status(response.status_code, response.headers, answer)
+        if response.status != 200:
+            raise faults.of_status(response.status, response.headers, answer)
         if not isinstance(answer, dict):
             raise ProviderFault("garbage", "the answer is no object")
         return answer

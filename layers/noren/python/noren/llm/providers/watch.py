@@ -1,7 +1,7 @@
 """Ends an upstream call from the side: on cancel, or when a time limit has passed.
 
-A blocking read can't be asked to stop, so a helper thread looks a few times a second and shuts the call's socket down,
-which makes the read return at once. It costs nothing per token.
+A blocking read can't be asked to stop, so one helper thread looks after all calls a few times a second and shuts a
+call's socket down, which makes the read return at once. It costs nothing per token, and next to nothing per call.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from noren.llm.models import Cancel, ProviderFault, TimeLimits
 
 PERIOD = 0.2
 """Seconds between two looks."""
+
+IDLE_LOOKS = 50
+"""Looks at nothing before the helper ends."""
 
 SLACK = 1.0
 """Seconds by which a socket's own time-out, the last resort, comes after the watch's."""
@@ -44,16 +47,14 @@ class Watch:
         self._produced = False
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="upstream-watch", daemon=True)
 
     def __enter__(self) -> Self:
         self.check()
-        self._thread.start()
+        _looker.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._done.set()
+        _looker.drop(self)
         with self._lock:
             self._sock = None
 
@@ -119,13 +120,49 @@ class Watch:
             if self.why is not None:
                 _shut(sock)
 
-    def _look(self) -> None:
-        while not self._done.wait(PERIOD):
-            if self.check():
-                with self._lock:
-                    if self._sock is not None:
-                        _shut(self._sock)
+    def look(self) -> None:
+        """Look from the side: end the call's read if its time has come."""
+        if self.check():
+            with self._lock:
+                if self._sock is not None:
+                    _shut(self._sock)
+
+
+class _Looker:
+    """The helper thread: there while there are calls to look after, and a little longer."""
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def add(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches.add(watch)
+            if self._is_running:
                 return
+            self._is_running = True
+        threading.Thread(target=self._run, name="upstream-watch", daemon=True).start()
+
+    def drop(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            time.sleep(PERIOD)
+            with self._lock:
+                watches = list(self._watches)
+                idle = 0 if watches else idle + 1
+                if idle > IDLE_LOOKS:
+                    self._is_running = False
+                    return
+            for watch in watches:
+                watch.look()
+
+
+_looker = _Looker()
 
 
 def _shut(sock: socket.socket) -> None:
