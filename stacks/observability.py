@@ -19,6 +19,10 @@ from stacks.data import DataStack
 from stacks.function import PythonFunction
 
 MINUTES = Duration.minutes(5)
+NAMESPACE = "Noren"
+"""Of the metrics that the functions write as log lines (`noren/metrics.py`)."""
+REASONS = ("chats", "site_day", "concurrency", "rate", "stopped", "contention")
+"""Why a chat is not admitted."""
 
 
 class ObservabilityStack(Stack):
@@ -50,6 +54,7 @@ class ObservabilityStack(Stack):
             self._topic.add_subscription(
                 cast(sns.ITopicSubscription, subscriptions.EmailSubscription(stage.alarm_email))
             )
+        self._own_alarms(stage)
         for made in functions:
             self._function_alarms(made)
         for name, api in apis.items():
@@ -68,6 +73,20 @@ class ObservabilityStack(Stack):
                 threshold=1,
                 meaning=f"Messages of the {name} queue failed five times: read one, fix, then `noren queue redrive`",
             )
+
+    def _own_alarms(self, stage: Stage) -> None:
+        self._alarm(
+            "LateSettlements",
+            _metric(stage, "LateSettlements", "Sum"),
+            threshold=1,
+            meaning="A chat outlived its hold, the platform bears its cost: do functions run past their time limit?",
+        )
+        self._alarm(
+            "BreakerOpened",
+            _metric(stage, "BreakerOpened", "Sum"),
+            threshold=1,
+            meaning="A model fails and is left alone for a while: the chat function's log and the dashboard name it",
+        )
 
     def _function_alarms(self, made: PythonFunction) -> None:
         function, limit = made.function, made.timeout
@@ -116,8 +135,19 @@ class ObservabilityStack(Stack):
         def graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.IWidget:
             return cast(cloudwatch.IWidget, cloudwatch.GraphWidget(title=title, left=metrics, width=8, height=6))
 
+        waits = [
+            _metric(stage, name, statistic, label=f"{name} {statistic}")
+            for name in ("ChatLatency", "FirstToken")
+            for statistic in ("p50", "p99")
+        ]
+        lost = [_metric(stage, name, "Sum") for name in ("FailedChats", "BreakerOpened", "LateSettlements")]
         calls = [made.function for made in functions]
         board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")
+        board.add_widgets(
+            graph("Chats", [_metric(stage, "ChatLatency", "SampleCount", label="chats"), *lost]),
+            graph("Chat latency and first token", waits),
+            graph("Not admitted", [_metric(stage, "Refused", "Sum", label=each, reason=each) for each in REASONS]),
+        )
         board.add_widgets(
             graph("API requests", [api.metric_count(label=name) for name, api in apis.items()]),
             graph("API 5xx", [api.metric_server_error(label=name) for name, api in apis.items()]),
@@ -135,3 +165,15 @@ class ObservabilityStack(Stack):
             graph("Oldest message", [queue.metric_approximate_age_of_oldest_message() for queue in queues]),
             graph("Dead letters", [queue.metric_approximate_number_of_messages_visible() for queue in dead]),
         )
+
+
+def _metric(stage: Stage, name: str, statistic: str, *, label: str = "", **dimension: str) -> cloudwatch.Metric:
+    """One of the functions' own metrics at this stage."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map={"stage": stage.name, **dimension},
+        statistic=statistic,
+        period=MINUTES,
+        label=label or None,
+    )

@@ -7,6 +7,7 @@ from noren import wiring
 from noren.edge import log
 from noren.settings import Settings
 
-log.configure()
+settings = Settings.from_env()
+log.configure(settings.stage)
 
-app = build_app(wiring.build(Settings.from_env()))
+app = build_app(wiring.build(settings))

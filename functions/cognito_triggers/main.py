@@ -13,8 +13,8 @@ from noren import wiring
 from noren.edge import log
 from noren.settings import Settings
 
-log.configure()
 SERVICES = wiring.build(Settings.from_env())
+log.configure(SERVICES.settings.stage)
 _log = logging.getLogger("noren.cognito_triggers")
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from noren.edge import log
+from noren.edge.events import work_off
 from noren.mail import masked, write
 from noren.settings import Settings
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 1000
 
-log.configure()
 SETTINGS = Settings.from_env()
+log.configure(SETTINGS.stage)
 _log = logging.getLogger("noren.mail_worker")
 _sent: dict[str, None] = {}
 """Ids of messages that this container has sent: a redelivery after a lost acknowledgement sends nothing twice."""
@@ -25,19 +26,13 @@ _sent: dict[str, None] = {}
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry: a batch from SQS, answered with the messages to deliver again."""
-    failed = []
-    for record in event["Records"]:
-        try:
-            _send(record["messageId"], json.loads(record["body"]))
-        except Exception as error:
-            _log.error("mail not sent", exc_info=error, extra={"fields": {"message_id": record["messageId"]}})
-            failed.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failed}
+    return work_off(event, _send)
 
 
-def _send(message_id: str, message: dict[str, Any]) -> None:
+def _send(message_id: str, body: str) -> None:
     if message_id in _sent:
         return
+    message = json.loads(body)
     text = write(message["template"], message["locale"], message["data"])
     _ses().send_email(
         FromEmailAddress=SETTINGS.mail_from,

@@ -11,8 +11,8 @@ from noren.settings import Settings
 from platform_api.routes import ROUTES
 from platform_api.transport import to_event, to_request
 
-log.configure()
 SERVICES = wiring.build(Settings.from_env())
+log.configure(SERVICES.settings.stage)
 TABLE = RouteTable(ROUTES)
 
 

@@ -301,7 +301,7 @@ def test_an_unexpected_failure_says_nothing(caplog: pytest.LogCaptureFixture) ->
         answer = send(EDITOR, "POST", "/api/v1/things", b'{"message": "boom"}')
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
     assert "sk-hidden" not in answer.text
-    lines = [JsonFormatter().format(record) for record in caplog.records]
+    lines = [JsonFormatter("test").format(record) for record in caplog.records]
     assert any('"error": "RuntimeError"' in line for line in lines)
     assert not any("sk-hidden" in line for line in lines)
     access = next(json.loads(line) for line in lines if '"noren.access"' in line)

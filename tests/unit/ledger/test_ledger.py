@@ -283,7 +283,9 @@ def test_a_swept_hold_of_last_month_gives_nothing_to_this_one(world: World) -> N
     world.check_books()
 
 
-def test_a_settler_that_comes_after_the_sweep_costs_the_tenant_nothing(world: World) -> None:
+def test_a_settler_that_comes_after_the_sweep_costs_the_tenant_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.give_credits(10)
     ask = world.ask(credits=4)
     with world.ledger.reserve(ask, world.record(ask)) as hold:
@@ -292,6 +294,8 @@ def test_a_settler_that_comes_after_the_sweep_costs_the_tenant_nothing(world: Wo
         hold.record.calls.append(call())
     stands = world.records()[ask.request_id]
     assert stands == hold.decided
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.__dict__["metrics"].values == {"LateSettlements": 1}
     assert (stands.decision, stands.late, stands.chats, stands.credits, stands.revision) == ("RELEASE", True, 0, 0, 2)
     assert stands.tokens_output == 20
     assert stands.site_id == world.site_id

@@ -31,8 +31,8 @@ class Ledger:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> dict[str, Any]:
-    monkeypatch.setattr(main, "services", lambda: SimpleNamespace(ledger=ledger))
-    return main.handler({}, Context())  # type: ignore[arg-type]
+    monkeypatch.setattr(main, "SERVICES", SimpleNamespace(ledger=ledger))
+    return main.handler({}, Context())
 
 
 def test_it_sweeps_and_leaves_itself_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:

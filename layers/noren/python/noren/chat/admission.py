@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from noren.clock import Clock, day_end
 from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
+from noren.metrics import measured
 from noren.plans.models import Entitlement, Plan
 from noren.ratelimit import Limiter
 from noren.sites.models import Site
@@ -21,6 +23,8 @@ from noren.usage.models import UsageRecord
 
 DEVICE_CHATS_PER_DAY = 10
 ADDRESS_CHATS_PER_DAY = 30
+
+_log = logging.getLogger("noren.chat")
 
 
 class Admission:
@@ -53,7 +57,6 @@ class Admission:
 
         Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
         """
-        self._limiter.check(f"chat#{tenant.tenant_id}", entitlement.limits.requests_per_minute, 60)
         ask = Ask(
             tenant_id=tenant.tenant_id,
             request_id=record.request_id,
@@ -61,12 +64,16 @@ class Admission:
             deadline=deadline,
             site_daily_limit=site.daily_quota,
         )
-        with self._one_of_few(asker, tenant, deadline):
-            try:
-                with self._ledger.reserve(ask, record) as hold:
-                    yield hold
-            except Denied as denied:
-                raise self._explained(denied, asker, tenant, site, entitlement) from None
+        try:
+            self._limiter.check(f"chat#{tenant.tenant_id}", entitlement.limits.requests_per_minute, 60)
+            with self._one_of_few(asker, tenant, deadline), self._ledger.reserve(ask, record) as hold:
+                yield hold
+        except Denied as denied:
+            _count(denied.reason, record)
+            raise self._explained(denied, asker, tenant, site, entitlement) from None
+        except RateLimited:
+            _count("rate", record)
+            raise
 
     @contextmanager
     def _one_of_few(self, asker: Asker, tenant: Tenant, deadline: float) -> Iterator[None]:
@@ -106,6 +113,17 @@ class Admission:
 def is_open(tenant: Tenant, site: Site) -> bool:
     """Whether neither is stopped. The quota's own stop is the ledger's business."""
     return tenant.plan_status != "suspended" and not tenant.stops - {"quota"} and site.status == "active"
+
+
+def _count(reason: str, record: UsageRecord) -> None:
+    fields = {
+        "reason": reason,
+        "trace_id": record.trace_id,
+        "user": record.caller,
+        "tenant": record.tenant_id,
+        "site": record.site_id,
+    }
+    _log.info("not admitted", extra=measured(fields, "reason", Refused=1))
 
 
 def _when(denied: Denied) -> dict[str, Any]:

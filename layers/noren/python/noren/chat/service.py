@@ -39,6 +39,7 @@ from noren.ledger.service import Ledger
 from noren.llm import models as llm
 from noren.llm.router import Router
 from noren.llm.routes import Route
+from noren.metrics import measured
 from noren.money import CostSnapshot
 from noren.plans.models import Entitlement
 from noren.plans.service import Plans
@@ -109,10 +110,15 @@ class Chats:
                 return
             plan = self._resolve(asker, ask)
             record = self._record(asker, ask, plan, claim.request_id, started)
-            with self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline) as hold:
-                claim.hold = hold
-                record.admission_ms = self._since(started)
-                outcome = yield from self._produce(asker, ask, plan, hold, run)
+            admitted = self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline)
+            try:
+                with admitted as hold:
+                    claim.hold = hold
+                    record.admission_ms = self._since(started)
+                    outcome = yield from self._produce(asker, ask, plan, hold, run)
+            finally:
+                if claim.hold:
+                    _log_settled(record)
         if isinstance(outcome, NorenError):
             raise outcome
         yield Done(outcome)
@@ -300,6 +306,27 @@ class Chats:
 
     def _since(self, started: float) -> int:
         return max(0, round((self._clock() - started) * 1000))
+
+
+def _log_settled(record: UsageRecord) -> None:
+    """The line of an admitted request: how it ended and what it measured; never any text of it."""
+    fields = {
+        "request_id": record.request_id,
+        "trace_id": record.trace_id,
+        "user": record.caller,
+        "tenant": record.tenant_id,
+        "site": record.site_id,
+        "route": record.tier,
+        "reason": record.route_reason,
+        "provider": record.provider,
+        "model": record.model,
+        "outcome": record.status,
+        "error_code": record.error_code,
+        "decision": record.decision,
+    }
+    failed = int(record.status in ("failed", "partial"))
+    extra = measured(fields, ChatLatency=record.total_ms, FirstToken=record.first_token_ms, FailedChats=failed)
+    _log.info("chat", extra=extra)
 
 
 def _replayed(answer: Answer) -> Iterator[ChatEvent]:

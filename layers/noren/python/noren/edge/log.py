@@ -11,6 +11,7 @@ from typing import Any
 
 from noren.clock import iso
 from noren.edge.http import Caller, Request, Route
+from noren.metrics import embedded
 
 _access = logging.getLogger("noren.access")
 
@@ -18,12 +19,18 @@ _access = logging.getLogger("noren.access")
 class JsonFormatter(logging.Formatter):
     """Time, level, logger, message and, of an exception, its type and frames: its text could hold a secret."""
 
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage = stage
+
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object in one line."""
         at = f"{iso(record.created)[:-1]}.{int(record.msecs):03}Z"
         line: dict[str, Any] = {"at": at, "level": record.levelname, "logger": record.name}
         line["message"] = record.getMessage()
         line |= getattr(record, "fields", {})
+        if metrics := getattr(record, "metrics", None):
+            line |= embedded(metrics, self._stage, record.created)
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
             frames = traceback.extract_tb(record.exc_info[2])
@@ -31,11 +38,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def configure(level: int = logging.INFO) -> None:
+def configure(stage: str) -> None:
     """Send all logging to standard output as JSON lines. Called once by each function's main."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(JsonFormatter(stage))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for chatty in ("botocore", "urllib3", "openai", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

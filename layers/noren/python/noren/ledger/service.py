@@ -24,6 +24,7 @@ from noren.ledger.account import Account
 from noren.ledger.holds import Held, key_of, request_of
 from noren.ledger.models import Ask, Denied, Hold, Reason, Standing, SweepReport
 from noren.ledger.store import LedgerStore, Refused
+from noren.metrics import measured
 from noren.plans.models import Limits
 from noren.tables import insistently, is_retryable
 from noren.tenants.models import Tenant
@@ -226,7 +227,8 @@ class Ledger:
         )
         if not self._insist(lambda: self._usage.put_late(late)):
             return stands
-        log.error("late settlement of %s: %s USD are the platform's loss", late.request_id, late.cost_usd)
+        fields = {"request_id": late.request_id, "trace_id": late.trace_id, "cost_usd": late.cost_usd}
+        log.error("late settlement: the cost is the platform's loss", extra=measured(fields, LateSettlements=1))
         return late
 
     def _apply(self, tenant_id: TenantId, key: str, held: Held, used: Held | None) -> None:

@@ -9,6 +9,7 @@ If the table can't be reached, calls go through: the breaker is a courtesy, neve
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 from noren.clock import Clock
 from noren.llm.store import BreakerStore, Health
+from noren.metrics import measured
 from noren.plans.models import ModelPolicy
 
 IN_A_ROW = 3
@@ -28,6 +30,8 @@ PROBE_SECONDS = 30.0
 CACHE_SECONDS = 2.0
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Breaker:
             self._try(lambda: self._store.open(key, until, now), None)
             known.health = Health(health.streak, health.window, health.good, health.bad, until)
             known.read_at = now
+            _log.warning("a model rests", extra=measured({"model": policy.id}, "model", BreakerOpened=1))
 
     def dropped(self, policy: ModelPolicy) -> None:
         """A probe ended without telling anything about the model."""
