@@ -65,7 +65,7 @@ class ProxyApi(Construct):
                 access_log_format=apigw.AccessLogFormat.json_with_standard_fields(
                     caller=False,
                     http_method=True,
-                    ip=True,
+                    ip=False,  # visitors' addresses are kept truncated, and in usage records alone
                     protocol=False,
                     request_time=True,
                     resource_path=True,

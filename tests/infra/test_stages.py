@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aws_cdk import Stack
@@ -18,7 +18,10 @@ from aws_cdk import aws_sqs as sqs
 import app
 import config
 from local import emulator
+from noren import metrics
+from noren.ledger.models import Reason
 from noren.settings import Settings
+from stacks import observability
 from stacks.local import LEFT_OUT
 from tests.infra.conftest import STAGES, Resource, Synthesized, context, synthesize
 
@@ -286,9 +289,36 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + 2 + 2
+    assert len(alarms) == 3 * len(prod.functions()) + 2 + 2 + 2
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
+
+
+def test_every_own_metric_that_is_looked_at_is_one_that_is_written(synthesized: Synthesize) -> None:
+    """An alarm on a misspelt metric is silent for ever."""
+    prod = synthesized("prod")
+    (board,) = prod.of("AWS::CloudWatch::Dashboard")
+    shown = re.findall(
+        r'"Noren","(\w+)",(?:"reason","\w+",)?"stage","prod"', json.dumps(board.properties).replace("\\", "")
+    )
+    alarmed = [
+        each.properties["MetricName"]
+        for each in prod.of("AWS::CloudWatch::Alarm")
+        if each.properties.get("Namespace") == metrics.NAMESPACE
+        and each.properties.get("Dimensions") == [{"Name": "stage", "Value": "prod"}]
+    ]
+    assert sorted(alarmed) == ["BreakerOpened", "LateSettlements"]
+    assert set(shown) == set(metrics.UNITS)
+    sources = "".join(path.read_text() for path in Path("layers/noren/python/noren").rglob("*.py"))
+    for name in metrics.UNITS:
+        assert re.search(rf"measured\([^()]*\b{name}=", sources), name
+    assert set(observability.REASONS) | {"credits", "embedding"} == {*get_args(Reason), "rate"}
+
+
+def test_no_log_keeps_whole_addresses(stage: Synthesized) -> None:
+    formats = [each.properties["AccessLogSetting"]["Format"] for each in stage.of("AWS::ApiGateway::Stage")]
+    assert len(formats) == 2
+    assert not any("sourceIp" in each for each in formats)
 
 
 def emulator_types() -> set[str]:
