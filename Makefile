@@ -6,7 +6,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run start stop reset setup test check smoke openapi lock clean
+.PHONY: help run start stop reset setup test check bench smoke openapi lock clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,12 +41,19 @@ STAGE ?= local
 smoke: setup ## after a deployment, STAGE=local|dev|staging|prod: does the main job work from outside?
 	@bin/noren smoke --stage $(STAGE)
 
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage and cost: tables, not tests
+	@sh bench/setup.sh
+	@$(PY) -m bench.coldstart
+	@$(PY) -m bench.gateway
+	@$(PY) -m bench.cost
+
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write
 
 lock: ## compile the hashed lock files from the *.in files
 	@for f in local/bootstrap layers/deps/requirements requirements local/requirements workers/runpod/requirements; do \
 	  $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $$f.in -o $$f.txt || exit 1; done
+	@$(PY) -m uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-emit-index-url bench/litellm.in -o bench/litellm.txt
 	@cd local/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
 
 clean: stop ## remove everything that was set up or built

@@ -28,6 +28,9 @@ _DIGITS = Context(prec=38)
 
 
 _NESTED = frozenset({"calls", "extra"})
+_ALWAYS = frozenset({"decision", "late"})
+"""What conditions are on. Other fields are left out where they hold their defaults: a record is written twice, into the
+table and its index, and costs by the kilobyte."""
 
 
 class UsageStore:
@@ -106,19 +109,26 @@ def _key(tenant_id: TenantId, request_id: str) -> Item:
 
 def _to_item(record: UsageRecord) -> Item:
     item = _key(record.tenant_id, record.request_id)
-    item |= {each.name: _plain(getattr(record, each.name)) for each in fields(record) if each.name not in _NESTED}
-    item["extra"] = json.dumps(record.extra, default=str)  # what a caller sent may nest deeper than storage can
-    item["calls"] = [{each.name: _plain(getattr(call, each.name)) for each in fields(call)} for call in record.calls]
+    item |= _told(record)
+    if record.extra:
+        item["extra"] = json.dumps(record.extra, default=str)  # what a caller sent may nest deeper than storage can
+    item["calls"] = [_told(call) for call in record.calls]
     item["expires_at"] = int(record.occurred_at) + KEPT_SECONDS
     if record.site_id:
         item |= {"gsi1pk": tables.tenant_key(record.tenant_id, "USE", record.site_id), "gsi1sk": record.request_id}
     return item
 
 
+def _told(row: Call | UsageRecord) -> Item:
+    """The fields that differ from their defaults."""
+    named = ((each, getattr(row, each.name)) for each in fields(row) if each.name not in _NESTED)
+    return {each.name: _plain(value) for each, value in named if each.name in _ALWAYS or value != each.default}
+
+
 def _to_record(item: Item) -> UsageRecord:
     record = _typed(UsageRecord, item)
     record.calls = [_typed(Call, call) for call in item["calls"]]
-    record.extra = json.loads(item["extra"])
+    record.extra = json.loads(item.get("extra", "{}"))
     return record
 
 

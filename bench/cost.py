@@ -1,0 +1,281 @@
+"""What a chat costs: every storage operation counted on the embedded cloud, and the monthly bill that follows from it.
+
+    python -m bench.cost [--write]
+
+Units are computed from the items' sizes by DynamoDB's rules (a write unit is 1 KB, a strong read unit 4 KB; each index
+that an item is in is one more write). `--write` renews the generated part of docs/cost.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from bench import bill, storage
+from bench.tables import table
+from local import emulator
+from noren.chat.models import Asker, ChatAsk, Delta, IdempotencyKey, Run
+from noren.errors import NorenError
+from noren.ids import TenantId, new_id
+from noren.ledger.models import Ask
+from noren.llm.models import Message
+from noren.settings import Settings
+from noren.tenants.models import PLATFORM_TENANT
+from noren.usage.models import UsageRecord
+
+DOCUMENT = emulator.ROOT / "docs" / "cost.md"
+BEGIN, END = "<!-- counted by bench/cost.py: do not edit -->", "<!-- end of what was counted -->"
+QUOTA_PATH = ("quotas", "usage")
+WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+NO_SESSION = ChatAsk(
+    "When is it open?", history=(Message("user", "Hello"), Message("assistant", "Hi!")), source="openai"
+)
+DENIED = "a denied one"
+HOLDS = (1, 10, 35, 100, 200)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One storage call. `when`: before the first token, or after it."""
+
+    table: str
+    name: str
+    reads: float
+    writes: int
+    when: str
+
+
+@dataclass
+class Counter:
+    """Notes the operations of the calls that it is put around."""
+
+    operations: list[Operation] = field(default_factory=list)
+    when: str = "before"
+
+    def __post_init__(self) -> None:
+        self._plain = boto3.client("dynamodb")
+        self._lock = threading.Lock()
+
+    def around(self, name: str, given: dict[str, Any], call: Callable[[], Any]) -> Any:
+        """Meets `Meter.around`."""
+        key = given.get("Key") or {part: given["Item"][part] for part in ("pk", "sk") if "Item" in given}
+        before = self._size(given["TableName"], key) if name in WRITES else 0
+        answer = None
+        try:
+            answer = call()
+            return answer
+        finally:
+            reads, writes = 0.0, 0
+            if name in WRITES:
+                after = self._size(given["TableName"], key)
+                writes = max(1, math.ceil(max(before, after) / 1024))  # the larger image counts
+                if answer is not None and self._indexed(given["TableName"], key):
+                    writes *= 2
+            else:
+                found = (
+                    answer.get("Items") or [answer["Item"]]
+                    if answer and ("Items" in answer or "Item" in answer)
+                    else []
+                )
+                units = max(1, math.ceil(sum(map(item_size, found)) / 4096))
+                reads = units if given.get("ConsistentRead") else units / 2
+            with self._lock:
+                self.operations.append(Operation(given["TableName"], name, reads, writes, self.when))
+
+    def _item(self, name: str, key: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._plain.get_item(TableName=name, Key=key, ConsistentRead=True).get("Item", {})
+        return found
+
+    def _size(self, name: str, key: Any) -> int:
+        return item_size(self._item(name, key))
+
+    def _indexed(self, name: str, key: Any) -> bool:
+        return "gsi1pk" in self._item(name, key)
+
+
+def item_size(item: dict[str, Any]) -> int:
+    """Bytes of an item as DynamoDB reckons them."""
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+
+
+def _size(attribute: dict[str, Any]) -> int:
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "S":
+            return len(value.encode())
+        case "N":
+            return math.ceil(len(value.lstrip("-").replace(".", "").strip("0")) / 2) + 1
+        case "B":
+            return len(value)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + _size(each) for name, each in value.items())
+        case "L":
+            return 3 + sum(1 + _size(each) for each in value)
+    return 1
+
+
+class Bench:
+    """A platform with one tenant of each kind, whose clock stands still but for what the bench moves it."""
+
+    def __init__(self, upstream: str) -> None:
+        self.now = math.floor(time.time() / 60) * 60 + 1.0
+        storage.make_tables()
+        env = storage.environment(upstream)
+        self.services = storage.MeteredServices(Settings.from_env(env), lambda: self.now)
+        self.services.plans.seed()
+        self.services.tenants.ensure_platform()
+        self.tenant, _ = storage.tenant_with_key(self.services, "bench", "starter", **storage.NO_LIMITS)
+        self.spent, _ = storage.tenant_with_key(self.services, "spent", "starter", chats_per_month=0)
+
+    def asker(self, tenant_id: TenantId, kind: str = "api_key") -> Asker:
+        """Somebody of that tenant."""
+        principal = {"api_key": "key:bench", "anonymous": "anonymous:bench"}[kind]
+        return Asker(tenant_id, principal, "anonymous" if kind == "anonymous" else "api_key", address="192.0.2.1")
+
+    def chat(self, asker: Asker, ask: ChatAsk, run: Run | None = None, counter: Counter | None = None) -> str:
+        """One chat to its end; its session's key."""
+        session = ""
+        try:
+            for event in self.services.chats.stream(asker, ask, run or Run(self.now + 120)):
+                if isinstance(event, Delta) and counter:
+                    counter.when = "after"
+                session = getattr(event, "session_key", "") or session
+        except NorenError as error:
+            if error.code != "quota_exceeded":
+                raise
+        return session
+
+    def counted(self, asker: Asker, ask: ChatAsk, run: Run | None = None) -> list[Operation]:
+        """The operations of one chat, ten seconds after the last: what is cached for 30 s is warm, the rest is not."""
+        self.now = math.ceil(self.now / 60) * 60 + 1.0
+        self.chat(asker, NO_SESSION)
+        self.now += 10
+        counter = Counter()
+        self.services.meter.around = counter.around
+        try:
+            self.chat(asker, ask, run, counter)
+        finally:
+            self.services.meter.around = None
+        return counter.operations
+
+    def scenarios(self) -> dict[str, list[Operation]]:
+        """Every kind of chat."""
+        member, anonymous = self.asker(self.tenant.tenant_id), self.asker(PLATFORM_TENANT, "anonymous")
+        ask = ChatAsk("When is it open?")
+        session = self.chat(member, ask)
+        for _ in range(3):
+            self.chat(member, ChatAsk("And on Sundays?", session_key=session))
+        once = Run(self.now + 3600, once=IdempotencyKey("POST /api/v1/chat", "bench-key", b"{}"))
+        return {
+            "a chat in a session": self.counted(member, ChatAsk("And on Mondays?", session_key=session)),
+            "the first chat of a session": self.counted(member, ask),
+            "one in OpenAI's format (no session)": self.counted(member, NO_SESSION),
+            "one with an Idempotency-Key": self.counted(member, ask, once),
+            "its replay": self.counted(member, ask, once),
+            "an anonymous visitor's": self.counted(anonymous, ask),
+            DENIED: self.counted(self.asker(self.spent.tenant_id), ask),
+        }
+
+    def by_holds(self) -> dict[int, list[Operation]]:
+        """The quota path of a chat without a session, with that many holds open, its own among them."""
+        found = {}
+        member = self.asker(self.tenant.tenant_id)
+        for holds in HOLDS:
+            with contextlib.ExitStack() as stack:
+                for _ in range(holds - 1):
+                    stack.enter_context(self.services.ledger.reserve(*self._other()))
+                found[holds] = self.counted(member, NO_SESSION)
+        return found
+
+    def _other(self) -> tuple[Ask, UsageRecord]:
+        tenant_id, request_id = self.tenant.tenant_id, new_id("req", self.now)
+        site_id = self.services.sites.default_id(self.tenant)
+        record = UsageRecord(request_id=request_id, tenant_id=tenant_id, site_id=site_id, occurred_at=self.now)
+        return Ask(tenant_id=tenant_id, request_id=request_id, site_id=site_id, deadline=self.now + 7200), record
+
+
+def writes(operations: list[Operation], quota_path: bool | None = None) -> int:
+    """Write units: of all, of the quota path alone, or of the rest alone."""
+    return sum(each.writes for each in operations if quota_path is None or (each.table in QUOTA_PATH) == quota_path)
+
+
+def counted_part(scenarios: dict[str, list[Operation]], by_holds: dict[int, list[Operation]]) -> str:
+    """What is generated of docs/cost.md, without the bill."""
+    rows: list[list[object]] = []
+    for name, done in scenarios.items():
+        trips = sum(each.when == "before" for each in done) if len(done) and name != DENIED else len(done)
+        reads = sum(each.reads for each in done)
+        rows.append([name, len(done), trips, f"{reads:g}", writes(done, True), writes(done, False), writes(done)])
+    head = ["a warm chat", "operations", "trips before the first token", "read units"]
+    parts = [table([*head, "write units, quota path", "the rest", "all"], rows)]
+    for name, done in scenarios.items():
+        each_of = [
+            [f"{i}", each.table, each.name, f"{each.reads:g}", each.writes, each.when] for i, each in enumerate(done, 1)
+        ]
+        parts.append(f"### {name[0].upper()}{name[1:]}")
+        parts.append(table(["", "table", "operation", "read units", "write units", "the first token"], each_of))
+    parts.append("### The quota path by open holds")
+    held = [
+        [n, *(each.writes for each in done if each.table in QUOTA_PATH and each.writes), writes(done, True)]
+        for n, done in by_holds.items()
+    ]
+    parts.append(table(["open holds", "reserve", "record", "apply", "write units"], held))
+    return "\n\n".join(parts)
+
+
+def document(text: str, part: str) -> str:
+    """The document with its generated part replaced."""
+    head, _, rest = text.partition(BEGIN)
+    return f"{head}{BEGIN}\n\n{part}\n\n{END}{rest.partition(END)[2]}"
+
+
+@contextmanager
+def upstream() -> Iterator[str]:
+    """The mock upstream as a process; yields its URL."""
+    port = emulator.free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.upstream", str(port)], cwd=emulator.ROOT, preexec_fn=emulator.die_with_parent
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        emulator.stop(process)
+
+
+def count(url: str) -> tuple[dict[str, list[Operation]], dict[int, list[Operation]]]:
+    """All counts, in the account that boto3 points at."""
+    bench = Bench(url)
+    return bench.scenarios(), bench.by_holds()
+
+
+def main() -> int:
+    """Count and print, or write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="renew docs/cost.md")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as logs, storage.cloud(Path(logs) / "cloud.log"), upstream() as url:
+        scenarios, by_holds = count(url)
+    part = counted_part(scenarios, by_holds)
+    done = scenarios["a chat in a session"]
+    part += "\n\n" + bill.section(sum(each.reads for each in done), writes(done))
+    print(part)
+    if given.write:
+        DOCUMENT.write_text(document(DOCUMENT.read_text(), part))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""What docs/cost.md says of a chat's storage is what a chat does."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import bill, cost
+from bench.cost import Operation
+
+Counts = tuple[dict[str, list[Operation]], dict[int, list[Operation]]]
+
+
+@pytest.fixture
+def counts(aws: str) -> Counts:
+    with cost.upstream() as url:
+        return cost.count(url)
+
+
+def test_the_document_states_what_is_counted(counts: Counts) -> None:
+    stated = cost.DOCUMENT.read_text().partition(cost.BEGIN)[2].partition(cost.END)[0]
+    expected = cost.counted_part(*counts)
+    assert expected in stated, f"python -m bench.cost --write renews docs/cost.md; counted now:\n{expected}"
+    done = counts[0]["a chat in a session"]
+    assert bill.section(sum(each.reads for each in done), cost.writes(done)) in stated
+
+
+def test_the_quota_path_is_three_writes_and_a_bounded_number_of_units(counts: Counts) -> None:
+    scenarios, by_holds = counts
+    for name in ("a chat in a session", "the first chat of a session", "one in OpenAI's format (no session)"):
+        quota_path = [each.name for each in scenarios[name] if each.table in cost.QUOTA_PATH]
+        assert quota_path == ["UpdateItem", "PutItem", "UpdateItem"], name
+    assert cost.writes(by_holds[10], True) <= 5
+
+
+def test_an_item_is_reckoned_as_dynamodb_does() -> None:
+    item = {"pk": {"S": "鍵"}, "n": {"N": "12345"}, "m": {"M": {"a": {"BOOL": True}}}, "l": {"L": [{"NULL": True}]}}
+    assert cost.item_size(item) == (2 + 3) + (1 + 4) + (1 + 3 + 1 + 1 + 1) + (1 + 3 + 1 + 1)
+
+
+def test_the_bill_grows_with_chats_and_prod_costs_more_at_rest() -> None:
+    for stage in ("dev", "prod"):
+        totals = [sum(bill.monthly(chats, stage, 2, 8).values()) for chats in bill.VOLUMES]
+        assert totals == sorted(totals)
+    assert sum(bill.monthly(0, "prod", 2, 8).values()) > sum(bill.monthly(0, "dev", 2, 8).values()) > 0
+    assert bill.monthly(1_000_000, "dev", 2, 8)["DynamoDB, units"] == pytest.approx(8 * 0.715 + 2 * 0.1425)
