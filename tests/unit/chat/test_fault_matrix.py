@@ -26,6 +26,7 @@ from noren.llm.models import ProviderFault
 from noren.usage.models import UsageRecord
 from tests.faults import Crash, Fault, Faulty, emulator_client
 from tests.unit.chat.rig import Clock, Container, Rig, make_tables
+from tests.unit.chat.web import events_of, served
 
 CaseFault = Fault | Literal["down"]
 """`down`: storage gives in at this call and stays so."""
@@ -359,6 +360,24 @@ def repeat(world: World, first: Outcome, is_paid: bool) -> None:
 def at_once_under_the_key(world: World, process: Container) -> Answer:
     run = world.rig.run(KEY, deadline=world.rig.clock() + 6)  # a duplicate waits no longer than that
     return process.chats.reply(world.asker, world.rig.ask(), run)[0]
+
+
+def test_over_http_storage_that_gives_in_is_a_503(world: World) -> None:
+    """Before the first byte as a status, after it as the stream's last event; never as a 500."""
+    client = world.faulty(0, "down")
+    with served(world.rig, process=world.process(client)) as web:
+        refused = web.call("POST", "/api/v1/chat", {"message": "Hello?"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["code"] == "busy"
+        settles = CALLS[plain].index("put_item usage") + len(client.calls)
+        client.plan = dict.fromkeys(range(settles, 1000), "throttle")
+        events = list(events_of(web.call("POST", "/api/v1/chat", {"message": "Hello?", "stream": True}, stream=True)))
+    assert [name for name, _ in events] == ["meta", "delta", "delta", "delta", "error"]
+    assert events[-1][1]["code"] == "busy"
+    assert "Traceback" not in str(events)
+    world.come_to_rest()
+    assert world.charged() == 0
 
 
 @pytest.fixture(scope="session")
