@@ -35,41 +35,83 @@ _HIRAGANA = re.compile(r"[\u3041-\u309f]")
 _KANJI = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 _STOP_WORDS = frozenset(
-    "a an and are as at be by can could do does did for from have has how i in is it its me my of on or our please so "
-    "tell that the their there they this to was we what when where which who why will with would you your about any"
-    " much many".split()
+    "a an and are as at be by can could do does did for from get has have how i in is it its me my need of on or our"
+    " please so tell that the their there they this to us want was we what when where which who why will with would"
+    " you your about any much many come go".split()
 )
-_CONCEPTS: tuple[tuple[str, ...], ...] = (
+_KOREAN_STOP_WORDS = frozenset(
+    "가능한가요 가능해요 나가야 됩니까 동안 되나요 돼요 되어 무엇 뭐 뭔가요 수 알려주세요 어떻게 어떤 어떤가요 있나요"
+    " 있어요 있습니까 없나요 주세요 싶어요 좀 하나요 하려면 하면 하는 할 해야 해요".split()
+)
+_KOREAN_ENDING = re.compile(
+    "(?:한가요|인가요|이에요|예요|에요|입니까|입니다|습니까|습니다|나요|까요|려면|에서|까지|부터|으로|이며|이고|은요|는요"
+    "|은|는|이|가|을|를|에|의|도|로|와|과|요)\\Z"
+)
+_FILLERS = re.compile(
+    "教えて(?:ください)?|お店|あり(?:ます|ません)か?|でき(?:ます|ません)か?|必要|使え(?:ます|る)か?|とは|何ですか|ですか"
+    "|ますか|ください|(?:どう)?すれば(?:いい|よい)?|したい"
+)
+
+# What people most ask a shop, across the three languages: how a question asks for it, and how a sentence tells it where
+# that differs. Topics are what a question is about, aspects what it wants to know of it.
+_TOPICS: tuple[tuple[str, str], ...] = (
     (
-        "営業時間",
-        "何時",
-        "開店",
-        "閉店",
-        "開い",
-        "いつまで",
-        "open",
-        "hours",
-        "close",
-        "what time",
-        "영업",
-        "몇 시",
-        "몇시",
+        r"営業(?:時間)?|開店|閉店|開い|開き|開け|閉ま|受付|opening|\bopen\b|\bhours|\bclos(?:e|es|ing)\b"
+        r"|영업(?:시간)?|여나|여세|열어|문 ?닫|접수",
+        r"営業|開店|閉店|受付|opening|\bhours|(?:is|are) open|영업|접수",
     ),
-    ("定休", "休み", "休業", "休日", "holiday", "closed", "휴무", "휴일", "쉬는"),
-    ("料金", "値段", "価格", "いくら", "税込", "price", "cost", "how much", "fee", "가격", "얼마", "요금"),
-    ("住所", "場所", "どこ", "所在地", "アクセス", "最寄", "address", "where", "location", "주소", "어디", "위치"),
-    ("電話", "連絡先", "問い合わせ", "phone", "telephone", "contact", "전화", "연락처", "문의"),
-    ("駐車", "parking", "주차"),
-    ("予約", "reserv", "book", "예약"),
-    ("支払", "クレジット", "現金", "決済", "payment", "pay", "credit card", "cash", "결제", "지불", "카드"),
-    ("配送", "送料", "届", "発送", "shipping", "delivery", "deliver", "배송", "배달"),
-    ("返品", "返金", "交換", "refund", "return", "exchange", "환불", "반품", "교환"),
+    (r"定休|休み|休業|休日|休む|holiday|\bclosed|days? off|휴무|휴일|쉬는|쉬나", ""),
+    (r"電話|連絡先|問い?合わせ|phone|contact|\bcall\b|전화|연락처|문의", ""),
+    (r"駐車|parking|\bpark\b|주차", ""),
+    (r"予約|reserv|\bbooking|\bbook (?:an?|the|my|seats?|rooms?|tables?|in)\b|예약", ""),
+    (r"支払|クレジット|現金|決済|\bpay|credit card|\bcash|결제|지불|카드", ""),
+    (r"配送|送料|届|発送|shipping|\bdeliver|배송|배달", ""),
+    (r"返品|返金|払い?戻|キャンセル|取り?消|refund|\breturn|cancel|환불|반품|취소", ""),
+    (
+        r"買い?取|査定|売りた|売れ|売る|\bsell (?:my|our|used|books?)\b|\bbuy (?:my|used|back)\b"
+        r"|중고책?|매입|팔 수|팔고",
+        r"買い?取|査定|\bbought|\bbuy|매입",
+    ),
+    (r"身分証|免許証|\bid\b|\bidentity|신분증", ""),
+    (r"チェックイン|check(?:ing)?[- ]?in|체크인", ""),
+    (r"チェックアウト|check(?:ing)?[- ]?out|체크아웃", ""),
+    (r"朝食|朝ご ?はん|breakfast|조식|아침 ?(?:식사|밥)?", ""),
+    (r"子ども|子供|こども|小学生|\bchild|\bkids?\b|어린이|아이|초등학생", ""),
+    (r"大人|\badult|성인|어른", ""),
+    (r"風呂|温泉|入浴|\bbath|onsen|온천|목욕|입욕|가족탕", ""),
+    (r"タオル|towel|수건|타월", ""),
+    (r"座席(?:の?指定)?|指定席|\bseat|좌석", ""),
+    (r"駅|\bstation|역(?=에서|까지|에|은|이)", ""),
+    (r"ペット|犬|\bpets?\b|\bdogs?\b|반려|애완|강아지", ""),
 )
-"""Ways to ask for the same thing, across the three languages: what people most ask a shop."""
+_ASPECTS: tuple[tuple[str, str], ...] = (
+    (r"手数料|수수료", r"手数料|수수료|\bfees?\b"),
+    (
+        r"料金|値段|価格|いくら|税込|\bprice|\bcosts?\b|how much|\bfees?\b|\bcharge|가격|얼마(?!나)|요금",
+        r"料金|値段|価格|税込|[\d,]+ ?円|[¥￥$]\d|手数料|\d (?:yen|won)|\bprice|\bfees?\b|가격|요금|\d ?[엔원]",
+    ),
+    (
+        r"何時|いつ|what time|\bwhen\b|몇 ?시|언제|시간",
+        r"\d時|\d:\d\d|\d ?시|曜日|\d(?:日|か月)(?:前|以内)|\b(?:days?|months?) before|요일",
+    ),
+    (
+        r"何分|何日間?|期間|どのくらい|どれくらい|how (?:long|far|many (?:days|minutes))"
+        r"|얼마나(?: 오래)?|며칠|몇 ?[분일]",
+        r"\d ?(?:分|日|週|か月)|\b(?:minutes|hours|days|weeks|months)\b|\d ?[분일]",
+    ),
+    (
+        r"どこ|住所|場所|所在地|アクセス|最寄|行き方"
+        r"|\bwhere|address|locat|directions|get there|어디|주소|위치|가는 ?길",
+        r"住所|所在地|最寄|駅から|窓口|(?:is|are) at \d|address|locat|\bstation|\boffice|주소|위치|역에서",
+    ),
+)
+_CONCEPTS = tuple((re.compile(asked), re.compile(told or asked)) for asked, told in (*_TOPICS, *_ASPECTS))
 
 QUOTES = 3
 SUMMARY_TOKENS = 350
-_ENOUGH = 0.3
+_FOREIGN = 0.8
+"""What a sentence in another language than the asker's counts."""
+_ENOUGH = 0.5
 """Share of the question's weight that a sentence must cover to be quoted."""
 
 
@@ -112,47 +154,71 @@ def _sentences(messages: Iterable[Message]) -> Iterable[str]:
 
 
 def _best(question: str, sentences: list[str]) -> list[str]:
-    features = [_features(sentence) for sentence in sentences]
+    """The sentences that cover most of what the question says, in one language; the asker's, where it is known there.
+
+    A question on a topic that no sentence is about has no answer here, however well the rest of it fits.
+    """
+    concepts = [
+        {number for number, (_, told) in enumerate(_CONCEPTS) if told.search(each.lower())} for each in sentences
+    ]
+    features = [
+        _words(each) | {f"={number}" for number in found} for each, found in zip(sentences, concepts, strict=True)
+    ]
     known = Counter(feature for each in features for feature in each)
-    wanted = _features(question)
-    total = len(sentences)
-
-    def weight(feature: str) -> float:
-        return _base(feature) * math.log(1 + total / max(1, known[feature]))
-
-    weights = {feature: weight(feature) for feature in wanted}
+    wanted = _asked(question)
+    if any(topic not in known for topic in wanted if topic in _TOPIC_FEATURES):
+        return []
+    weights = {each: _base(each) * math.log(1 + len(sentences) / max(1, known[each])) for each in wanted}
     sum_of_all = sum(weights.values())
     if not sum_of_all:
         return []
     own = language(question)
     scores = [
-        sum(weights[feature] for feature in each & wanted) / sum_of_all * (1.0 if language(sentence) == own else 0.7)
+        sum(weights[feature] for feature in each & wanted)
+        / sum_of_all
+        * (1.0 if language(sentence) == own else _FOREIGN)
         for sentence, each in zip(sentences, features, strict=True)
     ]
-    top = max(scores, default=0.0)
-    if top < _ENOUGH:
+    best = max(range(len(sentences)), key=lambda i: (scores[i], -i), default=None)
+    if best is None or scores[best] < _ENOUGH:
         return []
-    bar = max(_ENOUGH, top * 0.75)
-    chosen = sorted((i for i, score in enumerate(scores) if score >= bar), key=lambda i: (-scores[i], i))[:QUOTES]
+    bar, spoken = max(_ENOUGH, scores[best] * 0.75), language(sentences[best])
+    fit = [i for i, score in enumerate(scores) if score >= bar and language(sentences[i]) == spoken]
+    chosen = sorted(fit, key=lambda i: (-scores[i], i))[:QUOTES]
     return [sentences[i] for i in sorted(chosen)]
+
+
+def _asked(question: str) -> set[str]:
+    """The concepts that a question names, and its other words."""
+    rest, found = question.lower(), set()
+    for number, (asked, _) in enumerate(_CONCEPTS):
+        rest, times = asked.subn(" ", rest)
+        if times:
+            found.add(f"={number}")
+    return found | _words(_FILLERS.sub(" ", rest))
+
+
+_TOPIC_FEATURES = frozenset(f"={number}" for number in range(len(_TOPICS)))
 
 
 def _base(feature: str) -> float:
     if feature.startswith("="):
-        return 3.0  # a concept
+        return 3.0 if feature in _TOPIC_FEATURES else 1.5
     if kana := len(_HIRAGANA.findall(feature)):
         return 0.3 if kana < len(feature) else 0.1  # inflections and particles say little
     return 0.5 if len(feature) == 1 else 1.0
 
 
-def _features(text: str) -> set[str]:
+def _words(text: str) -> set[str]:
+    """Latin words by their stems, pairs of characters of all other scripts."""
     folded = text.lower()
-    found = {f"={number}" for number, ways in enumerate(_CONCEPTS) if any(way in folded for way in ways)}
-    found |= {_stem(word) for word in _WORD.findall(folded) if word not in _STOP_WORDS}
+    found = {_stem(word) for word in _WORD.findall(folded) if word not in _STOP_WORDS}
     for run in _CJK_RUN.findall(folded):
         found |= {run[i : i + 2] for i in range(len(run) - 1)} | set(_KANJI.findall(run))
     for run in _HANGUL_RUN.findall(folded):
-        found |= {run[i : i + 2] for i in range(len(run) - 1)}
+        word = _KOREAN_ENDING.sub("", run)
+        if run not in _KOREAN_STOP_WORDS:
+            found |= {word[i : i + 2] for i in range(len(word) - 1)}
     return found
 
 
