@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from chat.outlet import Outlet
 from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
-from noren.chat.models import Done, Meta
+from noren.chat.models import Meta
 from noren.chat.service import CLOSING_SECONDS
 from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
 from noren.edge.http import Call, Caller, Request, Route
@@ -100,17 +100,15 @@ class Application:
     ) -> None:
         started = time.monotonic()
         caller: Caller | None = None
-        outcome, status, site, model = "", 200, "", ""
+        outcome, status = "", 200
         try:
             caller = identify(route, request, self._services)
             authorise(route.access, caller)
             call = read_call(route, params, request, self._services, caller)
-            site = getattr(call.body, "site_id", None) or ""
             if call.body.stream:
-                model = self._stream(call, route, outlet, deadline)
+                self._stream(call, route, outlet, deadline)
             else:
                 answer = answered(call, run_of(call, route, deadline, outlet.gone.is_set))
-                model = getattr(answer.body, "model_used", "") or getattr(answer.body, "model", "")
                 outlet.respond(render(route, answer, request, self._services))
         except _Broken as broken:
             outcome = broken.code
@@ -118,16 +116,16 @@ class Application:
             response = refuse(error, route, request, self._services, caller)
             status = response.status
             outlet.respond(response)
-        log_call(request, route, caller, status, started, outcome=outcome, site=site, model=model)
+        log_call(request, route, caller, status, started, outcome=outcome)
         self._services.security.flush()
 
-    def _stream(self, call: Call, route: Route, outlet: Outlet, deadline: float) -> str:
-        """Send the events as they come; returns the model. What fails before the first byte raises as it is."""
+    def _stream(self, call: Call, route: Route, outlet: Outlet, deadline: float) -> None:
+        """Send the events as they come. What fails before the first byte raises as it is."""
         wire = wire_of(call)
         run = run_of(call, route, deadline, outlet.gone.is_set)
         events = self._services.chats.stream(asker_of(call), wire.ask, run)
         headers: dict[str, str] = {}
-        held, model, begun = b"", "", False
+        held, begun = b"", False
         with closing(events):
             try:
                 for event in events:
@@ -141,15 +139,12 @@ class Application:
                         begun = True
                     outlet.write(held)
                     held = b""
-                    if isinstance(event, Done):
-                        model = event.answer.model_used
             except Exception as error:
                 if not begun:
                     raise
                 refused = refuse(error, route, call.request, self._services, call.caller)
                 outlet.write(wire.failure(refused.body))
                 raise _Broken(error) from error
-        return model
 
     def _stream_headers(self, request: Request, meta: Meta) -> dict[str, str]:
         headers = edge_headers(request, self._services.settings)

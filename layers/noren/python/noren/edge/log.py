@@ -55,10 +55,11 @@ def log_call(
     started: float,
     *,
     outcome: str = "",
-    site: str = "",
-    model: str = "",
 ) -> None:
-    """The access line of one call; never any text of it. `started` is `time.monotonic()` at its beginning."""
+    """The access line of one call; nothing that was sent with it. `started` is `time.monotonic()` at its beginning.
+
+    What a chat came to (site, model, tokens' latency) stands in the line of its settlement, under the same trace id.
+    """
     fields = {
         "trace_id": request.trace_id,
         "method": request.method,
@@ -68,7 +69,5 @@ def log_call(
         "latency_ms": round((time.monotonic() - started) * 1000),
         "user": caller.principal if caller else "",
         "tenant": (caller.tenant_id or "") if caller else "",
-        "site": site,
-        "model": model,
     }
     _access.info("call", extra={"fields": fields})
