@@ -113,8 +113,9 @@ def test_one_user_waits_once_and_the_end_is_noticed(instances: Instances, models
         felt.append(record)
     attempts = [call.status for record in felt for call in record.calls if call.policy_id == outage.first]
     assert set(attempts) == {outage.kind}
-    # Silence is felt once. What fails at once costs nobody any time; it takes three failures in a row at an instance.
-    assert 1 <= len(attempts) <= (1 if outage.kind == "timeout" else rules.IN_A_ROW * len(instances.webs))
+    # Silence is felt once. What fails at once costs nobody any time: it takes three failures in a row, and another
+    # instance may meet one more before it looks again.
+    assert len(attempts) in ((1,) if outage.kind == "timeout" else (rules.IN_A_ROW, rules.IN_A_ROW + 1))
     for record in felt:
         waited = sum(call.total_ms for call in record.calls if call.policy_id == outage.first)
         assert waited < (LIMIT + 1.5) * 1000, "more than one time limit"

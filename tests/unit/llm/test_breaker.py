@@ -100,6 +100,17 @@ def test_successes_not_written_yet_break_the_row_too(fleet: Fleet) -> None:
     assert one.ask(PHI3).allowed
 
 
+def test_three_failures_open_it_in_a_fleet_that_was_well_a_moment_ago(fleet: Fleet) -> None:
+    containers = [fleet.container() for _ in range(4)]
+    for each in containers:
+        assert each.ask(PHI3).allowed
+        each.succeeded(PHI3)
+    for each in containers[:3]:
+        each.failed(PHI3)
+    fleet.clock.sleep(rules.CACHE_SECONDS)
+    assert not containers[3].ask(PHI3).allowed
+
+
 def test_half_of_a_windows_calls_open_it(fleet: Fleet) -> None:
     one = fleet.container()
     fleet.clock.now -= fleet.clock.now % rules.WINDOW_SECONDS

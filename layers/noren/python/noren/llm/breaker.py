@@ -52,7 +52,6 @@ class _Known:
     good: int = 0
     """Successes of `window` not written yet."""
     window: int = 0
-    good_since_bad: bool = False
 
 
 class Breaker:
@@ -82,10 +81,9 @@ class Breaker:
         known = self._here(key, now)
         if probe:
             self._try(lambda: self._store.close(key), None)
-            known.health, known.read_at, known.good, known.good_since_bad = Health(), now, 0, False
+            known.health, known.read_at, known.good = Health(), now, 0
             return
         known.good += 1
-        known.good_since_bad = True
         if known.health.streak or (known.health.bad and known.health.window == known.window):
             self._write(key, known, bad=0, now=now)
 
@@ -124,12 +122,13 @@ class Breaker:
 
     def _write(self, key: str, known: _Known, bad: int, now: float) -> Health:
         good, window = known.good, known.window
-        # Successes seen here since the last failure break the row of failures, written or not.
-        streak = bad if known.good_since_bad else None
+        # A success breaks the row by being written, as it is when it follows a failure. One that this instance saw
+        # before does not: the others' failures may be later, and a warm fleet would never come to three.
+        streak = None if bad else 0
         changed = self._try(
             lambda: self._store.count(key, window, good=good, bad=bad, streak=streak, now=now), known.health
         )
-        known.health, known.read_at, known.good, known.good_since_bad = changed, now, 0, False
+        known.health, known.read_at, known.good = changed, now, 0
         return changed
 
     def _try(self, call: Callable[[], T], otherwise: T) -> T:
