@@ -23,7 +23,7 @@ GIGABYTE = 1024**3
 DISK = 3 * GIGABYTE
 PORTS = 8
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "RUNPOD_API_KEY", "STRIPE_SECRET_KEY")
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "RUNPOD_API_KEY")
 
 
 @dataclass(frozen=True, slots=True)
