@@ -27,6 +27,7 @@ from chat.routes import ROUTES as INFERENCE
 from local import totp
 from noren.edge.http import Route
 from noren.edge.paging import PageQuery
+from noren.tenants.models import SCOPES, Scope
 from platform_api.routes import ROUTES as PLATFORM
 from tests.e2e.client import Client, Stack
 
@@ -173,8 +174,7 @@ def world(stack: Stack) -> World:
     stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{victim_me['tenant']['tenant_id']}", {"plan": "enterprise"})
     victim.ok("PATCH", "/api/v1/tenant", {"name": "Kurashiki Glassworks"})
     attacker, attacker_me = stack.newcomer("attacker")
-    scopes = ["chat", "train", "read", "admin"]
-    key = attacker.ok("POST", "/api/v1/api-keys", {"name": "mine", "scopes": scopes})["secret"]
+    key = attacker.ok("POST", "/api/v1/api-keys", {"name": "mine", "scopes": list(SCOPES)})["secret"]
     answer = victim.chat("Who are you?")
     tokens = stack.sign_in(attacker_me["user"]["email"] or _username(attacker), "Aa1-newcomer-secret")
     me = victim.ok("GET", "/api/v1/me")
@@ -545,10 +545,21 @@ def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(world: World, 
     assert (stolen.status_code, code(stolen)) == (400, "invalid_cursor")
 
 
+@pytest.fixture(scope="module")
+def keys_lacking(world: World) -> dict[Scope | None, str]:
+    """For each scope a key with all others; for none (not for keys at all) one with every scope."""
+    made: dict[Scope | None, str] = {None: world.attacker_key}
+    for scope in SCOPES:
+        body = {"name": f"not {scope}", "scopes": [each for each in SCOPES if each != scope]}
+        made[scope] = world.attacker.ok("POST", "/api/v1/api-keys", body)["secret"]
+    return made
+
+
 @pytest.mark.parametrize("route", TENANTS, ids=name)
-def test_keys_and_devices_come_no_further_than_their_scope(world: World, route: Route) -> None:
-    lacking = [scope for scope in ("chat", "train", "read", "admin") if scope != route.access.scope]
-    key = world.attacker.ok("POST", "/api/v1/api-keys", {"name": "few", "scopes": lacking})["secret"]
+def test_keys_and_devices_come_no_further_than_their_scope(
+    world: World, keys_lacking: dict[Scope | None, str], route: Route
+) -> None:
+    key = keys_lacking[route.access.scope]
     with world.unchanged():
         tokens = [key]
         if not route.access.anonymous:
