@@ -19,7 +19,7 @@ from stacks.local import LEFT_OUT, has
 
 TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
 INDEXED = ("tenants", "usage")
-EXPIRING = ("sites", "runtime", "usage")
+EXPIRING = ("sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 

@@ -39,7 +39,7 @@ RUNTIME_NAMES = {
 
 TABLES = {"tenants", "quotas", "usage", "sites", "events", "runtime"}
 RECOVERABLE = TABLES - {"runtime"}
-EXPIRING = {"sites", "runtime", "usage"}
+EXPIRING = {"sites", "runtime", "usage", "events"}
 
 STARS_ALLOWED = {
     "xray:PutTelemetryRecords",

@@ -167,6 +167,7 @@ def test_security_events_write_once_a_minute(aws: str) -> None:
     assert len(writes[1]) <= MAX_ACTORS + 1
     stored = [from_item(item) for item in boto3.client("dynamodb").scan(TableName="events")["Items"]]
     assert sorted(item["total"] for item in stored) == [1, 999]
+    assert all(item["expires_at"] > clock() + 390 * 86400 for item in stored)
 
 
 def test_counting_never_fails_a_request() -> None:

@@ -11,6 +11,9 @@ from noren.tables import platform_key, to_item
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+KEPT_SECONDS = 396 * 86400
+"""Thirteen months, as usage records."""
+
 
 class SecurityStore:
     """Appends to the `events` table."""
@@ -30,5 +33,6 @@ class SecurityStore:
             "sk": f"{at}#{writer}",
             "counts": dict(counts),
             "total": sum(counts.values()),
+            "expires_at": minute * 60 + KEPT_SECONDS,
         }
         self._client.put_item(TableName=self._table, Item=to_item(item))
