@@ -28,14 +28,15 @@ QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120)}
 
 RECEIVES = 5
 
-Access = Literal["r", "w", "rw", "update", "sweep"]
+Access = Literal["r", "w", "rw", "rwd", "update", "sweep"]
 
-_READ = ("GetItem", "BatchGetItem", "Query", "ConditionCheckItem")
-_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
+_READ = ("GetItem", "Query")
+_WRITE = ("PutItem", "UpdateItem")
 _ACTIONS: dict[str, tuple[str, ...]] = {
     "r": _READ,
-    "w": ("PutItem", "UpdateItem"),
+    "w": _WRITE,
     "rw": (*_READ, *_WRITE),
+    "rwd": (*_READ, *_WRITE, "DeleteItem", "BatchWriteItem"),
     "update": (*_READ, "UpdateItem"),
     "sweep": (*_READ, *_WRITE, "Scan"),
 }

@@ -59,7 +59,7 @@ class InferenceStack(Stack):
             extra_layers=(self._adapter(stage),) if adapter else (),
             environment=environment | (_adapter_environment() if adapter else {}),
         )
-        data.grant(function, tenants="update", quotas="rw", usage="rw", sites="rw", events="w", runtime="rw")
+        data.grant(function, tenants="update", quotas="rw", usage="rw", sites="rwd", events="w", runtime="rwd")
         data.grant_send(function, "summary")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
         identity.grant_look_up(function)

@@ -51,7 +51,7 @@ class PlatformApiStack(Stack):
                 "CONSOLE_URL": console_url,
             },
         )
-        data.grant(function, tenants="rw", quotas="rw", usage="r", sites="rw", events="rw", runtime="rw")
+        data.grant(function, tenants="rwd", quotas="rw", usage="r", sites="rw", events="w", runtime="rwd")
         data.grant_send(function, "mail")
         data.grant_secrets(function, data.signing_secret, data.provider_secret)
         identity.grant_look_up(function)

@@ -57,7 +57,7 @@ class WorkersStack(Stack):
             | {"PROVIDER_SECRET_ARN": data.provider_secret.attr_id},
         )
         self._consume(summary, "summary")
-        data.grant(summary, sites="rw", usage="rw", runtime="rw", tenants="r")
+        data.grant(summary, sites="rw", usage="w", runtime="rwd", tenants="r")
         data.grant_secrets(summary, data.provider_secret)
         scheduler = PythonFunction(
             self,
@@ -66,9 +66,9 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.variables(tables=("tenants", "quotas", "usage")),
+            environment=data.variables(tables=("quotas", "usage")),
         )
-        data.grant(scheduler, quotas="sweep", usage="rw", tenants="r")
+        data.grant(scheduler, quotas="sweep", usage="rw")
         rule = events.Rule(self, "Sweep", schedule=events.Schedule.rate(SWEEP), description="Sweeps dead holds")
         # Missed runs need no repeat: the next one sweeps the same.
         rule.add_target(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
 import requests
 
 from local import totp
+
+_OUR_ROLE = re.compile(r"/Noren-local-\w+-(\w+)Role[0-9A-F]{8}-")
 
 
 @dataclass
@@ -84,14 +88,29 @@ class Stack:
     def __getitem__(self, name: str) -> Any:
         return self.run[name]
 
-    def cognito(self) -> Any:
+    def aws(self, service: Any) -> Any:
+        """A client of the embedded cloud with every right."""
         return boto3.client(
-            "cognito-idp",
+            service,
             endpoint_url=self.run["aws_endpoint_url"],
             region_name=self.run["region"],
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
+
+    def cognito(self) -> Any:
+        return self.aws("cognito-idp")
+
+    def mails(self) -> Any:
+        """What the embedded SES has sent, by account."""
+        return requests.get(self.run["aws_endpoint_url"] + "/_ministack/ses/messages", timeout=10).json()["messages"]
+
+    def verdicts(self) -> list[dict[str, str]]:
+        """What our functions' roles were allowed or refused: `role` (`Chat`, …), `action`, `resource`, `verdict`."""
+        written = Path(self.run["logs"], "verdicts.jsonl")
+        assert written.exists(), "the run does not enforce IAM: start it with AUTH=true"
+        each = [json.loads(line) for line in written.read_text().splitlines()]
+        return [one | {"role": role[1]} for one in each if (role := _OUR_ROLE.search(one["principal"]))]
 
     def sign_in(self, email: str, password: str, totp_secret: str = "") -> dict[str, str]:
         """Cognito's tokens: `AccessToken`, `IdToken`, `RefreshToken`."""
@@ -145,7 +164,7 @@ class Stack:
             Password=password,
             UserAttributes=[{"Name": "email", "Value": email}],
         )
-        cognito.confirm_sign_up(ClientId=self.run["client_id"], Username=email, ConfirmationCode="000000")
+        cognito.admin_confirm_sign_up(UserPoolId=self.run["user_pool_id"], Username=email)
         client = Client(self.run["inference_url"], self.sign_in(email, password)["AccessToken"])
         return client, client.ok("GET", "/api/v1/me")
 

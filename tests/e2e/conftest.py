@@ -1,4 +1,4 @@
-"""One whole local run for the session: the product as `make run` starts it, in a home of its own."""
+"""One whole local run for the session: the product as `make run` starts it, in a home of its own, enforcing IAM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stack() -> Iterator[Stack]:
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    env["NOREN_PORT"] = str(_free_block())
+    env |= {"NOREN_PORT": str(_free_block()), "AUTH": "true"}
     with (HOME / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "local.up", "--home", str(HOME)],
@@ -50,9 +50,12 @@ def stack() -> Iterator[Stack]:
     if not run_file.exists():
         emulator.stop(process, 60)
         pytest.fail(f"the local run did not start:\n{(HOME / 'up.log').read_text()[-6000:]}", pytrace=False)
-    yield Stack(json.loads(run_file.read_text()))
+    started = Stack(json.loads(run_file.read_text()))
+    yield started
     emulator.stop(process, 60)
     assert process.returncode == 0, (HOME / "up.log").read_text()[-3000:]
+    refused = [verdict for verdict in started.verdicts() if verdict["verdict"] != "allow"]
+    assert not refused, "functions were refused what they do"
 
 
 def _free_block() -> int:

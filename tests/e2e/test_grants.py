@@ -1,0 +1,146 @@
+"""Every function does its work with the rights of its own role: the run enforces IAM (AUTH=true), as AWS does.
+
+The other end-to-end tests run under it as well; when the session ends, `stack` fails if anything of ours was refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local import emulator
+from noren.tables import platform_key
+from tests.e2e.client import Client, Stack
+
+pytestmark = pytest.mark.e2e
+
+KILLED = """
+import os, sys, time
+from noren import wiring
+from noren.ids import TenantId, new_id
+from noren.ledger.models import Ask
+from noren.settings import Settings
+from noren.usage.models import UsageRecord
+
+tenant, site, now = TenantId(sys.argv[1]), sys.argv[2], time.time()
+request = new_id("req", now)
+record = UsageRecord(request_id=request, tenant_id=tenant, site_id=site, occurred_at=now)
+with wiring.build(Settings.from_env()).ledger.reserve(Ask(tenant, request, site, deadline=now - 3600), record):
+    time.sleep(1.1)
+    os._exit(0)
+"""
+"""A process that dies in the middle of a chat and leaves its hold, already past its time."""
+
+
+def eventually(what: str, found: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `found` gives as soon as it is true; fails, naming it, if that is not soon enough."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.3)
+    return value
+
+
+def invoke(stack: Stack, name: str, event: dict[str, Any]) -> Any:
+    """Call a function as its trigger does; its answer. Fails with what it raised."""
+    client = stack.aws("lambda")
+    (function,) = (each for each in client.list_functions()["Functions"] if f"-{name}Function" in each["FunctionName"])
+    answer = client.invoke(FunctionName=function["FunctionName"], Payload=json.dumps(event).encode())
+    body = json.loads(answer["Payload"].read() or b"null")
+    assert "FunctionError" not in answer, body
+    return body
+
+
+@pytest.fixture(scope="module")
+def worked(stack: Stack) -> list[dict[str, str]]:
+    """The verdicts on our functions after each of them did all that it does."""
+    owner, me = stack.newcomer("grants")
+    tenant_id = me["tenant"]["tenant_id"]
+    stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{tenant_id}", {"plan": "pro", "overrides": {"concurrent_chats": 9}})
+    _manage(stack, owner)
+    _chat(stack, owner)
+    _background(stack, me["tenant"])
+    return stack.verdicts()
+
+
+def _manage(stack: Stack, owner: Client) -> None:
+    """The platform API: the team, keys, records, stops, the catalogue, health; and the mail that it queues."""
+    email = f"guest-{time.time_ns()}@noren.example"
+    invited = owner.ok(
+        "POST", "/api/v1/invitations", {"email": email, "role": "viewer"}, Idempotency_Key=f"k-{time.time_ns()}"
+    )
+    eventually("the mail", lambda: email in json.dumps(stack.mails()))
+    owner.ok("PATCH", f"/api/v1/invitations/{invited['invitation_id']}", {"role": "editor"})
+    owner.ok("DELETE", f"/api/v1/invitations/{invited['invitation_id']}")
+    made = owner.ok("POST", "/api/v1/api-keys", {"name": "server", "scopes": ["chat", "read"]})
+    assert Client(owner.base, made["secret"]).ok("GET", "/v1/models")["data"]
+    owner.ok("PATCH", f"/api/v1/api-keys/{made['key_id']}", {"name": "shop"})
+    owner.ok("DELETE", f"/api/v1/api-keys/{made['key_id']}")
+    for path in ("members", "invitations", "api-keys", "usage/records"):
+        owner.ok("GET", f"/api/v1/{path}")
+    owner.ok("PATCH", "/api/v1/tenant", {"name": "Grants"})
+    for path in ("tenants", "plans", "model-policies", "exchange-rates"):
+        stack.admin.ok("GET", f"/api/v1/admin/{path}")
+    assert stack.admin.ok("GET", "/health/deep")["status"] == "ok"
+    assert Client(owner.base, "not.a.token").call("GET", "/api/v1/me").status_code == 401, "counted as an event"
+
+
+def _chat(stack: Stack, owner: Client) -> None:
+    """Plain, streamed, cancelled, repeated with a key, OpenAI's way, anonymous; sessions, feedback, a summary."""
+    answer = owner.chat("When is check-in?", headers={"Idempotency-Key": f"k-{time.time_ns()}"})
+    assert [event.name for event in owner.stream("When is check-out?")][-1] == "done"
+    stack.control("*", pace_ms=300)
+    try:
+        running = owner.stream("Tell me everything about yourself.")
+        owner.ok("POST", f"/api/v1/chat/{next(running).data['id']}/cancel")
+        assert [event.name for event in running][-1] == "done"
+    finally:
+        stack.control("*")
+    asked = {"model": "default", "messages": [{"role": "user", "content": "When is breakfast?"}]}
+    assert owner.ok("POST", "/v1/chat/completions", asked)["choices"]
+    visitor = Client(owner.base, Client(owner.base).ok("POST", "/api/v1/visitor-tokens")["token"])
+    assert visitor.chat("What does the free plan cost?")["answer"]
+    owner.ok("POST", f"/api/v1/chat/{answer['id']}/feedback", {"rating": 5})
+    for _ in range(12):
+        owner.chat("When is check-in?", session_key=answer["session_key"])
+    path = f"/api/v1/sessions/{answer['session_key']}"
+    recent = "/api/v1/usage/records?limit=5"
+    eventually("the summary", lambda: "summary" in {each["source"] for each in owner.ok("GET", recent)["items"]})
+    assert owner.ok("GET", path)["turns"]
+    assert owner.ok("GET", "/api/v1/sessions")["items"]
+    owner.ok("DELETE", path)
+
+
+def _background(stack: Stack, tenant: dict[str, Any]) -> None:
+    """What the emulator does not call by itself soon enough, or ever: the clock, the sign-up's trigger."""
+    outputs = stack.aws("cloudformation").describe_stacks(StackName="Noren-local-Data")["Stacks"][0]["Outputs"]
+    tables = {each["OutputKey"]: each["OutputValue"] for each in outputs if each["OutputKey"].startswith("Table")}
+    subprocess.run(
+        [sys.executable, "-c", KILLED, tenant["tenant_id"], tenant["default_site_id"]],
+        env=os.environ
+        | emulator.aws_env(stack["aws_endpoint_url"])
+        | {f"{name.removeprefix('Table').upper()}_TABLE": value for name, value in tables.items()},
+        check=True,
+    )
+    report = invoke(stack, "Scheduler", {})
+    assert report["failures"] == 0
+    sub = f"grants-{time.time_ns()}"
+    attributes = {"sub": sub, "email": f"{sub}@noren.example", "email_verified": "true"}
+    event = {"triggerSource": "PostConfirmation_ConfirmSignUp", "request": {"userAttributes": attributes}}
+    assert invoke(stack, "CognitoTriggers", event) == event
+    key = {"pk": {"S": platform_key("USR", sub)}, "sk": {"S": "PERSONAL"}}
+    marker = stack.aws("dynamodb").get_item(TableName=tables["TableTenants"], Key=key)
+    assert "Item" in marker, "that the tenant could not be made is only logged"
+
+
+def test_nothing_was_refused(worked: list[dict[str, str]]) -> None:
+    roles = {each["role"] for each in worked}
+    assert roles == {"Chat", "CognitoTriggers", "MailWorker", "PlatformApi", "Scheduler", "SummaryWorker"}
+    assert not [each for each in worked if each["verdict"] != "allow"]
