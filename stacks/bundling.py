@@ -30,6 +30,7 @@ PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux_2_34"
 LAYOUT = "1"
 """Part of every layer's hash: raise it when the way of bundling changes."""
+NO_PACKAGES = "The layers' packages can't be fetched; bundling needs the package registry"
 IN_RUNTIME = ("boto3", "botocore", "s3transfer")
 """Lambda brings these. (jmespath too, but only for boto3's own use: Powertools needs ours.)"""
 
@@ -61,7 +62,7 @@ def dependency_layer(stage: Stage) -> lambda_.Code:
 
 
 def build_dependencies(stage: Stage, out: Path) -> None:
-    """Fill `out` with the dependency layer."""
+    """Fill `out` with the dependency layer. Raises RuntimeError with what uv says where the packages can't be had."""
     target = out / "python"
     where = (
         ["--python", sys.executable]
@@ -70,7 +71,9 @@ def build_dependencies(stage: Stage, out: Path) -> None:
     )
     install = [str(_uv()), "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-compile-bytecode"]
     options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(LOCK)]
-    subprocess.run([*install, *options], check=True)
+    done = subprocess.run([*install, *options], stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{NO_PACKAGES}:\n{done.stderr}")
     for name in (*IN_RUNTIME, "bin"):
         shutil.rmtree(target / name, ignore_errors=True)
     (target / ".lock").unlink(missing_ok=True)
