@@ -174,6 +174,10 @@ def world(stack: Stack) -> World:
     stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{victim_me['tenant']['tenant_id']}", {"plan": "enterprise"})
     victim.ok("PATCH", "/api/v1/tenant", {"name": "Kurashiki Glassworks"})
     attacker, attacker_me = stack.newcomer("attacker")
+    patience = {"overrides": {"requests_per_minute": 6_000}}
+    stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{attacker_me['tenant']['tenant_id']}", patience)
+    often = {"overrides": {"requests_per_minute": 100_000}}  # what is tried here is to be refused for what it is
+    stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{attacker_me['tenant']['tenant_id']}", often)
     key = attacker.ok("POST", "/api/v1/api-keys", {"name": "mine", "scopes": list(SCOPES)})["secret"]
     answer = victim.chat("Who are you?")
     tokens = stack.sign_in(attacker_me["user"]["email"] or _username(attacker), "Aa1-newcomer-secret")
