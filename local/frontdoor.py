@@ -301,7 +301,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="JSON with the fields of Config")
     options = parser.parse_args()
     app = application(Config(**json.loads(options.config.read_text())))
-    web.run_app(app, host="127.0.0.1", port=options.port, handler_cancellation=True, access_log=None, print=None)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=options.port,
+        handler_cancellation=True,
+        shutdown_timeout=1,  # an answer under way does not keep Ctrl-C waiting
+        access_log=None,
+        print=None,
+    )
 
 
 if __name__ == "__main__":

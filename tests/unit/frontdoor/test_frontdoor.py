@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
+import threading
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,7 +21,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from local import frontdoor, mailbox, signup
+from local import emulator, frontdoor, mailbox, signup
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HOSTED = "http://127.0.0.1:9"
@@ -324,3 +330,31 @@ def test_a_form_from_elsewhere_makes_no_account(monkeypatch: pytest.MonkeyPatch)
             assert made == ["a@example.com"]
 
     asyncio.run(run())
+
+
+def test_an_answer_under_way_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"data: .\n\n")
+                    time.sleep(0.05)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    behind = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{behind.server_port}"
+    config = tmp_path / "frontdoor.json"
+    config.write_text(json.dumps(vars(frontdoor.Config(base, base, base, "pool", "client"))))
+    port = emulator.free_port()
+    front = frontdoor.start(port, config=config, log=tmp_path / "log")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as answer:
+        assert answer.read(4) == b"data"
+        front.terminate()
+        assert front.wait(15) == 0
+    behind.shutdown()
+    behind.server_close()
