@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from noren.ids import TenantId
 from platform_api.routes import ROUTES
 from tests.unit.platform_api.kit import Platform
 
@@ -62,7 +63,8 @@ def test_every_body_has_a_good_example() -> None:
 
 def test_hostile_members_are_refused(platform: Platform) -> None:
     token = platform.sign_up("boss", admin=True, totp=True)
-    tenant = platform.tenant_of("boss")
+    tenant = TenantId(platform.tenant_of("boss"))
+    platform.services.tenants.set_overrides(tenant, {"requests_per_minute": 10**6}, "test")
     for route in (each for each in ROUTES if each.body):
         good = GOOD[f"{route.method} {route.path}"]
         path = route.path.replace("{tenant_id}", tenant).replace("{user_id}", "x").replace("{policy_id}", "x")
@@ -107,3 +109,30 @@ def test_hostile_queries_are_refused(platform: Platform) -> None:
         ):
             answer = platform.call(route.method, route.path, token, query=query)
             assert answer.status == 400, (route.path, query)
+
+
+def test_calls_are_counted_against_the_plans_minute(platform: Platform) -> None:
+    token, other = platform.sign_up("busy"), platform.sign_up("calm")
+    platform.services.tenants.set_overrides(TenantId(platform.tenant_of("busy")), {"requests_per_minute": 3}, "test")
+    answers = [platform.call("GET", "/api/v1/members", token) for _ in range(4)]
+    assert [each.status for each in answers] == [200, 200, 200, 429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+    assert json.loads(answers[-1].body)["code"] == "rate_limited"
+    assert platform.call("GET", "/api/v1/members", other).status == 200  # another tenant's minute is its own
+    assert platform.call("GET", "/api/v1/plans", token).status == 200  # public: no tenant's
+    platform.time.ahead += 120
+    assert platform.call("GET", "/api/v1/members", token).status == 200
+
+
+def test_refused_callers_use_up_nobodys_minute(platform: Platform) -> None:
+    token = platform.sign_up("owner")
+    platform.services.tenants.set_overrides(TenantId(platform.tenant_of("owner")), {"requests_per_minute": 2}, "test")
+    for _ in range(5):
+        assert platform.call("GET", "/api/v1/admin/tenants", token).status == 403
+    assert platform.call("GET", "/api/v1/members", token).status == 200
+
+
+def test_an_operators_work_has_no_plan(platform: Platform) -> None:
+    token = platform.sign_up("boss", admin=True, totp=True)
+    platform.services.tenants.set_overrides(TenantId(platform.tenant_of("boss")), {"requests_per_minute": 1}, "test")
+    assert {platform.call("GET", "/api/v1/admin/tenants", token).status for _ in range(3)} == {200}

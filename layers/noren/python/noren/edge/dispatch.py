@@ -120,6 +120,7 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
         route, params = table.match(request.method, request.path)
         caller = identify(route, request, services)
         authorise(route.access, caller)
+        _count(route, caller, services)
         call = read_call(route, params, request, services, caller)
         response = _handled(route, call)
     except Exception as error:
@@ -127,6 +128,18 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
     log_call(request, route, caller, response.status, started)
     services.security.flush()
     return response
+
+
+def _count(route: Route, caller: Caller, services: Services) -> None:
+    """Count a call against its tenant's plan; a visitor's against the device, so that none locks out the others.
+
+    Chats have a count of their own in admission, and an operator's work is not a plan's. Raises RateLimited.
+    """
+    if caller.tenant_id is None or route.access.platform_admin:
+        return
+    limits = services.plans.entitlement(services.tenants.get(caller.tenant_id)).limits
+    key = f"api#{caller.tenant_id}" + (f"#{caller.device}" if caller.device else "")
+    services.limiter.check(key, limits.requests_per_minute, 60)
 
 
 def refuse(
