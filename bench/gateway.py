@@ -1,6 +1,6 @@
 """What a gateway adds to a chat: CPU a request and latency of Noren, LiteLLM and Portkey in one run.
 
-    python -m bench.gateway [--requests 200] [--rounds 5]
+    python -m bench.gateway [--requests 200] [--rounds 5] [--at-once 1]
 
 All stand before the same mock upstream (`bench/upstream.py`, a process of its own that answers at once), with one
 worker each, and are asked in OpenAI's format. Rounds take turns. CPU is the gateway's process tree's, from /proc.
@@ -33,7 +33,6 @@ from bench.tables import print_table
 from local import emulator
 
 HOME = emulator.HOME / "bench"
-AT_ONCE = 4
 WARM_UP = 40
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -101,6 +100,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=200, help="of each gateway in each round and way")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--at-once", type=int, default=1, help="chats under way while CPU is counted (Lambda runs one)")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -111,8 +111,8 @@ def main() -> int:
         for _ in range(given.rounds):
             for stream in (False, True):
                 for gateway in gateways:
-                    measure(gateway, stream, given.requests)
-    report(gateways, given.requests, given.rounds)
+                    measure(gateway, stream, given.requests, given.at_once)
+    report(gateways, given.requests, given.rounds, given.at_once)
     return 0
 
 
@@ -182,16 +182,16 @@ def check(gateway: Gateway, stream: bool) -> None:
     client.close()
 
 
-def measure(gateway: Gateway, stream: bool, requests: int) -> None:
-    """One round of one gateway: CPU under a few chats at once, then latency one by one."""
+def measure(gateway: Gateway, stream: bool, requests: int, at_once: int) -> None:
+    """One round of one gateway: CPU, then latency one by one."""
     kind = "streamed" if stream else "plain"
     before, stored = cpu(gateway.pid), taken(gateway)
-    threads = [threading.Thread(target=ask, args=(gateway, stream, requests // AT_ONCE)) for _ in range(AT_ONCE)]
+    threads = [threading.Thread(target=ask, args=(gateway, stream, requests // at_once)) for _ in range(at_once)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    count = requests // AT_ONCE * AT_ONCE
+    count = requests // at_once * at_once
     used, stored = cpu(gateway.pid) - before, {name: taken(gateway)[name] - stored[name] for name in stored}
     gateway.note(f"{kind} cpu", used / count * 1000)
     gateway.note(f"{kind} cpu apart", (used - stored["cpu"]) / count * 1000)
@@ -253,9 +253,9 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-def report(gateways: list[Gateway], requests: int, rounds: int) -> None:
+def report(gateways: list[Gateway], requests: int, rounds: int, at_once: int) -> None:
     """Print the table and the ratios that are asked for."""
-    print(f"Medians of {rounds} rounds of {requests} chats each; every answer was checked.\n")
+    print(f"Medians of {rounds} rounds of {requests} chats, {at_once} at once; every gateway's answers were checked.\n")
     direct, lite, portkey = gateways[:3]
     rows: list[list[object]] = []
     for gateway in gateways:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from urllib3 import HTTPConnectionPool, PoolManager
 
 
-def new_pool() -> PoolManager:
-    """Pooled connections for calls that are answered whole; a third of a session's work."""
+def new_pool(url: str) -> HTTPConnectionPool:
+    """Pooled connections to the host of `url`, for calls that are answered whole; a third of a session's work."""
     import certifi
     from urllib3 import PoolManager
 
-    pool = PoolManager(num_pools=4, maxsize=64, retries=False, ca_certs=certifi.where())
-    pool.pool_classes_by_scheme = _watched()
-    return pool
+    manager = PoolManager(maxsize=64, retries=False, ca_certs=certifi.where())
+    manager.pool_classes_by_scheme = _watched()
+    return manager.connection_from_url(url)
 
 
 def new_session() -> requests.Session:

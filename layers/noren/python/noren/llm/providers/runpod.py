@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from noren.llm import tokens
 from noren.llm.models import Cancel, Delta, Event, FaultKind, Finish, Prompt, ProviderFault, TimeLimits, TokenUsage
@@ -21,7 +22,7 @@ from noren.llm.providers.watch import SLACK, Watch
 from noren.plans.models import ModelPolicy
 
 if TYPE_CHECKING:
-    from urllib3 import PoolManager
+    from urllib3 import HTTPConnectionPool
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 STATES = FINAL | {"IN_QUEUE", "IN_PROGRESS"}
@@ -49,13 +50,13 @@ class RunPodProvider:
         self._endpoints = endpoints
 
     @cached_property
-    def _pool(self) -> PoolManager:
-        return new_pool()
+    def _pool(self) -> HTTPConnectionPool:
+        return new_pool(self._base_url)
 
     def close(self) -> None:
         """Close the pooled connections."""
         if "_pool" in self.__dict__:
-            self._pool.clear()
+            self._pool.close()
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
@@ -66,7 +67,7 @@ class RunPodProvider:
             raise ProviderFault("unauthorized", "no key is set")
         _ = self._pool  # making it takes a while that is not the upstream's
         with Watch(limits, cancel) as watch:
-            job = _Job(self, f"{self._base_url}/{endpoint}", policy, prompt, watch)
+            job = _Job(self, f"{urlsplit(self._base_url).path}/{endpoint}", policy, prompt, watch)
             try:
                 yield from job.pieces()
                 yield job.finish()
@@ -81,7 +82,7 @@ class RunPodProvider:
             finally:
                 job.end()
 
-    def call(self, method: str, url: str, *, timeout: tuple[float, float], body: Any = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, *, timeout: tuple[float, float], body: Any = None) -> dict[str, Any]:
         """One HTTP call; its JSON object. Raises ProviderFault."""
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError, NewConnectionError
@@ -91,7 +92,7 @@ class RunPodProvider:
         data = None if body is None else json.dumps(body).encode()
         limits = Timeout(connect=timeout[0], read=timeout[1])
         try:
-            response = self._pool.request(method, url, body=data, headers=headers, timeout=limits)
+            response = self._pool.request(method, path, body=data, headers=headers, timeout=limits)
         except (HTTPError, OSError) as error:
             late = isinstance(error, TooLate) and not isinstance(error, NewConnectionError)
             raise ProviderFault("timeout" if late else "connection", type(error).__name__) from error
@@ -111,9 +112,9 @@ class RunPodProvider:
 class _Job:
     """One job from its queueing to its end."""
 
-    def __init__(self, provider: RunPodProvider, url: str, policy: ModelPolicy, prompt: Prompt, watch: Watch) -> None:
+    def __init__(self, provider: RunPodProvider, path: str, policy: ModelPolicy, prompt: Prompt, watch: Watch) -> None:
         self.model = policy.model
-        self._provider, self._url, self._prompt, self._watch = provider, url, prompt, watch
+        self._provider, self._path, self._prompt, self._watch = provider, path, prompt, watch
         self._id = ""
         self._state = "IN_QUEUE"
         self._text: list[str] = []
@@ -169,7 +170,7 @@ class _Job:
             return
         self._ended = True
         try:
-            answer = self._provider.call("POST", f"{self._url}/cancel/{self._id}", timeout=CALL_TIMEOUT)
+            answer = self._provider.call("POST", f"{self._path}/cancel/{self._id}", timeout=CALL_TIMEOUT)
             self._note(answer)
             if self._gpu_seconds is None and self._began is not None:
                 self._note(self._status())
@@ -240,10 +241,10 @@ class _Job:
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         limits, watch = self._watch.limits, self._watch
         timeout = (limits.connect, max(1.0, limits.total - watch.elapsed) + SLACK)
-        return watch.bound(lambda: self._provider.call(method, f"{self._url}/{path}", body=body, timeout=timeout))
+        return watch.bound(lambda: self._provider.call(method, f"{self._path}/{path}", body=body, timeout=timeout))
 
     def _status(self) -> dict[str, Any]:
-        return self._provider.call("GET", f"{self._url}/status/{self._id}", timeout=CALL_TIMEOUT)
+        return self._provider.call("GET", f"{self._path}/status/{self._id}", timeout=CALL_TIMEOUT)
 
     def _note(self, answer: dict[str, Any]) -> None:
         state = answer.get("status")
