@@ -53,7 +53,6 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",
     "AWS_EC2_METADATA_DISABLED": "true",
-    "POWERTOOLS_SERVICE_NAME": "chat",
     "TENANTS_TABLE": "tenants",
     "QUOTAS_TABLE": "quotas",
     "USAGE_TABLE": "usage",

@@ -32,7 +32,7 @@ LAYOUT = "1"
 """Part of every layer's hash: raise it when the way of bundling changes."""
 NO_PACKAGES = "The layers' packages can't be fetched; bundling needs the package registry"
 IN_RUNTIME = ("boto3", "botocore", "s3transfer")
-"""Lambda brings these. (jmespath too, but only for boto3's own use: Powertools needs ours.)"""
+"""Lambda brings these."""
 
 
 @jsii.implements(ILocalBundling)

@@ -91,7 +91,6 @@ class PythonFunction(Construct):
             timeout=timeout,
             environment={
                 "STAGE": stage.name,
-                "POWERTOOLS_SERVICE_NAME": name,
                 **{key: value for key, value in environment.items() if value},
             },
             log_group=log_group,

@@ -104,7 +104,7 @@ def test_every_domain_package_has_its_rule() -> None:
 
 
 def test_domain_code_never_sees_http_or_lambda() -> None:
-    transports = {"starlette", "uvicorn", "aws_lambda_powertools", "aiohttp", "noren.edge"}
+    transports = {"starlette", "uvicorn", "aiohttp", "noren.edge"}
     bad = [
         f"{relative(path)}:{line} imports {name}"
         for path in sources(NOREN)

@@ -81,7 +81,8 @@ def test_tables_expire_and_have_their_index(deployed: cloud.Outputs) -> None:
     dynamodb = client("dynamodb", deployed)
     for name, table in deployed.tables.items():
         expiry = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-        assert expiry["TimeToLiveStatus"] == ("ENABLED" if name in ("sites", "runtime", "usage", "events") else "DISABLED")
+        expires = name in ("sites", "runtime", "usage", "events")
+        assert expiry["TimeToLiveStatus"] == ("ENABLED" if expires else "DISABLED")
         indexes = dynamodb.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
         assert [each["IndexName"] for each in indexes] == (["gsi1"] if name in ("tenants", "usage") else [])
 

@@ -33,9 +33,8 @@ RUNTIME_NAMES = {
     "AWS_LWA_PORT",
     "AWS_LWA_READINESS_CHECK_PATH",
     "PORT",
-    "POWERTOOLS_SERVICE_NAME",
 }
-"""Variables for Lambda, the Web Adapter and Powertools; all others are fields of Settings."""
+"""Variables for Lambda and the Web Adapter; all others are fields of Settings."""
 
 TABLES = {"tenants", "quotas", "usage", "sites", "events", "runtime"}
 RECOVERABLE = TABLES - {"runtime"}
