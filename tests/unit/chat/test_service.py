@@ -342,6 +342,7 @@ def test_anonymous_devices_and_addresses_have_daily_limits(aws: str) -> None:
     with pytest.raises(RateLimited) as caught:
         chat_as(rig, "d1", "203.0.113.1")
     assert caught.value.extra["retry_after"] >= 1
+    assert "sign in" in caught.value.detail
     for number in range(19):
         chat_as(rig, f"e{number}", "203.0.113.1")
     chat_as(rig, "f1", "203.0.113.1")  # the 30th: the refused eleventh of d1 never counted for its address

@@ -85,8 +85,13 @@ class Admission:
         address = hashlib.sha256(asker.address.encode()).hexdigest()[:32]
         with self._limiter.one_at_a_time(f"anonymous#{device}", deadline - now):
             tomorrow = day_end(now, tenant.timezone)
-            self._limiter.count_up_to(f"device#{device}", DEVICE_CHATS_PER_DAY, tomorrow)
-            self._limiter.count_up_to(f"address#{address}", ADDRESS_CHATS_PER_DAY, tomorrow)
+            try:
+                self._limiter.count_up_to(f"device#{device}", DEVICE_CHATS_PER_DAY, tomorrow)
+                self._limiter.count_up_to(f"address#{address}", ADDRESS_CHATS_PER_DAY, tomorrow)
+            except RateLimited as full:
+                raise RateLimited(
+                    "Today's chats without an account are used up: sign in to go on.", **full.extra
+                ) from None
             yield
 
     def _explained(
