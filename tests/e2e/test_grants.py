@@ -108,6 +108,8 @@ def _chat(stack: Stack, owner: Client) -> None:
     visitor = Client(owner.base, Client(owner.base).ok("POST", "/api/v1/visitor-tokens")["token"])
     assert visitor.chat("What does the free plan cost?")["answer"]
     owner.ok("POST", f"/api/v1/chat/{answer['id']}/feedback", {"rating": 5})
+    forged = Client(owner.base, "not.a.token").call("POST", "/api/v1/chat", {"message": "Hello"})
+    assert forged.status_code == 401, "counted as an event"
     for _ in range(12):
         owner.chat("When is check-in?", session_key=answer["session_key"])
     path = f"/api/v1/sessions/{answer['session_key']}"
