@@ -7,7 +7,7 @@ wraps a boto3 client and does it at a chosen call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import boto3
 from botocore.config import Config
@@ -24,17 +24,7 @@ Fault = Literal[
     "late_copy",
     "twice",
 ]
-FAULTS: tuple[Fault, ...] = (
-    "crash_before",
-    "crash_after",
-    "throttle",
-    "conflict",
-    "server",
-    "timeout_before",
-    "timeout_after",
-    "late_copy",
-    "twice",
-)
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 _CODES = {
     "throttle": ("ThrottlingException", 400),
     "conflict": ("TransactionConflictException", 400),
