@@ -67,6 +67,17 @@ LOOK = _json(
 )
 STATUS = _json({"id": "bench-job-u1", "status": "COMPLETED", "delayTime": 3, "executionTime": 250, "workerId": "bench"})
 
+DONE = _json(
+    {
+        "id": "bench-job-u1",
+        "status": "COMPLETED",
+        "delayTime": 3,
+        "executionTime": 250,
+        "workerId": "bench",
+        "output": [*({"delta": word} for word in WORDS), _END],
+    }
+)
+
 
 class Upstream(asyncio.Protocol):
     """One connection."""
@@ -98,6 +109,8 @@ def _answer(head: bytes, body: bytes) -> bytes:
         return STREAM if b'"stream":true' in body.replace(b" ", b"") else PLAIN
     if path.endswith(b"/run"):
         return RUN
+    if b"/runsync" in path:
+        return DONE
     if b"/stream/" in path:
         return LOOK
     if b"/status/" in path:

@@ -66,7 +66,8 @@ async def _gate(
     endpoint = request.app[_ENDPOINTS].get(request.match_info.get("endpoint", ""))
     if endpoint is None:
         return web.json_response({"error": "endpoint not found"}, status=404)
-    match endpoint.meet(request.path.split("/")[3]):
+    operation = request.path.split("/")[3]
+    match endpoint.meet("run" if operation == "runsync" else operation):
         case "garbage":
             return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
         case "cut":

@@ -71,6 +71,8 @@ class Run:
     gone: Callable[[], bool] = _here
     """Whether the client is known to have left."""
     once: IdempotencyKey | None = None
+    whole: bool = False
+    """The answer goes out in one piece."""
 
 
 @dataclass(frozen=True, slots=True)

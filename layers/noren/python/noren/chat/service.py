@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from noren.chat.admission import Admission
@@ -126,7 +126,7 @@ class Chats:
     def reply(self, asker: Asker, ask: ChatAsk, run: Run) -> tuple[Answer, bool]:
         """The whole answer at once, and whether it is a replay. Raises as `stream` does."""
         replayed = False
-        for event in self.stream(asker, ask, run):
+        for event in self.stream(asker, ask, replace(run, whole=True)):
             if isinstance(event, Meta):
                 replayed = event.replayed
             elif isinstance(event, Done):
@@ -182,7 +182,7 @@ class Chats:
         Returns the answer, or why it broke off: then what was produced is paid for. Raises where nothing was.
         """
         record, route = hold.record, plan.route
-        prompt = self._prompt(ask, plan)
+        prompt = replace(self._prompt(ask, plan), whole=run.whole)
         stop = self._stopper(asker, record.request_id, run)
         yield Meta(
             id=record.request_id,

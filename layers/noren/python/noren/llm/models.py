@@ -39,6 +39,8 @@ class Prompt:
     messages: tuple[Message, ...]
     max_tokens: int
     temperature: float
+    whole: bool = False
+    """Nobody reads the answer piece by piece: a provider may wait for all of it."""
 
 
 @dataclass(frozen=True, slots=True)

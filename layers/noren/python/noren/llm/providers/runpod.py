@@ -2,7 +2,8 @@
 
 `/run` queues a job, `/stream/{id}` hands out what our worker (`workers/runpod/handler.py`) has produced since the last
 look, `/status/{id}` tells the end and the execution time that is billed, `/cancel/{id}` stops a job that is no longer
-wanted. `/runsync` is not used: it hides the queue, and a lost connection there leaves a job running that nobody knows.
+wanted. Where nobody reads piece by piece, `/runsync` queues the job and waits for a second: a quick answer is one call
+then, a slower one is looked at like any other.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ STATES = FINAL | {"IN_QUEUE", "IN_PROGRESS"}
 LOOK_FIRST, LOOK_LAST = 0.1, 0.4
 """Seconds from one look at a job to the next: at first, and when it has been looked at for a while. RunPod allows 2,000
 looks in 10 s per endpoint, so that some 80 answers at once are read smoothly, and more with pauses."""
+SYNC_SECONDS = 1
+"""What `/runsync` waits: RunPod's least, since the job can be cancelled only when we have heard its id."""
 SETTLE_SECONDS = 1.5
 """How long the execution time is waited for after the last piece."""
 MISSES = 2
@@ -131,7 +134,10 @@ class _Job:
 
     def pieces(self) -> Iterator[Event]:
         """The answer's pieces as they come; returns when the job says that it is over. Raises ProviderFault."""
-        self._run()
+        answer = self._run()
+        if self._state in FINAL:
+            yield from self._whole(answer)
+            return
         interval = LOOK_FIRST
         while self._last is None:
             if self._watch.check():
@@ -190,7 +196,7 @@ class _Job:
         output = tokens.estimate("".join(self._text))
         return TokenUsage(tokens.prompt_tokens(self._prompt.messages), output, gpu_seconds=seconds, estimated=True)
 
-    def _run(self) -> None:
+    def _run(self) -> dict[str, Any]:
         limits, prompt = self._watch.limits, self._prompt
         millis = int(limits.total * 1000)
         body = {
@@ -203,11 +209,29 @@ class _Job:
             # A job whose asker is gone ends by itself. RunPod takes no less than these.
             "policy": {"executionTimeout": max(millis, 5_000), "ttl": max(millis, 10_000)},
         }
-        answer = self._call("POST", "run", body)
+        if prompt.whole:
+            # Not the watch's to end: cut short, it would leave a job that nobody knows.
+            path, timeout = f"{self._path}/runsync?wait={SYNC_SECONDS * 1000}", (limits.connect, SYNC_SECONDS + SLACK)
+            answer = self._provider.call("POST", path, body=body, timeout=timeout)
+        else:
+            answer = self._call("POST", "run", body)
         if not isinstance(answer.get("id"), str) or not answer["id"]:
             raise ProviderFault("garbage", "the job has no id")
         self._id = answer["id"]
         self._note(answer)
+        return answer
+
+    def _whole(self, answer: dict[str, Any]) -> Iterator[Event]:
+        """The pieces of a job that was over when we first heard of it."""
+        outputs = answer.get("output") if self._state == "COMPLETED" else []
+        if not isinstance(outputs, list):
+            raise ProviderFault("garbage", "the output is no list")
+        for output in outputs:
+            if text := self._take(output):
+                self._watch.produced()
+                yield Delta(text)
+        if self._last is None:
+            raise self._fault(answer)
 
     def _look(self) -> list[Any]:
         try:
