@@ -257,7 +257,7 @@ def foreground(home: Path, *, detached: bool) -> int:
         )
         run.watch()
     except KeyboardInterrupt:
-        pass
+        pass  # Ctrl-C while parts were coming up: stop like after it
     except Exception as error:
         if not isinstance(error, RuntimeError):
             traceback.print_exc()

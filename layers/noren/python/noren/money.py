@@ -14,13 +14,6 @@ COST_PLACES = Decimal("0.0000000001")
 """Costs keep ten places: a single token of the cheapest model is still not lost."""
 
 
-class Charge(NamedTuple):
-    """What a customer pays: `amount` in minor units of `currency`."""
-
-    amount: int
-    currency: str
-
-
 class CostSnapshot(NamedTuple):
     """A cost in the tenant's currency with the rate used (units of `currency` per USD)."""
 

@@ -71,11 +71,6 @@ class Watch:
         self._produced = True
 
     @property
-    def has_produced(self) -> bool:
-        """Whether a piece of the answer has arrived."""
-        return self._produced
-
-    @property
     def elapsed(self) -> float:
         """Seconds since the call's start."""
         return time.monotonic() - self.started
