@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 
-from starlette.types import Receive, Scope, Send
-
 from bench.storage import MeteredServices
-from chat.asgi import build_app
+from chat.asgi import Application
+from chat.outlet import Receive, Scope, Send
 from noren.edge import log
 from noren.settings import Settings
 
 log.configure("local")
 _services = MeteredServices(Settings.from_env())
-_chat = build_app(_services)
+_chat = Application(_services)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

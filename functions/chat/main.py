@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chat.asgi import build_app
+from chat.asgi import Application
 from noren import wiring
 from noren.edge import log
 from noren.settings import Settings
@@ -10,4 +10,4 @@ from noren.settings import Settings
 settings = Settings.from_env()
 log.configure(settings.stage)
 
-app = build_app(wiring.build(settings))
+app = Application(wiring.build(settings))

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-
-from starlette.types import Send
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from noren.edge.http import Response
 
@@ -21,6 +20,11 @@ LAST_PATIENCE_SECONDS = 1.0
 """For the last pieces, which go out after the closing time."""
 QUEUED = 16
 """Pieces of a stream that may wait for a slow reader before its model is held up."""
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""ASGI 3.0's own."""
 
 Start = tuple[int, list[tuple[bytes, bytes]]]
 

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import uvicorn
 
-from chat.asgi import build_app
+from chat.asgi import Application
 from noren.edge.authenticate import issue_device
 from noren.edge.http import Caller, Request
 from noren.errors import Unauthenticated
@@ -115,7 +115,7 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     parts |= {"sessions": process.sessions, "limiter": process.limiter, "usage": process.usage}
     parts |= {"tenants": rig.registry, "plans": rig.catalogue}
     parts["authenticator"] = Doors(rig, services.signer)
-    config = uvicorn.Config(build_app(services), host="127.0.0.1", port=0, log_level="warning", ws="none")
+    config = uvicorn.Config(Application(services), host="127.0.0.1", port=0, log_level="warning", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
