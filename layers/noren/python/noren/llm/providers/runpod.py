@@ -226,10 +226,12 @@ class _Job:
         outputs = answer.get("output") if self._state == "COMPLETED" else []
         if not isinstance(outputs, list):
             raise ProviderFault("garbage", "the output is no list")
-        for output in outputs:
-            if text := self._take(output):
-                self._watch.produced()
-                yield Delta(text)
+        pieces = [text for output in outputs if (text := self._take(output))]
+        if len(pieces) <= self._prompt.max_tokens:  # else piece by piece, so that the bound can cut them off
+            pieces = ["".join(pieces)] if pieces else []
+        for text in pieces:
+            self._watch.produced()
+            yield Delta(text)
         if self._last is None:
             raise self._fault(answer)
 
