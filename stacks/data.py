@@ -18,7 +18,7 @@ from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
 
 TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
-INDEXED = ("tenants", "usage")
+INDEXED = ("tenants",)
 EXPIRING = ("sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""

@@ -143,7 +143,7 @@ def make_tables(client: Any) -> None:
     """The tables that a chat touches."""
     for name in ("sites", "runtime", "quotas"):
         make_table(client, name)
-    make_table(client, "usage", index=True)
+    make_table(client, "usage")
 
 
 LIMITS = Limits(

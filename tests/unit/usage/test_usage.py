@@ -23,7 +23,7 @@ SITE, SECOND_SITE = (ids.new_id("site") for _ in range(2))
 @pytest.fixture
 def client(aws: str) -> Iterator[Faulty]:
     faulty = Faulty(emulator_client())
-    make_table(faulty, "usage", index=True)
+    make_table(faulty, "usage")
     yield faulty
     faulty.close()
 
@@ -68,6 +68,7 @@ def full() -> UsageRecord:
         site_id=SITE,
         occurred_at=1_795_000_000.123456,
         source="openai",
+        function="analysis",
         decision="RELEASE",
         nonce="tqpwxsabcd",
         chats=0,
@@ -189,6 +190,35 @@ def test_pages_newest_first_by_tenant_and_by_site(usage: Usage, store: UsageStor
         assert everything(SITE, limit) == ours[::2][::-1]
         assert everything(SECOND_SITE, limit) == ours[1::2][::-1]
     assert everything(ids.new_id("site"), 2) == []
+
+
+def test_a_rare_sites_list_is_whole_though_each_page_looks_at_few_records(
+    client: Faulty, usage: Usage, store: UsageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noren.usage.store.STRIDE", 4)
+    monkeypatch.setattr("noren.usage.store.STRIDES", 3)
+    for number in range(60):
+        store.put_first(record(number, site=SECOND_SITE if number in (3, 4, 5, 31, 58) else SITE))
+    client.calls.clear()
+    found: list[UsageRecord] = []
+    pages = empty = 0
+    position: str | None = None
+    while True:
+        page, position = usage.records(TENANT, SECOND_SITE, 2, position)
+        found += page
+        pages += 1
+        empty += not page
+        assert client.calls.count("query") <= 3 * pages
+        if position is None:
+            break
+    assert [round(each.occurred_at - 1_795_000_000.125) for each in found] == [58, 31, 5, 4, 3]
+    assert empty, "the pages between rare records come empty, and lead on"
+
+
+def test_a_record_is_in_no_index(client: Faulty, store: UsageStore) -> None:
+    """An index would double what each chat writes."""
+    store.put_first(record())
+    assert not [name for name in client.scan(TableName="usage")["Items"][0] if name.startswith("gsi")]
 
 
 def test_a_foreign_request_is_not_found(usage: Usage, store: UsageStore) -> None:

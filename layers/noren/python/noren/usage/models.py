@@ -43,6 +43,8 @@ class UsageRecord:
     site_id: str
     occurred_at: float
     source: Literal["chat", "openai", "canned", "summary"] = "chat"
+    function: str = "chatbot"
+    """The AI function that was asked (`function_type`); chats are `chatbot`."""
     decision: Literal["USAGE", "RELEASE"] = "USAGE"
     nonce: str = ""
     """Of the hold that this record settles."""

@@ -1,6 +1,7 @@
-"""Usage records in DynamoDB: `USE#<tenant>` / `U#<request id>`, by site on `gsi1`.
+"""Usage records in DynamoDB: `USE#<tenant>` / `U#<request id>`.
 
 A record keeps the names of its fields. It is also the ledger's commit point: whoever puts it first has decided.
+It is in no index, which would cost every chat a second write: a site's records are picked out of its tenant's.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ _DIGITS = Context(prec=38)
 
 _NESTED = frozenset({"calls", "extra"})
 _ALWAYS = frozenset({"decision", "late"})
-"""What conditions are on. Other fields are left out where they hold their defaults: a record is written twice, into the
-table and its index, and costs by the kilobyte."""
+"""What conditions are on. Other fields are left out where they hold their defaults: a record costs by the kilobyte."""
+
+STRIDE = 200
+"""Records of the tenant that one call looks at when it picks out a site's."""
+STRIDES = 5
+"""How often one page does so before it says where to go on."""
 
 
 class UsageStore:
@@ -80,27 +85,33 @@ class UsageStore:
     def page(
         self, tenant_id: TenantId, site_id: str | None, limit: int, position: str | None
     ) -> tuple[list[UsageRecord], str | None]:
-        """Up to `limit` records of the tenant (or one site of it), newest first, after the request `position`."""
-        options: dict[str, Any] = {}
-        start = _key(tenant_id, position or "")
-        if site_id is None:
-            condition, partition = "pk = :p AND begins_with(sk, :u)", tables.tenant_key(tenant_id, "USE")
-        else:
-            options["IndexName"] = "gsi1"
-            condition, partition = "gsi1pk = :p AND gsi1sk > :u", tables.tenant_key(tenant_id, "USE", site_id)
-            start |= {"gsi1pk": partition, "gsi1sk": position}
-        if position:
-            options["ExclusiveStartKey"] = tables.to_item(start)
-        answer = self._client.query(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=tables.to_item({":p": partition, ":u": "U#" if site_id is None else " "}),
-            ScanIndexForward=False,
-            Limit=limit,
-            **options,
-        )
-        records = [_to_record(tables.from_item(item)) for item in answer["Items"]]
-        return records, records[-1].request_id if "LastEvaluatedKey" in answer and records else None
+        """Up to `limit` records of the tenant (or one site of it), newest first, after the request `position`.
+
+        A site that is seldom asked may come in short, even empty, pages: a page looks at a bounded number of records.
+        """
+        options: dict[str, Any] = {"Limit": limit}
+        values = {":p": tables.tenant_key(tenant_id, "USE"), ":u": "U#"}
+        if site_id is not None:
+            options |= {"Limit": STRIDE, "FilterExpression": "site_id = :site"}
+            values[":site"] = site_id
+        found: list[Item] = []
+        for _ in range(1 if site_id is None else STRIDES):
+            if position:
+                options["ExclusiveStartKey"] = tables.to_item(_key(tenant_id, position))
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :p AND begins_with(sk, :u)",
+                ExpressionAttributeValues=tables.to_item(values),
+                ScanIndexForward=False,
+                **options,
+            )
+            found += [tables.from_item(item) for item in answer["Items"]]
+            last = answer.get("LastEvaluatedKey")
+            position = tables.from_item(last)["sk"].removeprefix("U#") if last else None
+            if position is None or len(found) >= limit:
+                break
+        records = [_to_record(item) for item in found[:limit]]
+        return records, records[-1].request_id if len(found) > limit else position
 
 
 def _key(tenant_id: TenantId, request_id: str) -> Item:
@@ -114,8 +125,6 @@ def _to_item(record: UsageRecord) -> Item:
         item["extra"] = json.dumps(record.extra, default=str)  # what a caller sent may nest deeper than storage can
     item["calls"] = [_told(call) for call in record.calls]
     item["expires_at"] = int(record.occurred_at) + KEPT_SECONDS
-    if record.site_id:
-        item |= {"gsi1pk": tables.tenant_key(record.tenant_id, "USE", record.site_id), "gsi1sk": record.request_id}
     return item
 
 
