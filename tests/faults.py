@@ -110,7 +110,9 @@ class Faulty:
                 getattr(self._client, name)(**options)
                 effects += 1
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                reasons = {each.get("Code") for each in error.response.get("CancellationReasons", [])}
+                refused = error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+                if not refused and "ConditionalCheckFailed" not in reasons:
                     raise
         return effects
 

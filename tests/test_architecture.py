@@ -23,6 +23,8 @@ DOMAINS = {
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
     "sites": {"tenants"},
+    "insight": {"tenants"},
+    "billing": {"tenants", "plans"},
 }
 """What each domain package may import of its sisters."""
 
@@ -124,7 +126,7 @@ def test_only_tables_and_stores_touch_dynamodb() -> None:
         f"{relative(path)}:{number}"
         for root in (NOREN, FUNCTIONS)
         for path in sources(root)
-        if path.name not in ("tables.py", "store.py")
+        if path.name != "tables.py" and not path.name.endswith("store.py")
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if calls.search(line)
     ]

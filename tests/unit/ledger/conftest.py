@@ -15,7 +15,11 @@ from local import emulator
 from noren import ids, tables
 from noren.ids import TenantId
 from noren.ledger.account import Account
+from noren.ledger.book_store import BookStore
+from noren.ledger.credits import Credits
+from noren.ledger.fold import Gift
 from noren.ledger.holds import Held, request_of
+from noren.ledger.lots import NEVER, Books, Entry
 from noren.ledger.models import Ask
 from noren.ledger.service import Ledger
 from noren.ledger.store import LedgerStore
@@ -52,18 +56,39 @@ class World:
         self.tenant = Tenant(TenantId(ids.new_id("ten")), "Ichiban", "free", self.now)
         self.site_id = ids.new_id("site")
         self.ledger = self.container(client)
+        self.credits = self.credit_office(client)
         self.usage = Usage(UsageStore(client, "usage"))
 
     def container(self, client: Any, skew: float = 0.0) -> Ledger:
         """Another process's ledger over the same tables."""
-        stores = LedgerStore(client, "quotas"), UsageStore(client, "usage")
+        stores = LedgerStore(client, "quotas"), UsageStore(client, "usage"), self.credit_office(client, skew)
         return Ledger(*stores, clock=lambda: self.now + skew, sleep=lambda _: None)
+
+    def credit_office(self, client: Any, skew: float = 0.0) -> Credits:
+        """Another process's credits over the same tables."""
+        stores = LedgerStore(client, "quotas"), BookStore(client, "quotas", "credits")
+        return Credits(*stores, clock=lambda: self.now + skew, sleep=lambda _: None)
 
     @property
     def account(self) -> Account:
         account = LedgerStore(self.client, "quotas").get(self.tenant.tenant_id)
         assert account is not None
         return account
+
+    @property
+    def books(self) -> Books:
+        return BookStore(self.client, "quotas", "credits").latest(self.tenant.tenant_id)
+
+    def entries(self) -> dict[str, Entry]:
+        """Every entry of the tenant by id."""
+        found: dict[str, Entry] = {}
+        position: str | None = None
+        while True:
+            page, position = self.credits.entries(self.tenant.tenant_id, 100, position)
+            assert not found.keys() & {entry.entry_id for entry in page}
+            found |= {entry.entry_id: entry for entry in page}
+            if position is None:
+                return found
 
     def ask(self, **changes: Any) -> Ask:
         values: dict[str, Any] = {
@@ -105,8 +130,9 @@ class World:
             if position is None:
                 return found
 
-    def check_books(self, credits: int = 0) -> None:
-        """What must hold at every instant, whatever is under way; `credits` is all that was ever given."""
+    def check_books(self, credits: int | None = None) -> None:
+        """What must hold at every instant, whatever is under way; `credits` is the sum of all entries, if known."""
+        entries = self.entries()  # before the account: what is booked between the reads shows as a difference
         account, records = self.account, self.records()
         holds = {request_of(key): Held.parse(text) for key, text in account.holds.items()}
         settled = [
@@ -120,9 +146,13 @@ class World:
         assert account.embedding_left >= 0
         assert all(0 <= count <= account.site_daily_limit for count in account.site_counts.values())
 
-        spent = sum(record.credits for record in settled)
-        assert account.credits_settled == spent
-        assert account.credits + spent + sum(held.credits for held in holds.values()) == credits
+        books = self.books
+        assert account.credits_used == sum(record.credits for record in settled)
+        assert account.credits + account.credits_held == books.total - (account.credits_used - books.base)
+        booked = sum(entry.credits for entry in entries.values())
+        assert booked - account.credits_used == account.balance
+        assert credits is None or booked == credits
+        assert all(lot.remaining > 0 for lot in books.lots)
 
         this_month = [held for held in holds.values() if held.made_at >= account.period_since]
         settled_now = [record for record in settled if made_at(record) >= account.period_since]
@@ -134,7 +164,7 @@ class World:
         settled_today = [record for record in settled if made_at(record) >= account.day_since]
         assert sum(account.site_counts.values()) == len(today) + len(settled_today)
 
-    def come_to_rest(self, credits: int = 0) -> None:
+    def come_to_rest(self, credits: int | None = None) -> None:
         """Let every hold die, sweep, and check that nothing is left but what was decided."""
         self.now += 3600
         report = self.container(self.client).sweep_all()
@@ -142,14 +172,11 @@ class World:
         assert not self.account.holds
         self.check_books(credits)
 
-    def give_credits(self, amount: int) -> None:
-        """Credits come with a later chapter: until then they are put there by hand."""
-        self.client.update_item(
-            TableName="quotas",
-            Key=tables.to_item({"pk": tables.tenant_key(self.tenant.tenant_id, "ACC"), "sk": "0"}),
-            UpdateExpression="SET av = av + :n",
-            ExpressionAttributeValues={":n": {"N": str(amount)}},
-        )
+    def give_credits(self, amount: int, **changes: Any) -> Entry:
+        """A gift of bonus credits that never expire, unless said otherwise."""
+        entry_id = f"BON#{ids.new_id('pay')}"
+        gift = {"entry_id": entry_id, "type": "BONUS", "kind": "bonus", "credits": amount, "expires_at": NEVER}
+        return self.credits.give(self.tenant.tenant_id, Gift(**(gift | changes)))
 
 
 def made_at(record: UsageRecord) -> int:
@@ -170,7 +197,8 @@ def ledger_tables(ministack: str) -> Iterator[Any]:
             patch.setenv(name, value)
         client = emulator_client()
     make_table(client, "quotas")
-    make_table(client, "usage", index=True)
+    make_table(client, "credits")
+    make_table(client, "usage")
     yield client
     client.close()
 

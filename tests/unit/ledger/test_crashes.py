@@ -71,7 +71,7 @@ SCENARIOS: list[tuple[Callable[[World, Ledger], None], int]] = [
     (releases, 3),
     (finds_a_dead_hold, 6),
     (finds_the_day_over, 5),
-    (finds_the_month_over, 5),
+    (finds_the_month_over, 6),
     (settles_in_the_next_month, 4),
     (settles_after_it_was_swept, 4),
 ]
@@ -160,6 +160,6 @@ def test_opening_twice_by_a_lost_answer_opens_once(client: Faulty) -> None:
 def test_a_missing_grant_is_an_error_and_not_a_denial(world: World) -> None:
     """What no repetition cures (a wrong table, a denied action) must not look like a full quota."""
     store = LedgerStore(world.client, "no_such_table")
-    ledger = Ledger(store, UsageStore(world.client, "usage"), clock=lambda: world.now)
+    ledger = Ledger(store, UsageStore(world.client, "usage"), world.credits, clock=lambda: world.now)
     with pytest.raises(ClientError, match="ResourceNotFound"):
         world.chat(ledger=ledger)

@@ -111,8 +111,9 @@ def test_a_chat_between_the_turns_read_and_its_write_is_counted(world: World) ->
     world.chat()
     world.now = at("2026-12-01T00:00:00")
     slow = _reserving(world, world.client)
-    slow.step()  # refused: it has seen the old month, and will turn it
-    assert slow.at == "update_item"
+    slow.step()  # refused: it has seen the old month, and will fold it
+    slow.step()
+    assert slow.at == "transact_write_items"
     world.chat()  # turns it first, and is counted in the new month
     slow.finish()
     assert world.account.chats_used == 2
@@ -167,7 +168,7 @@ def test_a_late_copy_of_a_reserve_after_the_settle_is_released_whole(world: Worl
     assert world.account.credits == 50 - 9 - 9
     world.now += 300
     assert world.ledger.sweep(world.tenant.tenant_id) == 1
-    assert (world.account.chats_used, world.account.credits, world.account.credits_settled) == (1, 41, 9)
+    assert (world.account.chats_used, world.account.credits, world.account.credits_used) == (1, 41, 9)
     world.check_books(50)
 
 
@@ -240,7 +241,8 @@ def test_opening_an_account_from_many_places(client: Faulty) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(open_it, range(8)))
     assert world.account.version == 1
-    assert client.calls.count("put_item") == 8
+    assert client.calls.count("transact_write_items") == 8
+    world.check_books()
 
 
 def test_the_item_stays_small(world: World) -> None:

@@ -19,6 +19,7 @@ class Settings:
     # DynamoDB tables
     tenants_table: str = ""
     quotas_table: str = ""
+    credits_table: str = ""
     usage_table: str = ""
     sites_table: str = ""
     events_table: str = ""

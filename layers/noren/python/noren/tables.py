@@ -122,6 +122,9 @@ def is_retryable(error: Exception) -> bool:
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
+        if error_code(error) == "TransactionCanceledException":
+            codes = {each.get("Code", "None") for each in error.response.get("CancellationReasons", [])}
+            return codes <= {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return error_code(error) in RETRYABLE or status >= 500
     return isinstance(error, HTTPClientError | ConnectionError | ResponseParserError)

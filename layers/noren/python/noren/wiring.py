@@ -14,6 +14,8 @@ from noren.clock import Clock
 from noren.settings import Settings
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from noren.chat.service import Chats
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from noren.edge.authenticate import Authenticator
     from noren.edge.security import SecurityEvents
     from noren.idempotency import Idempotency
+    from noren.insight.audit import Audit
+    from noren.insight.notices import Notices
+    from noren.insight.store import InsightStore
+    from noren.ledger.credits import Credits
     from noren.ledger.service import Ledger
     from noren.llm.router import Router
     from noren.mail import Mailer
@@ -124,8 +130,18 @@ class Services:
         return Ledger(
             LedgerStore(self.ledger_dynamodb, self.settings.quotas_table),
             UsageStore(self.ledger_dynamodb, self.settings.usage_table),
+            self.credits,
             clock=self.clock,
         )
+
+    @cached_property
+    def credits(self) -> Credits:
+        from noren.ledger.book_store import BookStore
+        from noren.ledger.credits import Credits
+        from noren.ledger.store import LedgerStore
+
+        client, quotas = self.ledger_dynamodb, self.settings.quotas_table
+        return Credits(LedgerStore(client, quotas), BookStore(client, quotas, self.settings.credits_table), self.clock)
 
     @cached_property
     def usage(self) -> Usage:
@@ -160,6 +176,25 @@ class Services:
         return Sites(SiteStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
+    def insight(self) -> InsightStore:
+        from noren.insight.store import InsightStore
+
+        return InsightStore(self.dynamodb, self.settings.events_table)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from noren.insight.audit import Audit
+
+        return Audit(self.insight, self.clock)
+
+    @cached_property
+    def notices(self) -> Notices:
+        from noren.insight.events import Events
+        from noren.insight.notices import Notices
+
+        return Notices(Events(self.insight, self.clock), self.insight, self.mailer, self.settings, self.clock)
+
+    @cached_property
     def router(self) -> Router:
         from noren.llm import providers
         from noren.llm.breaker import Breaker
@@ -179,6 +214,13 @@ class Services:
         return Sessions(store, SummaryQueue(self.settings.summary_queue_url), self.usage, self.clock)
 
     @cached_property
+    def pool(self) -> Executor:
+        """Threads for storage calls that don't wait for each other; none is started before it is needed."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(16, "storage")
+
+    @cached_property
     def chats(self) -> Chats:
         from noren.chat.service import Chats
         from noren.chat.store import SignalStore
@@ -194,6 +236,7 @@ class Services:
             router=self.router,
             sessions=self.sessions,
             signals=SignalStore(self.dynamodb, self.settings.runtime_table),
+            pool=self.pool,
             clock=self.clock,
             console_url=self.settings.console_url,
         )

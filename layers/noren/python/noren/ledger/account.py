@@ -13,6 +13,7 @@ from typing import NamedTuple
 from noren import clock
 from noren.ids import TenantId
 from noren.ledger.holds import Held, slot_of
+from noren.ledger.lots import NEVER
 from noren.ledger.models import Ask, Reason
 from noren.plans.models import Limits
 
@@ -92,8 +93,14 @@ class Account:
     """Nothing is admitted from this instant on until the item has been turned."""
     chat_grant: Grant
     embedding_grant: Grant
+    free_grant: Grant
+    """Free credits of a month."""
+    carry_over_cap: int
+    """Free credits that may be carried into the next month."""
     site_daily_limit: int
     concurrency: int
+    lots_end: int = NEVER
+    """When the next lot of credits expires."""
     active: bool = True
     chats_used: int = 0
     """Settled chats of this period and those held now."""
@@ -102,9 +109,10 @@ class Account:
     """Today's requests by slot."""
     credits: int = 0
     """Spendable now: what holds keep back is not among them."""
-    credits_settled: int = 0
-    """Settled since the last fold."""
+    credits_used: int = 0
+    """All that was ever settled: the position that lots are spent up to (`lots.py`)."""
     debt: int = 0
+    """Credits that were taken back after they had been spent; nothing is spent while there is any."""
     holds: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
 
@@ -118,6 +126,20 @@ class Account:
         """When today's counters start anew (epoch seconds)."""
         return day_end(self.day, self.timezone)
 
+    @property
+    def credits_held(self) -> int:
+        """What open holds keep back."""
+        return sum(Held.parse(text).credits for text in self.holds.values())
+
+    @property
+    def balance(self) -> int:
+        """Credits in all lots, those held included, less what is owed: the sum of all entries."""
+        return self.credits + self.credits_held - self.debt
+
+    def needs_fold(self, now: float) -> bool:
+        """Whether something has ended that concerns credits: a month, or a lot."""
+        return now >= min(self.resets_at, self.lots_end)
+
     def dead_holds(self, now: float) -> dict[str, Held]:
         """Holds whose process is surely gone, by key."""
         held = {key: Held.parse(text) for key, text in self.holds.items()}
@@ -127,8 +149,9 @@ class Account:
 def opened(tenant_id: TenantId, timezone: str, limits: Limits, now: int) -> Account:
     """A new account: the first month's allowances are pro rata by the days left, today included."""
     share = clock.days_left(now, timezone)
-    chats, embedding = (
-        Grant(full, full, pro_rata(full, share)) for full in (limits.chats_per_month, limits.embedding_tokens_per_month)
+    chats, embedding, free = (
+        Grant(full, full, pro_rata(full, share))
+        for full in (limits.chats_per_month, limits.embedding_tokens_per_month, limits.free_credits_per_month)
     )
     period, day = clock.month_of(now, timezone), clock.day_of(now, timezone)
     return Account(
@@ -142,6 +165,8 @@ def opened(tenant_id: TenantId, timezone: str, limits: Limits, now: int) -> Acco
         next_turn=day_end(day, timezone),
         chat_grant=chats,
         embedding_grant=embedding,
+        free_grant=free,
+        carry_over_cap=limits.carry_over_cap,
         embedding_left=embedding.limit,
         site_daily_limit=limits.requests_per_day_per_site,
         concurrency=limits.concurrent_chats,
@@ -168,6 +193,7 @@ def turned(account: Account, now: int) -> Account:
             period_since=since,
             chat_grant=chats,
             embedding_grant=embedding,
+            free_grant=account.free_grant.renewed(),
             chats_used=0,
             embedding_left=embedding.limit,
             day="",
@@ -175,21 +201,28 @@ def turned(account: Account, now: int) -> Account:
     today = clock.day_of(now, account.timezone)
     if account.day != today:
         account = replace(account, day=today, day_since=since, site_counts={})
-    return replace(account, next_turn=min(account.day_resets_at, account.resets_at))
+    return replace(account, next_turn=min(account.day_resets_at, account.resets_at, account.lots_end))
 
 
 def with_limits(account: Account, limits: Limits, timezone: str, overridden: frozenset[str], now: int) -> Account:
-    """The account under other limits. `overridden` names those that an admin has set: they count at once, in full."""
+    """The account under other limits. `overridden` names those that an admin has set: they count at once, in full.
+
+    A raised `free_grant` takes a fold to be paid out.
+    """
     share = clock.days_left(now, account.timezone)
-    chats = account.chat_grant.changed(limits.chats_per_month, share, at_once="chats_per_month" in overridden)
-    embedding = account.embedding_grant.changed(
-        limits.embedding_tokens_per_month, share, at_once="embedding_tokens_per_month" in overridden
-    )
+
+    def changed(grant: Grant, name: str) -> Grant:
+        return grant.changed(getattr(limits, name), share, at_once=name in overridden)
+
+    chats = changed(account.chat_grant, "chats_per_month")
+    embedding = changed(account.embedding_grant, "embedding_tokens_per_month")
     return replace(
         account,
         next_timezone=timezone,
         chat_grant=chats,
         embedding_grant=embedding,
+        free_grant=changed(account.free_grant, "free_credits_per_month"),
+        carry_over_cap=limits.carry_over_cap,
         embedding_left=account.embedding_left + embedding.limit - account.embedding_grant.limit,
         site_daily_limit=limits.requests_per_day_per_site,
         concurrency=limits.concurrent_chats,
@@ -203,6 +236,8 @@ def why_not(account: Account, ask: Ask) -> Reason | None:
         return "stopped"
     if ask.chats and account.chats_used >= account.chat_grant.limit:
         return "chats"
+    if ask.credits and account.debt:
+        return "debt"
     if ask.credits and account.credits < ask.credits:
         return "credits"
     if (ask.chats or ask.credits) and account.site_counts.get(slot_of(ask.site_id), 0) >= site_limit:

@@ -14,11 +14,12 @@ from noren.usage.models import UsageRecord
 if TYPE_CHECKING:
     from noren.ledger.holds import Held
 
-Reason = Literal["chats", "site_day", "concurrency", "credits", "embedding", "stopped", "contention"]
+Reason = Literal["chats", "site_day", "concurrency", "credits", "debt", "embedding", "stopped", "contention"]
 
 _ANSWERS: dict[Reason, tuple[int, str, str]] = {
     "chats": (402, "quota_exceeded", "This month's chats are used up"),
     "credits": (402, "quota_exceeded", "There are not enough credits"),
+    "debt": (402, "quota_exceeded", "A payment was taken back after its credits had been spent; buy credits to go on"),
     "site_day": (402, "quota_exceeded", "The site's requests for today are used up"),
     "embedding": (402, "quota_exceeded", "This month's embedding tokens are used up"),
     "concurrency": (429, "rate_limited", "Too many chats at once: wait for one to end"),

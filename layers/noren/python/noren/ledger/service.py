@@ -21,6 +21,7 @@ from noren.errors import Busy, Conflict, NotFound
 from noren.ids import TenantId
 from noren.ledger import account as rules
 from noren.ledger.account import Account
+from noren.ledger.credits import Credits
 from noren.ledger.holds import Held, key_of, request_of
 from noren.ledger.models import Ask, Denied, Hold, Reason, Standing, SweepReport
 from noren.ledger.store import LedgerStore, Refused
@@ -51,10 +52,16 @@ class Ledger:
     """The tenants' quotas, holds and credits. Safe to share between threads; safe to run anywhere at once."""
 
     def __init__(
-        self, store: LedgerStore, usage: UsageStore, clock: Clock, sleep: Callable[[float], None] = time.sleep
+        self,
+        store: LedgerStore,
+        usage: UsageStore,
+        credits: Credits,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._usage = usage
+        self._credits = credits
         self._clock = clock
         self._sleep = sleep
         self._denials: dict[TenantId, dict[Ask, tuple[float, Denied]]] = {}
@@ -63,8 +70,7 @@ class Ledger:
 
     def open_account(self, tenant: Tenant, limits: Limits) -> None:
         """Give the tenant its account, once; the first month is granted pro rata by the days left, today included."""
-        account = rules.opened(tenant.tenant_id, tenant.timezone, limits, int(self._clock()))
-        self._insist(lambda: self._store.open(account))
+        self._credits.open(rules.opened(tenant.tenant_id, tenant.timezone, limits, int(self._clock())))
 
     def change_limits(self, tenant: Tenant, limits: Limits) -> None:
         """Bring the account in line with the tenant: `limits` are those in force, overrides applied.
@@ -76,9 +82,9 @@ class Ledger:
         overridden = frozenset(tenant.overrides)
 
         def change(account: Account, now: int) -> Account:
-            return rules.with_limits(rules.turned(account, now), limits, tenant.timezone, overridden, now)
+            return rules.with_limits(account, limits, tenant.timezone, overridden, now)
 
-        self._replace(tenant.tenant_id, change)
+        self._credits.change(tenant.tenant_id, change)
         self._forget(tenant.tenant_id)
 
     def set_active(self, tenant_id: TenantId, active: bool) -> None:
@@ -175,7 +181,7 @@ class Ledger:
                 raise Conflict("This request has ended before; send it again under another key")
             if account.day_since > now:
                 floor = account.day_since
-            elif account.next_turn <= now:
+            elif account.next_turn <= now or (ask.credits and account.debt and account.credits):
                 self._turn(account, now)
             elif dead := account.dead_holds(now):
                 for each in list(dead)[:SWEPT_AT_ONCE]:
@@ -248,6 +254,9 @@ class Ledger:
     # -- turns and sweeps
 
     def _turn(self, account: Account, now: int) -> None:
+        if account.needs_fold(now) or (account.debt and account.credits):
+            self._credits.turn(account.tenant_id, account)
+            return
         try:
             self._store.turn(account, rules.turned(account, now))
         except Refused:
@@ -257,37 +266,26 @@ class Ledger:
                 raise
             self._sleep(0.05 * random.random())  # noqa: S311
 
-    def _replace(self, tenant_id: TenantId, change: Callable[[Account, int], Account]) -> None:
-        for _ in range(ROUNDS):
-            account = self._account(tenant_id)
-            try:
-                self._store.turn(account, change(account, int(self._clock())))
-            except Refused:
-                continue
-            except Exception as error:
-                if not is_retryable(error):
-                    raise
-                self._sleep(0.1 * random.random())  # noqa: S311
-            else:
-                return
-        raise Denied("contention", retry_after=1)
-
     def sweep(self, tenant_id: TenantId) -> int:
         """Settle or release every hold of the tenant that has expired; returns how many there were."""
         return self._sweep(self._account(tenant_id))
 
     def sweep_all(self, seconds: float | None = None) -> SweepReport:
-        """Sweep every account that has holds, for at most about `seconds`. One account's trouble stops no other's.
+        """Sweep every account that has holds and fold every one whose month or lot has ended, for at most `seconds`.
+
+        One account's trouble stops no other's.
 
         Where it stopped is kept page by page, so that the next run goes on from there.
         """
         ends = None if seconds is None else self._clock() + seconds
         accounts = holds = failures = 0
-        for page, position in self._store.with_holds(self._store.sweep_position()):
+        for page, position in self._store.waiting(self._store.sweep_position(), int(self._clock())):
             for account in page:
                 accounts += 1
                 try:
                     holds += self._sweep(account)
+                    if account.needs_fold(self._clock()):
+                        self._credits.turn(account.tenant_id)
                 except Exception:
                     failures += 1
                     log.exception("the sweep of %s failed", account.tenant_id)

@@ -5,17 +5,20 @@
 | attribute | meaning |
 |---|---|
 | `st` | `active` or `stopped` |
-| `nx` | the next instant that something ends (day, month; later: lots); nothing is admitted past it before a turn |
+| `nx` | the next instant that something ends (day, month, lot); nothing is admitted past it before a turn or fold |
 | `per`, `ps` | this month, and the instant that tells its holds from older ones |
 | `dd`, `ds` | this day, likewise |
 | `tz`, `zn` | the zone that counts now, and the one that will from the next month on |
 | `qc`, `ql` | chats used (settled and held) and allowed this month |
 | `et`, `el` | embedding tokens left and allowed this month |
-| `gr` | `{c, e}: [full, top, granted]`: where `ql` and `el` come from (`account.Grant`) |
+| `gr` | `{c, e, f}: [full, top, granted]`: where `ql`, `el` and the free credits come from (`account.Grant`) |
 | `dl`, `sd` | requests a day and site allowed; today's counts `{slot: count}` |
 | `cc`, `hm` | holds allowed at once; the open ones `{key: "amounts.expiry.nonce"}` (`holds.py`) |
-| `av`, `u`, `dbt` | spendable credits, credits settled since the last fold, debt |
-| `v` | version of everything that only a turn or a change of limits writes |
+| `av`, `u`, `dbt` | spendable credits; all that were ever settled; credits owed |
+| `lx`, `cap` | when the next lot expires; free credits that may be carried over |
+| `v` | version of everything that only a turn, a fold or a change of limits writes |
+
+Where the credits come from stands in the `credits` table (`book_store.py`).
 """
 
 from __future__ import annotations
@@ -51,32 +54,10 @@ class LedgerStore:
         self._client = client
         self._table = table
 
-    def open(self, account: Account) -> bool:
-        """Put the account if there is none yet; says whether it was put."""
-        item = _turn_values(account) | {
-            "st": ACTIVE,
-            "av": account.credits,
-            "u": 0,
-            "dbt": 0,
-            "hm": {},
-            "v": 1,
-            "pk": tables.tenant_key(account.tenant_id, "ACC"),
-            "sk": "0",
-        }
-        try:
-            self._client.put_item(
-                TableName=self._table, Item=tables.to_item(item), ConditionExpression="attribute_not_exists(pk)"
-            )
-        except Exception as error:
-            if tables.is_refused(error):
-                return False
-            raise
-        return True
-
     def get(self, tenant_id: TenantId) -> Account | None:
         """The account, read strongly."""
         answer = self._client.get_item(TableName=self._table, Key=_key(tenant_id), ConsistentRead=True)
-        return _account(tables.from_item(answer["Item"])) if "Item" in answer else None
+        return account_of(tables.from_item(answer["Item"])) if "Item" in answer else None
 
     def reserve(self, ask: Ask, key: str, held: Held) -> Account:
         """The one write that admits: debit, count and insert the hold, if everything is there. Raises Refused."""
@@ -91,7 +72,8 @@ class LedgerStore:
         if held.credits:
             values[":credits"] = held.credits
             sets.append("av = av - :credits")
-            conditions.append("av >= :credits")
+            conditions += ["av >= :credits", "dbt = :owed"]
+            values[":owed"] = 0
         if held.embedding_tokens:
             values[":tokens"] = held.embedding_tokens
             sets.append("et = et - :tokens")
@@ -142,24 +124,8 @@ class LedgerStore:
         self._update(tenant_id, update, conditions, values, names)
 
     def turn(self, before: Account, after: Account) -> None:
-        """Write what a turn or a change of limits changes, if nobody has since `before` was read. Raises Refused.
-
-        Counters that start anew are set, whatever happened to them since; within a period the embedding tokens left
-        move by their difference. So it commutes with the holds that are made and settled meanwhile.
-        """
-        old, new = _turn_values(before), _turn_values(after)
-        fresh = {"qc", "et"} if before.period != after.period else set()
-        if before.day_since != after.day_since:
-            fresh.add("sd")
-        values: dict[str, Any] = {":v": before.version, ":one": 1}
-        sets = ["v = v + :one"]
-        for name, value in new.items():
-            if name in fresh or (value != old[name] and name != "et"):
-                sets.append(f"{name} = :{name}")
-                values[f":{name}"] = value
-            elif value != old[name]:
-                sets.append("et = et + :more")
-                values[":more"] = value - old["et"]
+        """Write what a turn or a change of limits changes, if nobody has since `before` was read. Raises Refused."""
+        sets, values = turn_expression(before, after)
         self._update(before.tenant_id, "SET " + ", ".join(sets), ["v = :v"], values, {})
 
     def set_status(self, tenant_id: TenantId, *, active: bool) -> None:
@@ -192,11 +158,11 @@ class LedgerStore:
             if not tables.is_refused(error):
                 raise
             image = tables.found(error)
-            raise Refused(_account(image) if image else None) from None
-        return _account(tables.from_item(answer["Attributes"])) if returned == "ALL_NEW" else None
+            raise Refused(account_of(image) if image else None) from None
+        return account_of(tables.from_item(answer["Attributes"])) if returned == "ALL_NEW" else None
 
-    def with_holds(self, position: str) -> Iterator[tuple[list[Account], str]]:
-        """Pages of the accounts that have holds, each with the position to go on from ("" after the last one).
+    def waiting(self, position: str, now: int) -> Iterator[tuple[list[Account], str]]:
+        """Pages of the accounts that have holds or something that has ended by `now`, each with the position to go on from ("" after the last one).
 
         Reads the whole table: for the schedule alone.
         """
@@ -206,13 +172,15 @@ class LedgerStore:
                 options["ExclusiveStartKey"] = {"pk": {"S": position}, "sk": {"S": "0"}}
             page = self._client.scan(
                 TableName=self._table,
-                FilterExpression="begins_with(pk, :acc) AND size(hm) > :none",
-                ExpressionAttributeValues={":acc": {"S": tables.platform_key("ACC", "")}, ":none": {"N": "0"}},
+                FilterExpression="begins_with(pk, :acc) AND (size(hm) > :none OR nx <= :now)",
+                ExpressionAttributeValues=tables.to_item(
+                    {":acc": tables.platform_key("ACC", ""), ":none": 0, ":now": now}
+                ),
                 ConsistentRead=True,
                 **options,
             )
             position = page.get("LastEvaluatedKey", {}).get("pk", {}).get("S", "")
-            yield [_account(tables.from_item(item)) for item in page["Items"]], position
+            yield [account_of(tables.from_item(item)) for item in page["Items"]], position
             if not position:
                 return
 
@@ -224,6 +192,34 @@ class LedgerStore:
     def keep_sweep_position(self, position: str) -> None:
         """Remember where the sweep is."""
         self._client.put_item(TableName=self._table, Item=_sweep_key() | {"position": {"S": position}})
+
+
+def opening_item(account: Account) -> Item:
+    """A new account as an item."""
+    fixed = {"st": ACTIVE, "av": account.credits, "u": 0, "dbt": 0, "hm": {}, "v": account.version}
+    return _turn_values(account) | fixed | {"pk": tables.tenant_key(account.tenant_id, "ACC"), "sk": "0"}
+
+
+def turn_expression(before: Account, after: Account) -> tuple[list[str], dict[str, Any]]:
+    """The SET parts and values (`:v` is the version read) that bring an account from `before` to `after`.
+
+    Counters that start anew are set, whatever happened to them since; within a period the embedding tokens left move
+    by their difference. So it commutes with the holds that are made and settled meanwhile.
+    """
+    old, new = _turn_values(before), _turn_values(after)
+    fresh = {"qc", "et"} if before.period != after.period else set()
+    if before.day_since != after.day_since:
+        fresh.add("sd")
+    values: dict[str, Any] = {":v": before.version, ":one": 1}
+    sets = ["v = v + :one"]
+    for name, value in new.items():
+        if name in fresh or (value != old[name] and name != "et"):
+            sets.append(f"{name} = :{name}")
+            values[f":{name}"] = value
+        elif value != old[name]:
+            sets.append("et = et + :more")
+            values[":more"] = value - old["et"]
+    return sets, values
 
 
 def _key(tenant_id: TenantId) -> dict[str, Any]:
@@ -248,14 +244,17 @@ def _turn_values(account: Account) -> Item:
         "ql": account.chat_grant.limit,
         "et": account.embedding_left,
         "el": account.embedding_grant.limit,
-        "gr": {"c": list(account.chat_grant), "e": list(account.embedding_grant)},
+        "gr": {"c": list(account.chat_grant), "e": list(account.embedding_grant), "f": list(account.free_grant)},
+        "cap": account.carry_over_cap,
+        "lx": account.lots_end,
         "dl": account.site_daily_limit,
         "sd": dict(account.site_counts),
         "cc": account.concurrency,
     }
 
 
-def _account(item: Item) -> Account:
+def account_of(item: Item) -> Account:
+    """The account that an item of `quotas` holds."""
     return Account(
         tenant_id=TenantId(item["pk"].partition("#")[2]),
         timezone=item["tz"],
@@ -267,6 +266,9 @@ def _account(item: Item) -> Account:
         next_turn=item["nx"],
         chat_grant=Grant(*item["gr"]["c"]),
         embedding_grant=Grant(*item["gr"]["e"]),
+        free_grant=Grant(*item["gr"]["f"]),
+        carry_over_cap=item["cap"],
+        lots_end=item["lx"],
         site_daily_limit=item["dl"],
         concurrency=item["cc"],
         active=item["st"] == ACTIVE,
@@ -274,7 +276,7 @@ def _account(item: Item) -> Account:
         embedding_left=item["et"],
         site_counts=item["sd"],
         credits=item["av"],
-        credits_settled=item["u"],
+        credits_used=item["u"],
         debt=item["dbt"],
         holds=item["hm"],
         version=item["v"],
