@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
@@ -17,6 +18,8 @@ from noren.chat.summary import Summaries
 from noren.errors import NotFound
 from noren.idempotency import Idempotency
 from noren.ids import TenantId, new_id
+from noren.ledger.book_store import BookStore
+from noren.ledger.credits import Credits
 from noren.ledger.service import Ledger
 from noren.ledger.store import LedgerStore
 from noren.llm.breaker import Breaker
@@ -35,6 +38,7 @@ from noren.usage.store import UsageStore
 from tests.faults import emulator_client, make_table
 
 MODEL = "scripted-7f3a"
+POOL = ThreadPoolExecutor(8, "storage")
 
 
 class Clock:
@@ -49,6 +53,19 @@ class Clock:
     def skip(self, seconds: float) -> None:
         """Move on; also serves as a `sleep` that takes no time."""
         self.ahead += seconds
+
+
+class Inline(Executor):
+    """Makes each call at once in the asking thread: storage calls then come in an order of their own."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Meets `Executor.submit`."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @dataclass
@@ -141,7 +158,7 @@ class Queue:
 
 def make_tables(client: Any) -> None:
     """The tables that a chat touches."""
-    for name in ("sites", "runtime", "quotas"):
+    for name in ("sites", "runtime", "quotas", "credits"):
         make_table(client, name)
     make_table(client, "usage")
 
@@ -186,9 +203,12 @@ class Container:
         sleep: Callable[[float], None] = time.sleep,
         providers: Mapping[str, Provider] | None = None,
         time_limits: TimeLimits | None = None,
+        pool: Executor = POOL,
     ) -> None:
         clock = rig.clock
-        self.ledger = Ledger(LedgerStore(client, "quotas"), UsageStore(client, "usage"), clock=clock, sleep=sleep)
+        accounts = LedgerStore(client, "quotas")
+        self.credits = Credits(accounts, BookStore(client, "quotas", "credits"), clock, sleep)
+        self.ledger = Ledger(accounts, UsageStore(client, "usage"), self.credits, clock=clock, sleep=sleep)
         self.usage = Usage(UsageStore(client, "usage"))
         self.sites = Sites(SiteStore(client, "sites"), clock)
         self.session_store = SessionStore(client, "sites")
@@ -214,6 +234,7 @@ class Container:
             router=self.router,
             sessions=self.sessions,
             signals=SignalStore(client, "runtime"),
+            pool=pool,
             clock=clock,
             console_url="https://console.example",
         )

@@ -25,7 +25,7 @@ from noren.ledger.store import LedgerStore
 from noren.llm.models import ProviderFault
 from noren.usage.models import UsageRecord
 from tests.faults import Crash, Fault, Faulty, emulator_client
-from tests.unit.chat.rig import Clock, Container, Rig, make_tables
+from tests.unit.chat.rig import Clock, Container, Inline, Rig, make_tables
 from tests.unit.chat.web import events_of, served
 
 CaseFault = Fault | Literal["down"]
@@ -76,7 +76,7 @@ class World:
 
     def process(self, client: Any) -> Container:
         """A fresh process: nothing cached, and no time lost by waiting."""
-        return Container(client, self.rig, sleep=self.rig.clock.skip)
+        return Container(client, self.rig, sleep=self.rig.clock.skip, pool=Inline())
 
     def faulty(self, number: int | None = None, fault: CaseFault | None = None) -> Faulty:
         """A client that notes its calls and breaks one of them."""
@@ -226,38 +226,36 @@ def prepare(world: World, scenario: Scenario) -> None:
 
 CLAIM = ("put_item runtime",)
 SITE = ("get_item sites", "get_item sites")  # and its profile
+BREAKER = ("get_item runtime",)  # from here to the hold's all at once, but here one after another
 RATE = ("update_item runtime", "update_item runtime")  # a tenant's first request begins a window
 HOLD = ("update_item quotas",)
-BREAKER = ("get_item runtime",)
 FAILURE = ("update_item runtime", "update_item runtime")  # noted by the breaker, which begins a window
 TURN = ("put_item sites", "put_item sites")  # and its session
 SETTLE = ("put_item usage", "update_item quotas")
 FREE_KEY = ("delete_item runtime",)
 
 CALLS: dict[Scenario, tuple[str, ...]] = {
-    plain: (*SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
-    under_a_key: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
+    plain: (*SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
+    under_a_key: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
     in_a_session: (
-        *("get_item sites", "get_item sites", "query sites", "get_item sites"),  # site, session, turns, profile
-        *("update_item runtime", *HOLD, *BREAKER),
-        *("put_item sites", "update_item sites"),
-        *SETTLE,
+        *(*SITE, "get_item sites", "query sites", *BREAKER, "update_item runtime"),  # the session, its turns
+        *(*HOLD, "put_item sites", "update_item sites", *SETTLE),
     ),
     anonymous: (
-        *(*SITE, *RATE),
+        *(*SITE, *BREAKER, *RATE),
         *("update_item runtime", "update_item runtime", "update_item runtime"),  # lease, device's day, address' day
-        *(*HOLD, *BREAKER, *TURN, *SETTLE),
+        *(*HOLD, *TURN, *SETTLE),
         "delete_item runtime",  # the lease
     ),
-    cancelled: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, "get_item runtime", *TURN, *SETTLE),
-    client_gone: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
+    cancelled: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, "get_item runtime", *TURN, *SETTLE),
+    client_gone: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
     stop_button: ("get_item quotas", "put_item runtime"),
-    model_down: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *FAILURE, *SETTLE, *FREE_KEY),
-    model_breaks_off: (*CLAIM, *SITE, *RATE, *HOLD, *BREAKER, *FAILURE, *TURN, *SETTLE),
+    model_down: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *FAILURE, *SETTLE, *FREE_KEY),
+    model_breaks_off: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *FAILURE, *TURN, *SETTLE),
     answered_before: ("put_item runtime", "get_item usage", "get_item sites"),
 }
 KEYED = (under_a_key, cancelled, client_gone, model_down, model_breaks_off, answered_before)
-BEGUN = len((*CLAIM, *SITE, *RATE, *HOLD, *BREAKER))
+BEGUN = len((*CLAIM, *SITE, *BREAKER, *RATE, *HOLD))
 """Calls up to the model's answer: these are broken in `under_a_key` for all scenarios that begin like it."""
 ALIKE = (client_gone, model_down, model_breaks_off)
 

@@ -37,10 +37,8 @@ class Limiter:
         A sliding window reckoned from two counters: this window's, and as much of the previous one's as still
         overlaps. One write a request; refused ones aren't counted, and cost nothing for as long as they can't succeed.
         """
+        self.check_known(key, limit, window_s)
         now = self._clock()
-        wait = self._refused.get((key, limit), 0.0) - now
-        if 0 < wait <= 2 * window_s:
-            raise _limited(wait)
         try:
             window, counted = self._count(key, limit, window_s, now)
         except Exception as error:
@@ -57,6 +55,12 @@ class Limiter:
                 if len(self._refused) >= REMEMBERED:
                     self._refused.clear()
                 self._refused[key, limit] = now + wait
+            raise _limited(wait)
+
+    def check_known(self, key: str, limit: int, window_s: int = 60) -> None:
+        """Refuse, at no storage call, what this container knows that `check` would refuse. Counts nothing."""
+        wait = self._refused.get((key, limit), 0.0) - self._clock()
+        if 0 < wait <= 2 * window_s:
             raise _limited(wait)
 
     def _count(self, key: str, limit: int, window_s: int, now: float) -> tuple[Window, bool]:

@@ -43,6 +43,18 @@ class Admission:
             raise Forbidden("This site is switched off.", code="site_disabled")
         raise Forbidden("This account is suspended. Its owner can find out why in the console.", code="suspended")
 
+    def check_rate(self, asker: Asker, site: Site, entitlement: Entitlement, *, by_memory: bool = False) -> None:
+        """Count the request against its tenant's rate. Raises RateLimited.
+
+        `by_memory` counts nothing: it refuses, at no storage call, what this container knows to be too much.
+        """
+        check = self._limiter.check_known if by_memory else self._limiter.check
+        try:
+            check(f"chat#{site.tenant_id}", entitlement.limits.requests_per_minute, 60)
+        except RateLimited:
+            _count("rate", asker, site)
+            raise
+
     @contextmanager
     def admit(
         self,
@@ -53,7 +65,7 @@ class Admission:
         record: UsageRecord,
         deadline: float,
     ) -> Iterator[Hold]:
-        """Count the request against every limit and hold it; leaving settles it.
+        """Count the request against every other limit and hold it; leaving settles it.
 
         Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
         """
@@ -65,14 +77,13 @@ class Admission:
             site_daily_limit=site.daily_quota,
         )
         try:
-            self._limiter.check(f"chat#{tenant.tenant_id}", entitlement.limits.requests_per_minute, 60)
             with self._one_of_few(asker, tenant, deadline), self._ledger.reserve(ask, record) as hold:
                 yield hold
         except Denied as denied:
-            _count(denied.reason, record)
+            _count(denied.reason, asker, site)
             raise self._explained(denied, asker, tenant, site, entitlement) from None
         except RateLimited:
-            _count("rate", record)
+            _count("rate", asker, site)
             raise
 
     @contextmanager
@@ -120,13 +131,13 @@ def is_open(tenant: Tenant, site: Site) -> bool:
     return tenant.plan_status != "suspended" and not tenant.stops - {"quota"} and site.status == "active"
 
 
-def _count(reason: str, record: UsageRecord) -> None:
+def _count(reason: str, asker: Asker, site: Site) -> None:
     fields = {
         "reason": reason,
-        "trace_id": record.trace_id,
-        "user": record.caller,
-        "tenant": record.tenant_id,
-        "site": record.site_id,
+        "trace_id": asker.trace_id,
+        "user": asker.principal,
+        "tenant": site.tenant_id,
+        "site": site.site_id,
     }
     _log.info("not admitted", extra=measured(fields, "reason", Refused=1))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from noren.chat.admission import Admission
+from noren.chat.both import both
 from noren.chat.cancel import Stopper
 from noren.chat.models import (
     Answer,
@@ -89,11 +92,13 @@ class Chats:
         router: Router,
         sessions: Sessions,
         signals: SignalStore,
+        pool: Executor,
         clock: Clock,
         console_url: str,
     ) -> None:
         self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
         self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
+        self._pool = pool
         self._admission = Admission(ledger, limiter, clock, console_url)
         self._replays = Replays(idempotency, usage, sessions, clock)
 
@@ -150,9 +155,25 @@ class Chats:
         self._admission.check_open(tenant, site)
         entitlement = self._plans.entitlement(tenant)
         route = site_route(entitlement, site, ask.model)
-        is_managed = ask.history is not None
-        conversation = Conversation("") if is_managed else self._sessions.open(asker, site.site_id, ask.session_key)
-        return _Plan(tenant, site, self._sites.profile(site), entitlement, route, conversation)
+        profile = self._sites.profile(site)
+        conversation = self._look_up(asker, ask, site, entitlement, route)
+        return _Plan(tenant, site, profile, entitlement, route, conversation)
+
+    def _look_up(self, asker: Asker, ask: ChatAsk, site: Site, entitlement: Entitlement, route: Route) -> Conversation:
+        """All that storage is asked ahead of the reserve, in one round trip: no part of it depends on another.
+
+        Raises NotFound for a session before RateLimited; what is known to exceed the rate asks storage nothing.
+        """
+        self._admission.check_rate(asker, site, entitlement, by_memory=True)
+        rest: Callable[[], object] = partial(self._admission.check_rate, asker, site, entitlement)
+        breaker = self._router.breaker
+        if stale := breaker.stale(step.policy for step in route.steps):
+            rest = partial(both, self._pool, partial(breaker.refresh, stale), rest)
+        if ask.session_key and ask.history is None:
+            opened = partial(self._sessions.open, asker, site.site_id, ask.session_key, self._pool)
+            return both(self._pool, opened, rest)[0]
+        rest()
+        return self._sessions.begin() if ask.history is None else Conversation("")
 
     def _record(self, asker: Asker, ask: ChatAsk, plan: _Plan, request_id: str, started: float) -> UsageRecord:
         return UsageRecord(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from noren.chat.both import both
 from noren.chat.models import Asker, Feedback, Session, Turn
 from noren.chat.store import SessionStore, owner_hash
 from noren.chat.summary import SummaryQueue
@@ -43,19 +45,22 @@ class Sessions:
     def __init__(self, store: SessionStore, queue: SummaryQueue, usage: Usage, clock: Clock) -> None:
         self._store, self._queue, self._usage, self._clock = store, queue, usage, clock
 
-    def open(self, asker: Asker, site_id: str, session_key: str) -> Conversation:
-        """The conversation to go on with; a new one without a key.
+    def begin(self) -> Conversation:
+        """A new conversation."""
+        return Conversation(str(uuid.UUID(uuid7_hex(self._clock()))))
+
+    def open(self, asker: Asker, site_id: str, session_key: str, pool: Executor) -> Conversation:
+        """The conversation to go on with, read in one round trip by way of `pool`.
 
         Raises NotFound for a key that is missing, expired, of another site or of somebody else.
         """
-        if not session_key:
-            return Conversation(str(uuid.UUID(uuid7_hex(self._clock()))))
-        session = self.get(asker, session_key)
+        key, owner = _canonical(session_key), owner_hash(asker.principal)
+        session, turns = both(
+            pool, lambda: self.get(asker, key), lambda: self._store.turns(asker.tenant_id, owner, key, WINDOW)
+        )
         if session.site_id != site_id:
             raise NotFound(_MISSING)
-        owner = owner_hash(asker.principal)
-        turns = self._store.turns(asker.tenant_id, owner, session_key, WINDOW, after=session.summary_upto)
-        return Conversation(session_key, session, tuple(turns))
+        return Conversation(key, session, tuple(turn for turn in turns if turn.request_id > session.summary_upto))
 
     def add_turn(self, asker: Asker, site_id: str, conversation: Conversation, turn: Turn) -> None:
         """Store a turn; asks for a new summary when too many turns stand outside of it."""
@@ -78,11 +83,8 @@ class Sessions:
 
     def get(self, asker: Asker, session_key: str) -> Session:
         """One's own session. Raises NotFound."""
-        try:
-            key = str(uuid.UUID(session_key))
-        except ValueError:
-            raise NotFound(_MISSING) from None
-        session = self._store.session(asker.tenant_id, owner_hash(asker.principal), key, self._clock())
+        key, owner = _canonical(session_key), owner_hash(asker.principal)
+        session = self._store.session(asker.tenant_id, owner, key, self._clock())
         if session is None:
             raise NotFound(_MISSING)
         return session
@@ -116,6 +118,14 @@ class Sessions:
         return self._store.put_feedback(
             asker.tenant_id, record.site_id, owner, request_id, rating, comment, self._clock()
         )
+
+
+def _canonical(session_key: str) -> str:
+    """The key as it is stored. Raises NotFound for what never was one."""
+    try:
+        return str(uuid.UUID(session_key))
+    except ValueError:
+        raise NotFound(_MISSING) from None
 
 
 _MISSING = "There is no such session"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -62,6 +62,23 @@ class Breaker:
         self._clock = clock
         self._known: dict[str, _Known] = {}
 
+    def stale(self, policies: Iterable[ModelPolicy]) -> list[ModelPolicy]:
+        """Of a route's models, those that `ask` will read the state of: up to the first that does not seem to rest."""
+        now, found = self._clock(), []
+        for policy in policies:
+            known = self._here(breaker_key(policy), now)
+            if self._is_stale(known, now):
+                found.append(policy)
+            if not known.health.open_until:
+                break
+        return found
+
+    def refresh(self, policies: Iterable[ModelPolicy]) -> None:
+        """Read their states ahead of `ask`, where it suits the caller better."""
+        now = self._clock()
+        for policy in policies:
+            self._fresh(breaker_key(policy), now)
+
     def ask(self, policy: ModelPolicy) -> Pass:
         """May this model be called now? A `probe` must be reported back by one of the methods below."""
         key, now = breaker_key(policy), self._clock()
@@ -108,10 +125,14 @@ class Breaker:
 
     def _fresh(self, key: str, now: float) -> _Known:
         known = self._here(key, now)
-        if now - known.read_at >= CACHE_SECONDS:
+        if self._is_stale(known, now):
             known.health = self._try(lambda: self._store.load(key), known.health)
             known.read_at = now
         return known
+
+    @staticmethod
+    def _is_stale(known: _Known, now: float) -> bool:
+        return now - known.read_at >= CACHE_SECONDS
 
     def _here(self, key: str, now: float) -> _Known:
         known = self._known.setdefault(key, _Known(Health(), 0.0))
