@@ -55,6 +55,7 @@ ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "TENANTS_TABLE": "tenants",
     "QUOTAS_TABLE": "quotas",
+    "CREDITS_TABLE": "credits",
     "USAGE_TABLE": "usage",
     "SITES_TABLE": "sites",
     "EVENTS_TABLE": "events",

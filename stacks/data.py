@@ -17,7 +17,7 @@ from stacks import nag
 from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
 
-TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
 INDEXED = ("tenants",)
 EXPIRING = ("sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)

@@ -39,9 +39,9 @@ class IdentityStack(Stack):
             stage=stage,
             timeout=Duration.seconds(5),
             memory=512,
-            environment=data.variables(tables=("tenants", "quotas", "sites")),
+            environment=data.variables(tables=("tenants", "quotas", "credits", "sites")),
         )
-        data.grant(triggers, tenants="rw", quotas="rw", sites="rw")
+        data.grant(triggers, tenants="rw", quotas="rw", credits="rw", sites="rw")
         self.pool = self._pool(stage, triggers.target)
         self.client = self._client(stage, console_url)
         domain = self.pool.add_domain(

@@ -10,13 +10,13 @@ from constructs import Construct
 
 from config import Stage
 from stacks.api import ProxyApi
-from stacks.data import DataStack
+from stacks.data import Access, DataStack
 from stacks.environment import vendors
 from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
 PORT = "8080"
 
 
@@ -59,7 +59,8 @@ class InferenceStack(Stack):
             extra_layers=(self._adapter(stage),) if adapter else (),
             environment=environment | (_adapter_environment() if adapter else {}),
         )
-        data.grant(function, tenants="update", quotas="rw", usage="rw", sites="rwd", events="w", runtime="rwd")
+        ledger: dict[str, Access] = {"quotas": "rw", "credits": "rw", "usage": "rw"}
+        data.grant(function, tenants="update", sites="rwd", events="w", runtime="rwd", **ledger)
         data.grant_send(function, "summary")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
         identity.grant_look_up(function)

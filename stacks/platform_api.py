@@ -15,7 +15,7 @@ from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
 
 
 class PlatformApiStack(Stack):
@@ -51,7 +51,7 @@ class PlatformApiStack(Stack):
                 "CONSOLE_URL": console_url,
             },
         )
-        data.grant(function, tenants="rwd", quotas="rw", usage="r", sites="rw", events="w", runtime="rwd")
+        data.grant(function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rw", events="rw", runtime="rwd")
         data.grant_send(function, "mail")
         data.grant_secrets(function, data.signing_secret, data.provider_secret)
         identity.grant_look_up(function)

@@ -66,9 +66,9 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.variables(tables=("quotas", "usage")),
+            environment=data.variables(tables=("quotas", "credits", "usage")),
         )
-        data.grant(scheduler, quotas="sweep", usage="rw")
+        data.grant(scheduler, quotas="sweep", credits="rw", usage="rw")
         rule = events.Rule(self, "Sweep", schedule=events.Schedule.rate(SWEEP), description="Sweeps dead holds")
         # Missed runs need no repeat: the next one sweeps the same.
         rule.add_target(

@@ -39,7 +39,7 @@ PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens"}
 
 NOTHING = "0" * 32
 NO_TENANT = f"ten_{NOTHING[:-1]}1"
-STORED = ("tenants", "quotas", "usage", "sites")
+STORED = ("tenants", "quotas", "credits", "usage", "sites")
 """Tables in which nothing may change. `events` counts the refusals, `runtime` the rates."""
 
 

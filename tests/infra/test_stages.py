@@ -36,7 +36,7 @@ RUNTIME_NAMES = {
 }
 """Variables for Lambda and the Web Adapter; all others are fields of Settings."""
 
-TABLES = {"tenants", "quotas", "usage", "sites", "events", "runtime"}
+TABLES = {"tenants", "quotas", "credits", "usage", "sites", "events", "runtime"}
 RECOVERABLE = TABLES - {"runtime"}
 EXPIRING = {"sites", "runtime", "usage", "events"}
 
@@ -138,12 +138,28 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
 
 
 GRANTS = {
-    "Chat": {"tenants": "ru", "quotas": "rw", "usage": "rw", "sites": "rwd", "events": "w", "runtime": "rwd"},
-    "PlatformApi": {"tenants": "rwd", "quotas": "rw", "usage": "r", "sites": "rw", "events": "w", "runtime": "rwd"},
-    "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "sites": "rw"},
+    "Chat": {
+        "tenants": "ru",
+        "quotas": "rw",
+        "credits": "rw",
+        "usage": "rw",
+        "sites": "rwd",
+        "events": "w",
+        "runtime": "rwd",
+    },
+    "PlatformApi": {
+        "tenants": "rwd",
+        "quotas": "rw",
+        "credits": "rw",
+        "usage": "r",
+        "sites": "rw",
+        "events": "rw",
+        "runtime": "rwd",
+    },
+    "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "credits": "rw", "sites": "rw"},
     "MailWorker": {},
     "SummaryWorker": {"tenants": "r", "usage": "w", "sites": "rw", "runtime": "rwd"},
-    "Scheduler": {"quotas": "rws", "usage": "rw"},
+    "Scheduler": {"quotas": "rws", "credits": "rw", "usage": "rw"},
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
@@ -292,7 +308,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + 2 + 2 + 2
+    assert len(alarms) == 3 * len(prod.functions()) + 3 + 2 + 2
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 
@@ -310,7 +326,7 @@ def test_every_own_metric_that_is_looked_at_is_one_that_is_written(synthesized: 
         if each.properties.get("Namespace") == metrics.NAMESPACE
         and each.properties.get("Dimensions") == [{"Name": "stage", "Value": "prod"}]
     ]
-    assert sorted(alarmed) == ["BreakerOpened", "LateSettlements"]
+    assert sorted(alarmed) == ["AuditLost", "BreakerOpened", "LateSettlements"]
     assert set(shown) == set(metrics.UNITS)
     sources = "".join(path.read_text() for path in Path("layers/noren/python/noren").rglob("*.py"))
     for name in metrics.UNITS:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from local import emulator
-from noren import ids, tables
+from noren import ids
 from noren.ids import TenantId
 from noren.ledger.account import Account
 from noren.ledger.book_store import BookStore
@@ -175,7 +175,13 @@ class World:
     def give_credits(self, amount: int, **changes: Any) -> Entry:
         """A gift of bonus credits that never expire, unless said otherwise."""
         entry_id = f"BON#{ids.new_id('pay')}"
-        gift = {"entry_id": entry_id, "type": "BONUS", "kind": "bonus", "credits": amount, "expires_at": NEVER}
+        gift: dict[str, Any] = {
+            "entry_id": entry_id,
+            "type": "BONUS",
+            "kind": "bonus",
+            "credits": amount,
+            "expires_at": NEVER,
+        }
         return self.credits.give(self.tenant.tenant_id, Gift(**(gift | changes)))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
-TABLES = ("tenants", "quotas", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
 STAGES = ("local", "dev", "staging", "prod")
 
 

@@ -2,7 +2,7 @@
 
 | key | holds |
 |---|---|
-| `LOTS#<tenant>` / `V#<version>` | the lots as the fold of that version left them (`lots.Books`); the newest are in force |
+| `LOTS#<tenant>` / `V#<version>` | the lots as that version's fold left them (`lots.Books`); the newest count |
 | `ONCE#<tenant>` / `<entry id>` | that the entry has been booked, and where |
 | `TX#<tenant>` / `<milliseconds>#<number>#<entry id>` | the entry, by time |
 """

@@ -146,9 +146,7 @@ class Fold:
         )
         if gift.type == "PURCHASE":
             self._purchased += gift.credits
-        self._add(
-            Lot(gift.entry_id, gift.kind, gift.credits, gift.expires_at, gift.credits, gift.paid, gift.currency)
-        )
+        self._add(Lot(gift.entry_id, gift.kind, gift.credits, gift.expires_at, gift.credits, gift.paid, gift.currency))
 
     def withdraw(self, wanted: Withdrawal) -> None:
         """Book credits that are taken back. What is spent or held already is owed from now on."""

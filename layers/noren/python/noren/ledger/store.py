@@ -162,7 +162,9 @@ class LedgerStore:
         return account_of(tables.from_item(answer["Attributes"])) if returned == "ALL_NEW" else None
 
     def waiting(self, position: str, now: int) -> Iterator[tuple[list[Account], str]]:
-        """Pages of the accounts that have holds or something that has ended by `now`, each with the position to go on from ("" after the last one).
+        """Pages of the accounts that have holds or something that has ended by `now`.
+
+        Each comes with the position to go on from ("" after the last one).
 
         Reads the whole table: for the schedule alone.
         """
