@@ -34,6 +34,13 @@ def test_a_session_is_remembered_in_the_next_prompt(rig: Rig) -> None:
     ]
 
 
+def test_a_key_may_be_written_in_capitals(rig: Rig) -> None:
+    key = talk(rig, rig.member(), 1)
+    assert talk(rig, rig.member(), 1, key.upper()) == key
+    assert len(rig.script.prompts[1].messages) == 4
+    assert len(rig.sessions.turns(rig.member(), key)) == 2
+
+
 def test_a_session_belongs_to_its_principal_and_site(rig: Rig) -> None:
     key = talk(rig, rig.member(), 1)
     profile = rig.sites.profile(rig.sites.create_default(rig.tenant))

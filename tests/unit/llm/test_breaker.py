@@ -57,6 +57,30 @@ def test_health_costs_one_read_in_two_seconds_and_no_write(fleet: Fleet) -> None
     assert fleet.calls == ["GetItem"] * 2
 
 
+def test_a_state_read_ahead_is_not_read_again(fleet: Fleet) -> None:
+    one = fleet.container()
+    assert one.stale([PHI3, MISTRAL]) == [PHI3]  # the second is asked only where the first rests
+    one.refresh([PHI3])
+    assert one.stale([PHI3, MISTRAL]) == []
+    assert one.ask(PHI3).allowed
+    assert fleet.calls == ["GetItem"]
+    fleet.clock.sleep(rules.CACHE_SECONDS)
+    assert one.stale([PHI3, MISTRAL]) == [PHI3]
+
+
+def test_behind_a_model_that_rests_the_next_one_is_looked_at_too(fleet: Fleet) -> None:
+    one = fleet.container()
+    one.failed(PHI3, at_once=True)
+    assert one.stale([PHI3, MISTRAL]) == [MISTRAL]
+    fleet.clock.sleep(rules.CACHE_SECONDS)
+    assert one.stale([PHI3, MISTRAL]) == [PHI3, MISTRAL]
+    one.refresh([PHI3, MISTRAL])
+    fleet.calls.clear()
+    assert not one.ask(PHI3).allowed
+    assert one.ask(MISTRAL).allowed
+    assert fleet.calls == []
+
+
 def test_one_failure_opens_it_where_the_router_says_so(fleet: Fleet) -> None:
     one, other = fleet.container(), fleet.container()
     one.failed(PHI3, at_once=True)
