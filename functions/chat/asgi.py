@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 THREADS = 256
 """Calls that run at once in one process; more wait."""
 
-TABLE = RouteTable(ROUTES)
+TABLE = RouteTable(ROUTES, unaudited=True)
+"""What is changed here are conversations, which usage records tell of."""
 
 _log = logging.getLogger("noren.chat")
 

@@ -56,7 +56,7 @@ def test_an_answer_accounts_for_everything(rig: Rig) -> None:
     )
     assert (answer.quota.chats_used, answer.quota.chats_limit) == (1, 100)
     assert answer.quota.resets_at > time.time()
-    assert (answer.credits.used, answer.credits.remaining, answer.sources) == (0, None, ())
+    assert (answer.credits.used, answer.credits.remaining, answer.sources) == (0, 0, ())
     (record,) = rig.records()
     assert (record.request_id, record.decision, record.chats, record.status) == (answer.id, "USAGE", 1, "ok")
     assert (record.caller, record.session_key, record.source) == ("user:mika", answer.session_key, "chat")

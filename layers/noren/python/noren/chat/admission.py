@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from noren.chat.models import Asker
+from noren.chat.overage import Overage, TokenBound
 from noren.chat.store import owner_hash
 from noren.clock import Clock, day_end
 from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
+from noren.ids import TenantId
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
+from noren.limits import check
 from noren.metrics import measured
 from noren.plans.models import Entitlement, Plan
 from noren.ratelimit import Limiter
@@ -24,6 +27,11 @@ from noren.usage.models import UsageRecord
 DEVICE_CHATS_PER_DAY = 10
 ADDRESS_CHATS_PER_DAY = 30
 
+SPENT_SECONDS = 5.0
+"""For how long a container goes on with credits without asking whether the plan has a chat again."""
+REMEMBERED = 1_000
+"""Tenants of whom it is remembered."""
+
 _log = logging.getLogger("noren.chat")
 
 
@@ -33,6 +41,7 @@ class Admission:
     def __init__(self, ledger: Ledger, limiter: Limiter, clock: Clock, console_url: str) -> None:
         self._ledger, self._limiter, self._clock = ledger, limiter, clock
         self._console_url = console_url
+        self._spent: dict[TenantId, float] = {}
 
     @staticmethod
     def check_open(tenant: Tenant, site: Site) -> None:
@@ -48,9 +57,9 @@ class Admission:
 
         `by_memory` counts nothing: it refuses, at no storage call, what this container knows to be too much.
         """
-        check = self._limiter.check_known if by_memory else self._limiter.check
+        count = self._limiter.check_known if by_memory else self._limiter.check
         try:
-            check(f"chat#{site.tenant_id}", entitlement.limits.requests_per_minute, 60)
+            count(f"chat#{site.tenant_id}", entitlement.limits.requests_per_minute, 60)
         except RateLimited:
             _count("rate", asker, site)
             raise
@@ -64,10 +73,13 @@ class Admission:
         entitlement: Entitlement,
         record: UsageRecord,
         deadline: float,
+        bound: TokenBound,
     ) -> Iterator[Hold]:
         """Count the request against every other limit and hold it; leaving settles it.
 
-        Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
+        Where the plan's chats are spent and the tenant has overage on, credits are held for `bound`, or for a shorter
+        answer if they don't reach (`hold.max_tokens`). Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy,
+        with nothing held.
         """
         ask = Ask(
             tenant_id=tenant.tenant_id,
@@ -77,14 +89,48 @@ class Admission:
             site_daily_limit=site.daily_quota,
         )
         try:
-            with self._one_of_few(asker, tenant, deadline), self._ledger.reserve(ask, record) as hold:
-                yield hold
+            with ExitStack() as stack:
+                stack.enter_context(self._one_of_few(asker, tenant, deadline))
+                overage = Overage(bound, entitlement.limits.credits_per_overage_chat) if tenant.overage else None
+                hold = self._hold(stack, ask, record, overage)
+                try:
+                    yield hold
+                finally:
+                    if overage and hold.held.credits:
+                        overage.charge(hold)
         except Denied as denied:
             _count(denied.reason, asker, site)
             raise self._explained(denied, asker, tenant, site, entitlement) from None
         except RateLimited:
             _count("rate", asker, site)
             raise
+
+    def _hold(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage | None) -> Hold:
+        """Hold one of the plan's chats, else credits. Raises Denied or RateLimited."""
+        if not overage or not self.pays_by_credits(ask.tenant_id):
+            try:
+                return stack.enter_context(self._ledger.reserve(ask, record))
+            except Denied as denied:
+                if denied.reason != "chats" or not overage:
+                    raise
+            check(self._limiter, "spend", ask.tenant_id)
+            if len(self._spent) >= REMEMBERED:
+                self._spent.clear()
+            self._spent[ask.tenant_id] = self._clock() + SPENT_SECONDS
+        record.chats = 0
+        try:
+            return stack.enter_context(self._ledger.reserve(overage.ask(ask), record))
+        except Denied as denied:
+            shorter = overage.shortened(denied.credits) if denied.reason == "credits" else None
+            if shorter is None:
+                raise
+        hold = stack.enter_context(self._ledger.reserve(shorter.ask(ask), record))
+        hold.max_tokens = shorter.bound.answer
+        return hold
+
+    def pays_by_credits(self, tenant_id: TenantId) -> bool:
+        """Whether this container has seen a moment ago that the plan's chats are spent."""
+        return self._spent.get(tenant_id, 0.0) > self._clock()
 
     @contextmanager
     def _one_of_few(self, asker: Asker, tenant: Tenant, deadline: float) -> Iterator[None]:

@@ -46,6 +46,15 @@ def upper_bound(context_window: int, max_tokens: int) -> int:
     return min(int(context_window * MARGIN), sum(BUDGET) + FRAME + max_tokens)
 
 
+def prompt_bound(context_window: int, question: str, history: Sequence[Message] | None) -> int:
+    """The most tokens that the prompt of a question can take; `history` where the client keeps the conversation."""
+    most = int(context_window * MARGIN)
+    if history is None:
+        return min(most, sum(BUDGET) - BUDGET.question + FRAME + estimate(question) + MESSAGE_OVERHEAD)
+    theirs = prompt_tokens([*history, Message("user", question)])
+    return min(most, BUDGET.guardrail + BUDGET.system + BUDGET.facts + FRAME + theirs)
+
+
 def clamp_answer(wanted: int, allowed: int, context_window: int) -> int:
     """The answer's token bound: what is wanted, but no more than the plan and half the window allow."""
     return max(min(wanted, allowed, context_window // 2), 1)

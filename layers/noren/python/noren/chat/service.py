@@ -28,7 +28,8 @@ from noren.chat.models import (
     Tokens,
     Turn,
 )
-from noren.chat.prompt import build_managed_prompt, build_prompt, clamp_answer
+from noren.chat.overage import TokenBound, credits_of
+from noren.chat.prompt import build_managed_prompt, build_prompt, clamp_answer, prompt_bound
 from noren.chat.replay import Replays
 from noren.chat.routing import site_route
 from noren.chat.sessions import Conversation, Sessions
@@ -115,12 +116,17 @@ class Chats:
                 return
             plan = self._resolve(asker, ask)
             record = self._record(asker, ask, plan, claim.request_id, started)
-            admitted = self._admission.admit(asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline)
+            bound = self._bound(ask, plan)
+            admitted = self._admission.admit(
+                asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline, bound
+            )
             try:
                 with admitted as hold:
                     claim.hold = hold
                     record.admission_ms = self._since(started)
-                    outcome = yield from self._produce(asker, ask, plan, hold, run)
+                    answer_tokens = min(bound.answer, hold.max_tokens or bound.answer)
+                    prompt = replace(self._prompt(ask, plan, answer_tokens), whole=run.whole)
+                    outcome = yield from self._produce(asker, ask, plan, hold, run, prompt)
             finally:
                 if claim.hold:
                     _log_settled(record)
@@ -196,14 +202,13 @@ class Chats:
         )
 
     def _produce(
-        self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run
+        self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run, prompt: llm.Prompt
     ) -> Generator[ChatEvent, None, Answer | NorenError]:
         """Ask the model while the hold is open; the turn is stored before the record is decided.
 
         Returns the answer, or why it broke off: then what was produced is paid for. Raises where nothing was.
         """
         record, route = hold.record, plan.route
-        prompt = replace(self._prompt(ask, plan), whole=run.whole)
         stop = self._stopper(asker, record.request_id, run)
         yield Meta(
             id=record.request_id,
@@ -224,7 +229,8 @@ class Chats:
                         yield Delta(event.text)
                     else:
                         finish = event
-            answer = self._answer(asker, hold, "".join(parts), self._finished(finish, stop, hold, bool(parts)))
+            reason = self._finished(finish, stop, hold, bool(parts))
+            answer = self._answer(asker, plan, hold, "".join(parts), reason)
         except NorenError as error:
             error.extra["id"] = record.request_id
             if not parts:
@@ -238,10 +244,15 @@ class Chats:
                 self._keep(asker, ask, plan, record, "".join(parts), answer)
         return answer
 
-    def _prompt(self, ask: ChatAsk, plan: _Plan) -> llm.Prompt:
-        profile, limits = plan.profile, plan.entitlement.limits
-        window = plan.route.context_window
-        max_tokens = clamp_answer(ask.max_tokens or profile.max_tokens, limits.max_tokens, window)
+    @staticmethod
+    def _bound(ask: ChatAsk, plan: _Plan) -> TokenBound:
+        """What the request can take at most."""
+        wanted, window = ask.max_tokens or plan.profile.max_tokens, plan.route.context_window
+        answer = clamp_answer(wanted, plan.entitlement.limits.max_tokens, window)
+        return TokenBound(prompt_bound(window, ask.message, ask.history), answer)
+
+    def _prompt(self, ask: ChatAsk, plan: _Plan, max_tokens: int) -> llm.Prompt:
+        profile, window = plan.profile, plan.route.context_window
         temperature = profile.temperature if ask.temperature is None else ask.temperature
         if ask.history is not None:
             return build_managed_prompt(
@@ -281,8 +292,8 @@ class Chats:
             raise UpstreamFailed("The model gave an empty answer. Please try again.", retry_after=1)
         return reason
 
-    def _answer(self, asker: Asker, hold: Hold, text: str, reason: FinishReason) -> Answer:
-        record = hold.record
+    def _answer(self, asker: Asker, plan: _Plan, hold: Hold, text: str, reason: FinishReason) -> Answer:
+        record, base = hold.record, plan.entitlement.limits.credits_per_overage_chat
         tried = dict.fromkeys(call.policy_id for call in record.calls[:-1] if call.purpose == "answer")
         return Answer(
             id=record.request_id,
@@ -301,6 +312,7 @@ class Chats:
             cost_usd=record.cost_usd,
             cost_local=CostSnapshot(record.cost_local, record.currency, record.rate),
             quota=Quota(hold.chats_used, hold.chats_limit, hold.resets_at),
+            credits=credits_of(hold, base),
             latency_ms=self._since(record.occurred_at),
             trace_id=asker.trace_id,
             finish_reason=reason,

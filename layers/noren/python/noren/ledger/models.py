@@ -39,6 +39,8 @@ class Denied(NorenError):
         self.reason: Reason = reason
         self.resets_at = resets_at
         self.retry_after = retry_after
+        self.credits = 0
+        """What might have been spent: where it were enough for less, less may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,12 @@ class Hold:
     record: UsageRecord
     held: Held
     release: bool = False
+    fee: int = 0
+    """Credits that the request costs though it gave nothing."""
+    max_tokens: int | None = None
+    """The answer's bound where credits pay for no more than that."""
+    credits_left: int = 0
+    """Spendable while this one is held."""
     chats_used: int = 0
     chats_limit: int = 0
     resets_at: float = 0.0

@@ -136,9 +136,9 @@ class Ledger:
         try:
             yield hold
         except Exception:
-            hold.release = hold.release or not record.tokens_output
+            hold.release = (hold.release or not record.tokens_output) and not hold.fee
             if record.status == "ok":
-                record.status = "failed" if hold.release else "partial"
+                record.status = "partial" if record.tokens_output else "failed"
             self._leave_quietly(hold)
             raise
         except BaseException:  # GeneratorExit above all: the client has gone
@@ -324,6 +324,7 @@ class Ledger:
             "site_day": account.day_resets_at,
         }.get(reason)
         denied = Denied(reason, resets_at=resets_at, retry_after=2 if reason == "concurrency" else None)
+        denied.credits = account.credits
         if len(self._denials) >= REMEMBERED:
             self._denials.clear()
         until = self._clock() + 1 + random.random()  # noqa: S311
@@ -334,7 +335,9 @@ class Ledger:
         """A refused condition costs a write too: the same question gets the same answer for a second or two."""
         until, denied = self._denials.get(ask.tenant_id, {}).get(_question(ask), (0.0, None))
         if denied and self._clock() < until:
-            raise Denied(denied.reason, resets_at=denied.resets_at, retry_after=denied.retry_after)
+            again = Denied(denied.reason, resets_at=denied.resets_at, retry_after=denied.retry_after)
+            again.credits = denied.credits
+            raise again
 
     def _forget(self, tenant_id: TenantId) -> None:
         self._denials.pop(tenant_id, None)
@@ -355,6 +358,7 @@ def _hold(ask: Ask, record: UsageRecord, account: Account, held: Held, *, adopte
         chats_used=account.chats_used,
         chats_limit=account.chat_grant.limit,
         resets_at=account.resets_at,
+        credits_left=account.credits,
         adopted=adopted,
     )
 

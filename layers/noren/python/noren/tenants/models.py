@@ -39,6 +39,8 @@ class Tenant:
     locale: str = "ja"
     billing_email: str = ""
     default_site_id: str = ""
+    overage: bool = False
+    """Whether chats beyond the plan's are paid by credits."""
     stops: frozenset[Stop] = frozenset()
     overrides: dict[str, int] = field(default_factory=dict)
     """Per-tenant limits that replace the plan's (names of `plans.models.Limits`)."""

@@ -124,6 +124,11 @@ class Tenants:
         """The key with that secret if it is in force (at most 30 s old)."""
         return self.keys.find(secret)
 
+    def set_overage(self, tenant_id: TenantId, enabled: bool, actor: str) -> Tenant:
+        """Let chats beyond the plan's be paid by credits, or not. Raises NotFound."""
+        self._change(tenant_id, {"overage": enabled}, actor)
+        return self.fresh(tenant_id)
+
     def update(self, tenant_id: TenantId, changes: Mapping[str, str], actor: str) -> Tenant:
         """Change name, timezone, locale, billing_email or currency. Raises Unprocessable.
 
