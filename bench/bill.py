@@ -15,7 +15,7 @@ MEMORY_GB = 1.0
 LOG_KB = 1.0
 """Log text of a chat: assumed (one access line, Lambda's own three)."""
 KEPT_KB = 5.0
-"""What a chat leaves behind: turn, record with its index, idempotency: assumed, kept for a month in the mean."""
+"""What a chat leaves behind: turn, record, idempotency: assumed, kept for a month in the mean."""
 OUT_KB = 4.0
 
 PER_MILLION = {"write units": 0.715, "read units": 0.1425, "Lambda requests": 0.20, "API Gateway requests": 4.25}

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 NO_SESSION = ChatAsk(
     "When is it open?", history=(Message("user", "Hello"), Message("assistant", "Hi!")), source="openai"
 )
-DENIED = "a denied one"
+FAR_SECONDS = 0.1
+"""A call ahead of the first token is made to last this long, so that calls which don't wait for each other overlap."""
 HOLDS = (1, 10, 35, 100, 200)
 
 
@@ -56,13 +57,16 @@ class Operation:
     reads: float
     writes: int
     when: str
+    trip: int = 0
+    """Its place in a row of calls that each began after the one before had ended: 1 for one that waited for none."""
 
 
 @dataclass
 class Counter:
     """Notes the operations of the calls that it is put around."""
 
-    operations: list[Operation] = field(default_factory=list)
+    spans: list[tuple[float, float, Operation]] = field(default_factory=list)
+    """When each began and ended."""
     when: str = "before"
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class Counter:
 
     def around(self, name: str, given: dict[str, Any], call: Callable[[], Any]) -> Any:
         """Meets `Meter.around`."""
+        begun = time.perf_counter()
         key = given.get("Key") or {part: given["Item"][part] for part in ("pk", "sk") if "Item" in given}
         before = self._size(given["TableName"], key) if name in WRITES else 0
         answer = None
@@ -92,8 +97,15 @@ class Counter:
                 )
                 units = max(1, math.ceil(sum(map(item_size, found)) / 4096))
                 reads = units if given.get("ConsistentRead") else units / 2
+            if self.when == "before":
+                time.sleep(max(0.0, begun + FAR_SECONDS - time.perf_counter()))
+            done = Operation(given["TableName"], name, reads, writes, self.when)
             with self._lock:
-                self.operations.append(Operation(given["TableName"], name, reads, writes, self.when))
+                self.spans.append((begun, time.perf_counter(), done))
+
+    def operations(self) -> list[Operation]:
+        """All, by their trips."""
+        return in_trips(self.spans)
 
     def _item(self, name: str, key: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._plain.get_item(TableName=name, Key=key, ConsistentRead=True).get("Item", {})
@@ -104,6 +116,15 @@ class Counter:
 
     def _indexed(self, name: str, key: Any) -> bool:
         return "gsi1pk" in self._item(name, key)
+
+
+def in_trips(spans: list[tuple[float, float, Operation]]) -> list[Operation]:
+    """Operations with their trips, from when each began and ended: those of one trip were under way together."""
+    done: list[tuple[float, Operation]] = []
+    for begun, ended, each in sorted(spans, key=lambda span: span[0]):
+        waited_for = (other.trip for end, other in done if end <= begun)
+        done.append((ended, replace(each, trip=1 + max(waited_for, default=0))))
+    return sorted((each for _, each in done), key=lambda each: (each.trip, each.table, each.name))
 
 
 def item_size(item: dict[str, Any]) -> int:
@@ -169,7 +190,7 @@ class Bench:
             self.chat(asker, ask, run, counter)
         finally:
             self.services.meter.around = None
-        return counter.operations
+        return counter.operations()
 
     def scenarios(self) -> dict[str, list[Operation]]:
         """Every kind of chat."""
@@ -186,7 +207,7 @@ class Bench:
             "one with an Idempotency-Key": self.counted(member, ask, once),
             "its replay": self.counted(member, ask, once),
             "an anonymous visitor's": self.counted(anonymous, ask),
-            DENIED: self.counted(self.asker(self.spent.tenant_id), ask),
+            "a denied one": self.counted(self.asker(self.spent.tenant_id), ask),
         }
 
     def by_holds(self) -> dict[int, list[Operation]]:
@@ -212,21 +233,24 @@ def writes(operations: list[Operation], quota_path: bool | None = None) -> int:
     return sum(each.writes for each in operations if quota_path is None or (each.table in QUOTA_PATH) == quota_path)
 
 
+def trips(operations: list[Operation]) -> int:
+    """Round trips one after another before the first token; of a denied chat, all."""
+    return max(each.trip for each in operations if each.when == "before")
+
+
 def counted_part(scenarios: dict[str, list[Operation]], by_holds: dict[int, list[Operation]]) -> str:
     """What is generated of docs/cost.md, without the bill."""
     rows: list[list[object]] = []
     for name, done in scenarios.items():
-        trips = sum(each.when == "before" for each in done) if len(done) and name != DENIED else len(done)
         reads = sum(each.reads for each in done)
-        rows.append([name, len(done), trips, f"{reads:g}", writes(done, True), writes(done, False), writes(done)])
+        units = writes(done, True), writes(done, False), writes(done)
+        rows.append([name, len(done), trips(done), f"{reads:g}", *units])
     head = ["a warm chat", "operations", "trips before the first token", "read units"]
     parts = [table([*head, "write units, quota path", "the rest", "all"], rows)]
     for name, done in scenarios.items():
-        each_of = [
-            [f"{i}", each.table, each.name, f"{each.reads:g}", each.writes, each.when] for i, each in enumerate(done, 1)
-        ]
+        each_of = [[f"{each.trip}", each.table, each.name, f"{each.reads:g}", each.writes, each.when] for each in done]
         parts.append(f"### {name[0].upper()}{name[1:]}")
-        parts.append(table(["", "table", "operation", "read units", "write units", "the first token"], each_of))
+        parts.append(table(["trip", "table", "operation", "read units", "write units", "the first token"], each_of))
     parts.append("### The quota path by open holds")
     held = [
         [n, *(each.writes for each in done if each.table in QUOTA_PATH and each.writes), writes(done, True)]

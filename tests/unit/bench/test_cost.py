@@ -32,6 +32,30 @@ def test_the_quota_path_is_three_writes_and_a_bounded_number_of_units(counts: Co
     assert cost.writes(by_holds[10], True) <= 5
 
 
+def test_a_chat_makes_at_most_three_round_trips_before_the_first_token(counts: Counts) -> None:
+    made = {name: cost.trips(done) for name, done in counts[0].items()}
+    visitors = made.pop("an anonymous visitor's")  # its lease and its two counters come one after another
+    assert max(made.values()) <= 3, made
+    assert made["a chat in a session"] == 2  # one more is left for a second reserve, on credits
+    assert visitors <= 5
+
+
+def test_calls_that_overlap_are_one_trip() -> None:
+    def call(name: str, when: str = "before") -> Operation:
+        return Operation("t", name, 0, 0, when)
+
+    spans = [
+        (0.0, 2.0, call("a")),
+        (1.0, 5.0, call("b")),
+        (2.5, 3.0, call("c")),
+        (5.0, 6.0, call("d")),
+        (6.5, 7.0, call("e", "after")),
+    ]
+    done = cost.in_trips(spans[::-1])
+    assert [(each.name, each.trip) for each in done] == [("a", 1), ("b", 1), ("c", 2), ("d", 3), ("e", 4)]
+    assert cost.trips(done) == 3
+
+
 def test_an_item_is_reckoned_as_dynamodb_does() -> None:
     item = {"pk": {"S": "鍵"}, "n": {"N": "12345"}, "m": {"M": {"a": {"BOOL": True}}}, "l": {"L": [{"NULL": True}]}}
     assert cost.item_size(item) == (2 + 3) + (1 + 4) + (1 + 3 + 1 + 1 + 1) + (1 + 3 + 1 + 1)
