@@ -87,6 +87,12 @@ class ObservabilityStack(Stack):
             threshold=1,
             meaning="A model fails and is left alone for a while: the chat function's log and the dashboard name it",
         )
+        self._alarm(
+            "AuditLost",
+            _metric(stage, "AuditLost", "Sum"),
+            threshold=1,
+            meaning="A change was made without its audit record: the platform API's log names who changed what",
+        )
 
     def _function_alarms(self, made: PythonFunction) -> None:
         function, limit = made.function, made.timeout
@@ -140,7 +146,8 @@ class ObservabilityStack(Stack):
             for name in ("ChatLatency", "FirstToken")
             for statistic in ("p50", "p99")
         ]
-        lost = [_metric(stage, name, "Sum") for name in ("FailedChats", "BreakerOpened", "LateSettlements")]
+        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost")
+        lost = [_metric(stage, name, "Sum") for name in names]
         calls = [made.function for made in functions]
         board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")
         board.add_widgets(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from noren.edge.http import Route
-from platform_api import routes_admin, routes_catalog, routes_me, routes_tenant
+from platform_api import routes_admin, routes_catalog, routes_insight, routes_me, routes_tenant
 
 ROUTES: tuple[Route, ...] = (
     *routes_me.ROUTES,
     *routes_tenant.ROUTES,
     *routes_catalog.ROUTES,
     *routes_admin.ROUTES,
+    *routes_insight.ROUTES,
 )

@@ -57,15 +57,21 @@ def get_tenant(call: Call) -> a.AdminTenantDetail:
     return views.admin_detail(call.services.tenants.fresh(_tenant_id(call)), call.services)
 
 
+def tenant_before(call: Call) -> a.AdminTenantOut:
+    """The tenant as it was."""
+    return views.admin_tenant(call.services.tenants.fresh(_tenant_id(call)))
+
+
 def patch_tenant(call: Call) -> a.AdminTenantDetail:
     """Plan and overrides; limits follow at once."""
     body: a.AdminTenantPatch = call.body
     tenants, tenant_id, actor = call.services.tenants, _tenant_id(call), call.caller.principal
     tenant = tenants.fresh(tenant_id)
-    if body.plan is not None:
-        tenant = tenants.set_plan(tenant_id, body.plan, actor)
+    plan = None if body.plan is None else call.services.plans.resolve(body.plan)  # refuse before anything is changed
     if body.overrides:
         tenant = tenants.set_overrides(tenant_id, body.overrides, actor)
+    if plan is not None:
+        tenant = tenants.set_plan(tenant_id, plan, actor)
     return views.admin_detail(tenant, call.services)
 
 
@@ -134,6 +140,7 @@ ROUTES = (
         "Change plan or overrides",
         a.AdminTenantDetail,
         a.AdminTenantPatch,
+        before=tenant_before,
     ),
     Route(
         "POST",
@@ -145,6 +152,7 @@ ROUTES = (
         a.StopIn,
         status=201,
         idempotent=True,
+        before=tenant_before,
     ),
     Route(
         "DELETE",
@@ -153,5 +161,6 @@ ROUTES = (
         ADMIN,
         "Lift a stop",
         answer=a.AdminTenantOut,
+        before=tenant_before,
     ),
 )

@@ -15,6 +15,7 @@ from platform_api import views
 
 ADMIN = Access(platform_admin=True)
 T = TypeVar("T")
+R = TypeVar("R", Plan, ModelPolicy, ExchangeRate)
 
 
 def public_plans(call: Call) -> a.PlansOut:
@@ -35,6 +36,13 @@ def put_plan(call: Call) -> a.PlanVersionOut:
     return views.plan_version(call.services.plans.put_plan(plan, call.caller.principal))
 
 
+def plan_before(call: Call) -> a.PlanVersionOut | None:
+    """The version that the new one replaces or follows."""
+    body: a.PlanIn = call.body
+    before = _followed(call.services.plans.all_plans(), body.effective_date, lambda row: row.plan == body.plan)
+    return views.plan_version(before) if before else None
+
+
 def list_policies(call: Call) -> Page[a.PolicyOut]:
     """Every version of every model policy."""
     return _listed(call, "/api/v1/admin/model-policies", call.services.plans.all_policies(), views.policy)
@@ -48,6 +56,18 @@ def put_policy(call: Call) -> a.PolicyOut:
         raise Unprocessable("Set either the token prices or gpu_second_usd.", code="price_missing")
     policy = ModelPolicy(**body.model_dump(exclude={"plans"}), plans=_plans(call, body.plans))
     return views.policy(call.services.plans.put_policy(policy, call.caller.principal))
+
+
+def policy_before(call: Call) -> a.PolicyOut | None:
+    """The version that the new one replaces or follows."""
+    body: a.PolicyIn = call.body
+    before = _followed(call.services.plans.all_policies(), body.effective_date, lambda row: row.id == body.id)
+    return views.policy(before) if before else None
+
+
+def switched_before(call: Call) -> a.PolicyOut:
+    """The policy as it was."""
+    return views.policy(call.services.plans.policy(call.params["policy_id"]))
 
 
 def patch_policy(call: Call) -> a.PolicyOut:
@@ -81,6 +101,18 @@ def put_rate(call: Call) -> a.RateOut:
         raise Unprocessable("A rate is above zero, and a dollar is a dollar.", code="invalid_rate")
     rate = call.services.plans.put_rate(ExchangeRate(**body.model_dump()), call.caller.principal)
     return a.RateOut.model_validate(asdict(rate))
+
+
+def rate_before(call: Call) -> a.RateOut | None:
+    """The rate that the new one replaces or follows."""
+    body: a.RateIn = call.body
+    before = _followed(call.services.plans.all_rates(), body.effective_date, lambda row: row.currency == body.currency)
+    return a.RateOut.model_validate(asdict(before)) if before else None
+
+
+def _followed(rows: Sequence[R], day: str, same: Callable[[R], bool]) -> R | None:
+    """Of versions, the newest first, the one in force on a day."""
+    return next((row for row in rows if same(row) and row.effective_date <= day), None)
 
 
 def _plans(call: Call, names: Sequence[str]) -> frozenset[str]:
@@ -120,6 +152,7 @@ ROUTES = (
         a.PlanIn,
         status=201,
         idempotent=True,
+        before=plan_before,
     ),
     Route(
         "GET",
@@ -140,6 +173,7 @@ ROUTES = (
         a.PolicyIn,
         status=201,
         idempotent=True,
+        before=policy_before,
     ),
     Route(
         "PATCH",
@@ -149,6 +183,7 @@ ROUTES = (
         "Switch a model on or off, and for whom",
         a.PolicyOut,
         a.PolicyPatch,
+        before=switched_before,
     ),
     Route(
         "GET",
@@ -169,5 +204,6 @@ ROUTES = (
         a.RateIn,
         status=201,
         idempotent=True,
+        before=rate_before,
     ),
 )

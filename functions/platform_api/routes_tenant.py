@@ -24,6 +24,27 @@ def patch_tenant(call: Call) -> s.TenantOut:
     return views.tenant(call.services.tenants.update(call.tenant_id, changes, call.caller.principal))
 
 
+def tenant_before(call: Call) -> s.TenantOut:
+    """The tenant as it was."""
+    return views.tenant(call.services.tenants.fresh(call.tenant_id))
+
+
+def member_before(call: Call) -> s.MemberOut:
+    """The member as they were."""
+    return views.member(call.services.tenants.team.member(call.tenant_id, call.params["user_id"]))
+
+
+def invitation_before(call: Call) -> s.InvitationOut:
+    """The invitation as it was."""
+    team = call.services.tenants.team
+    return views.invitation(team.invitation(call.tenant_id, call.params["invitation_id"]), call.services.clock())
+
+
+def key_before(call: Call) -> s.KeyOut:
+    """The key as it was."""
+    return views.key(call.services.tenants.keys.get(call.tenant_id, call.params["key_id"]))
+
+
 def list_members(call: Call) -> Page[s.MemberOut]:
     """The team."""
     team = call.services.tenants.team
@@ -142,7 +163,16 @@ def _actor(call: Call) -> Actor:
 
 
 ROUTES = (
-    Route("PATCH", "/api/v1/tenant", patch_tenant, ADMINS, "Change the tenant", s.TenantOut, s.TenantPatch),
+    Route(
+        "PATCH",
+        "/api/v1/tenant",
+        patch_tenant,
+        ADMINS,
+        "Change the tenant",
+        s.TenantOut,
+        s.TenantPatch,
+        before=tenant_before,
+    ),
     Route(
         "GET",
         "/api/v1/members",
@@ -152,7 +182,16 @@ ROUTES = (
         answer=Page[s.MemberOut],
         query=PageQuery,
     ),
-    Route("PATCH", "/api/v1/members/{user_id}", patch_member, ADMINS, "Change a role", s.MemberOut, s.RolePatch),
+    Route(
+        "PATCH",
+        "/api/v1/members/{user_id}",
+        patch_member,
+        ADMINS,
+        "Change a role",
+        s.MemberOut,
+        s.RolePatch,
+        before=member_before,
+    ),
     Route(
         "DELETE",
         "/api/v1/members/{user_id}",
@@ -160,6 +199,7 @@ ROUTES = (
         Access(role=Role.VIEWER, scope="admin"),
         "Remove a member, or leave",
         status=204,
+        before=member_before,
     ),
     Route(
         "POST",
@@ -189,9 +229,16 @@ ROUTES = (
         "Offer another role",
         s.InvitationOut,
         s.RolePatch,
+        before=invitation_before,
     ),
     Route(
-        "DELETE", "/api/v1/invitations/{invitation_id}", revoke_invitation, ADMINS, "Revoke an invitation", status=204
+        "DELETE",
+        "/api/v1/invitations/{invitation_id}",
+        revoke_invitation,
+        ADMINS,
+        "Revoke an invitation",
+        status=204,
+        before=invitation_before,
     ),
     Route(
         "POST",
@@ -232,6 +279,15 @@ ROUTES = (
         "Change an API key's name, scopes or expiry",
         s.KeyOut,
         s.KeyPatch,
+        before=key_before,
     ),
-    Route("DELETE", "/api/v1/api-keys/{key_id}", revoke_key, Access(role=Role.ADMIN), "Revoke an API key", status=204),
+    Route(
+        "DELETE",
+        "/api/v1/api-keys/{key_id}",
+        revoke_key,
+        Access(role=Role.ADMIN),
+        "Revoke an API key",
+        status=204,
+        before=key_before,
+    ),
 )

@@ -94,6 +94,7 @@ BODIES: dict[str, Any] = {
     },
     "PATCH /api/v1/admin/model-policies/{policy_id}": {"enabled": False},
     "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "1", "effective_date": "2099-01-01"},
+    "POST /api/v1/notifications/read": {"notification_ids": [f"note_{NOTHING}"]},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},

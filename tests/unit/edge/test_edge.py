@@ -222,6 +222,8 @@ class Stub:
             count=lambda reason, actor: self.counted.append((reason, actor)), flush=lambda: None
         )
         self.counted: list[tuple[str, str]] = []
+        self.audit = SimpleNamespace(write=lambda **what: self.recorded.append(what["outcome"]))
+        self.recorded: list[str] = []
         self.authenticator = self
         self._caller = caller
 
@@ -241,6 +243,7 @@ def send(caller: Caller | Exception, method: str, path: str, body: bytes = b"", 
         json=json.loads(answer.body) if answer.body else None,
         text=answer.body.decode(),
         counted=services.counted,
+        recorded=services.recorded,
     )
 
 
@@ -278,6 +281,8 @@ def test_who_may(caller: Caller | Exception, status: int) -> None:
     answer = send(caller, "POST", "/api/v1/things", GOOD)
     assert answer.status == status
     assert bool(answer.counted) == (status in (401, 403))
+    person = isinstance(caller, Caller) and caller.kind in ("member", "user", "api_key")
+    assert answer.recorded == (["done"] if status == 200 and person else [])
     if status == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.counted[0][1] == "address:198.51.100.0/24"
@@ -301,6 +306,7 @@ def test_an_unexpected_failure_says_nothing(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO):
         answer = send(EDITOR, "POST", "/api/v1/things", b'{"message": "boom"}')
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
+    assert answer.recorded == ["failed"]
     assert "sk-hidden" not in answer.text
     lines = [JsonFormatter("test").format(record) for record in caplog.records]
     assert any('"error": "RuntimeError"' in line for line in lines)

@@ -51,6 +51,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/api-keys": {"name": "k", "scopes": ["read"]},
     "PATCH /api/v1/api-keys/{key_id}": {"name": "mine"},
     "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
+    "POST /api/v1/notifications/read": {"notification_ids": [f"note_{MISSING}"]},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -71,6 +72,9 @@ NO_IDS = {
     "POST /api/v1/invitations/accept",
     "POST /api/v1/api-keys",
     "GET /api/v1/api-keys",
+    "GET /api/v1/audit",
+    "GET /api/v1/notifications",
+    "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""
 

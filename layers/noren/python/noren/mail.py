@@ -11,7 +11,9 @@ from noren.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-Template = Literal["invitation"]
+Notice = Literal["limit_near", "limit_reached", "site_limit_reached", "credits_low"]
+"""What a tenant is told of by `insight.notices`."""
+Template = Literal["invitation"] | Notice
 
 
 class Text(NamedTuple):
@@ -40,12 +42,88 @@ TEMPLATES: dict[tuple[Template, str], Text] = {
         "Open this link and sign in with this e-mail address to accept. It is good for 7 days.\n{link}\n\n"
         "If you don't know what this is about, please ignore it.\n",
     ),
+    ("limit_near", "ja"): Text(
+        "「{tenant}」の{what}が上限の 80 % を超えました",
+        "「{tenant}」は、今月の{what} {limit} のうち {used} を使いました。\n\n"
+        "上限に達すると {resets} まで止まります。続けて使うには、プランの変更かクレジットの購入をお願いします。\n"
+        "{link}\n",
+    ),
+    ("limit_near", "ko"): Text(
+        "'{tenant}'의 {what} 사용량이 한도의 80%를 넘었습니다",
+        "'{tenant}'에서 이번 달 {what} {limit} 중 {used}을(를) 사용했습니다.\n\n"
+        "한도에 도달하면 {resets}까지 중지됩니다. 계속 사용하려면 요금제를 변경하거나 크레딧을 구매해 주세요.\n"
+        "{link}\n",
+    ),
+    ("limit_near", "en"): Text(
+        "{tenant} has used over 80 % of its {what}",
+        "{tenant} has used {used} of this month's {limit} {what}.\n\n"
+        "At the limit they stop until {resets}. To go on, choose a larger plan or buy credits:\n{link}\n",
+    ),
+    ("limit_reached", "ja"): Text(
+        "「{tenant}」の{what}が上限に達しました",
+        "「{tenant}」は、今月の{what} {limit} をすべて使いました。{resets} に再開します。\n\n"
+        "すぐに再開するには、プランの変更またはクレジットの購入をお願いします。\n{link}\n",
+    ),
+    ("limit_reached", "ko"): Text(
+        "'{tenant}'의 {what} 사용량이 한도에 도달했습니다",
+        "'{tenant}'에서 이번 달 {what} {limit}을(를) 모두 사용했습니다. {resets}에 다시 시작됩니다.\n\n"
+        "바로 다시 시작하려면 요금제를 변경하거나 크레딧을 구매해 주세요.\n{link}\n",
+    ),
+    ("limit_reached", "en"): Text(
+        "{tenant} has used up its {what}",
+        "{tenant} has used all {limit} {what} of this month. They start again at {resets}.\n\n"
+        "To go on at once, choose a larger plan or buy credits:\n{link}\n",
+    ),
+    ("site_limit_reached", "ja"): Text(
+        "「{tenant}」のサイトが今日の上限に達しました",
+        "「{tenant}」のサイト {what} は、今日のリクエスト {limit} 回をすべて使いました。{resets} に再開します。\n\n"
+        "より多く使うには、プランの変更をご検討ください。\n{link}\n",
+    ),
+    ("site_limit_reached", "ko"): Text(
+        "'{tenant}'의 사이트가 오늘 한도에 도달했습니다",
+        "'{tenant}'의 사이트 {what}에서 오늘 요청 {limit}회를 모두 사용했습니다. {resets}에 다시 시작됩니다.\n\n"
+        "더 많이 사용하려면 요금제를 변경해 주세요.\n{link}\n",
+    ),
+    ("site_limit_reached", "en"): Text(
+        "A site of {tenant} has used up its requests of today",
+        "The site {what} of {tenant} has used all {limit} requests of today. It answers again from {resets}.\n\n"
+        "A larger plan allows more:\n{link}\n",
+    ),
+    ("credits_low", "ja"): Text(
+        "「{tenant}」のクレジットが残りわずかです",
+        "「{tenant}」のクレジットは残り {used} です(お知らせの基準: {limit})。\n"
+        "なくなると、クレジットを使う機能が止まります。\n\n"
+        "クレジットの購入はこちらから。\n{link}\n",
+    ),
+    ("credits_low", "ko"): Text(
+        "'{tenant}'의 크레딧이 얼마 남지 않았습니다",
+        "'{tenant}'의 크레딧이 {used} 남았습니다(알림 기준: {limit}).\n"
+        "모두 사용하면 크레딧을 쓰는 기능이 중지됩니다.\n\n"
+        "크레딧 구매는 여기에서 할 수 있습니다.\n{link}\n",
+    ),
+    ("credits_low", "en"): Text(
+        "{tenant} is running out of credits",
+        "{tenant} has {used} credits left (you are told at {limit}). Without credits, what costs credits stops.\n\n"
+        "Buy credits here:\n{link}\n",
+    ),
 }
+
+WORDS: dict[tuple[str, str], str] = {
+    ("chats", "ja"): "チャット",
+    ("chats", "ko"): "채팅",
+    ("embedding_tokens", "ja"): "埋め込みトークン",
+    ("embedding_tokens", "ko"): "임베딩 토큰",
+    ("embedding_tokens", "en"): "embedding tokens",
+}
+"""What data name in our own words, by language; anything else stands as it is."""
 
 
 def write(template: Template, locale: str, data: Mapping[str, str]) -> Text:
     """The mail in that language (English where we don't speak it). Raises KeyError for an unknown template or datum."""
-    text = TEMPLATES.get((template, locale)) or TEMPLATES[template, "en"]
+    language = locale if (template, locale) in TEMPLATES else "en"
+    text = TEMPLATES[template, language]
+    if what := data.get("what"):
+        data = {**data, "what": WORDS.get((what, language), what)}
     one_line = " ".join(text.subject.format_map(data).split())
     return Text(one_line[:200], text.body.format_map(data))
 

@@ -18,6 +18,7 @@ UNITS = {
     "Refused": "Count",
     "BreakerOpened": "Count",
     "LateSettlements": "Count",
+    "AuditLost": "Count",
 }
 """Every metric there is. `Refused` also by `reason`, `BreakerOpened` by `model`; all by stage."""
 

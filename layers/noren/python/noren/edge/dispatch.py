@@ -12,11 +12,13 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ValidationError
 
 from noren.edge import strict_json
+from noren.edge.auditing import recorded
 from noren.edge.http import Access, Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, preflight, render, render_error
 from noren.edge.security import address_prefix
 from noren.errors import BadRequest, Forbidden, MethodNotAllowed, NorenError, NotFound, Unauthenticated
+from noren.limits import check
 
 if TYPE_CHECKING:
     from noren.wiring import Services
@@ -42,10 +44,14 @@ _log = logging.getLogger("noren.edge")
 
 
 class RouteTable:
-    """An API's routes, ready to be matched; aliases answer exactly as their routes."""
+    """An API's routes, ready to be matched; aliases answer exactly as their routes.
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    Unless it is `unaudited`, each change that a route makes leaves an audit record.
+    """
+
+    def __init__(self, routes: Sequence[Route], *, unaudited: bool = False) -> None:
         self.routes = tuple(routes)
+        self.unaudited = unaudited
         self._compiled = [(_pattern(path), route) for route in self.routes for path in (route.path, *route.aliases)]
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
@@ -122,7 +128,7 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
         authorise(route.access, caller)
         _count(route, caller, services)
         call = read_call(route, params, request, services, caller)
-        response = _handled(route, call)
+        response = _handled(route, call, unaudited=table.unaudited)
     except Exception as error:
         response = refuse(error, route, request, services, caller)
     log_call(request, route, caller, response.status, started)
@@ -140,6 +146,8 @@ def _count(route: Route, caller: Caller, services: Services) -> None:
     limits = services.plans.entitlement(services.tenants.get(caller.tenant_id)).limits
     key = f"api#{caller.tenant_id}" + (f"#{caller.device}" if caller.device else "")
     services.limiter.check(key, limits.requests_per_minute, 60)
+    if route.rate:
+        check(services.limiter, route.rate, caller.tenant_id)
 
 
 def refuse(
@@ -156,22 +164,27 @@ def refuse(
     return render_error(error, route, request, services, visitor)
 
 
-def _handled(route: Route, call: Call) -> Response:
+def _handled(route: Route, call: Call, *, unaudited: bool) -> Response:
+    def handle() -> Any:
+        return route.handler(call) if unaudited else recorded(route, call)
+
     key = call.request.headers.get("idempotency-key") if route.idempotent else None
     if key is None:
-        return render(route, route.handler(call), call.request, call.services)
+        return render(route, handle(), call.request, call.services)
     from noren.idempotency import StoredResponse
 
     kept: list[Response] = []
 
     def work() -> StoredResponse:
-        result = route.handler(call)
+        result = handle()
         kept.append(render(route, result, call.request, call.services))
         lasting = route.replay(result) if route.replay else result
         stored = render(route, lasting, call.request, call.services)
         return StoredResponse(status=stored.status, body=stored.body)
 
-    scope = call.caller.tenant_id or call.caller.principal
+    # what a person does for themselves may change which tenant they act in: the key stays theirs
+    scope = "" if route.access.user else call.caller.tenant_id
+    scope = scope or call.caller.principal
     body = call.request.path.encode() + b"\n" + call.request.body
     answer = call.services.idempotency.run(scope, f"{route.method} {route.path}", key, body, work)
     if kept and not answer.replayed:

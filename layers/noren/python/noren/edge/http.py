@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from noren.ids import TenantId
+from noren.limits import RateName
 from noren.tenants.models import Role, Scope
 
 if TYPE_CHECKING:
@@ -130,3 +131,7 @@ class Route:
     """Handled by the inference app's streaming path."""
     replay: Callable[[Any], Any] | None = None
     """What a replay of the first answer leaves out (a secret shown once)."""
+    before: Callable[[Call], Any] | None = None
+    """The view of what the call is about to change, for the audit trail; the answer is what it has become."""
+    rate: RateName | None = None
+    """The rate of `noren.limits` that the tenant's calls count against, besides its plan's."""

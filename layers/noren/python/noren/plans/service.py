@@ -78,6 +78,13 @@ class Plans:
         usable = (each for each in current if each.enabled and (each.provider != "local_llm" or self._has_local_llm))
         return sorted(usable, key=lambda each: each.id)
 
+    def policy(self, policy_id: str) -> ModelPolicy:
+        """The version in force of one model policy, enabled or not, as it is now. Raises NotFound."""
+        for policy in self._current(self._store.rows().policies, lambda row: row.id):
+            if policy.id == policy_id:
+                return policy
+        raise NotFound("There is no such model policy.")
+
     def rate(self, currency: str) -> ExchangeRate:
         """The exchange rate in force. Raises NotFound for a currency without one."""
         for rate in self._current(self._rows().rates, lambda row: row.currency):
@@ -134,18 +141,16 @@ class Plans:
         name: str | None = None,
     ) -> ModelPolicy:
         """Change at once what is no price, on the version in force. Raises NotFound."""
-        for policy in self._current(self._store.rows().policies, lambda row: row.id):
-            if policy.id == policy_id:
-                changed = replace(
-                    policy,
-                    enabled=policy.enabled if enabled is None else enabled,
-                    is_default=policy.is_default if is_default is None else is_default,
-                    plans=policy.plans if plans is None else plans,
-                    name=policy.name if name is None else name,
-                )
-                self._put(changed, actor)
-                return changed
-        raise NotFound("There is no such model policy.")
+        policy = self.policy(policy_id)
+        changed = replace(
+            policy,
+            enabled=policy.enabled if enabled is None else enabled,
+            is_default=policy.is_default if is_default is None else is_default,
+            plans=policy.plans if plans is None else plans,
+            name=policy.name if name is None else name,
+        )
+        self._put(changed, actor)
+        return changed
 
     def put_rate(self, rate: ExchangeRate, actor: str) -> ExchangeRate:
         """Set a currency's rate from a date on, today at the earliest; records keep the rate they were made with."""

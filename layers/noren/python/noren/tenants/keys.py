@@ -68,6 +68,13 @@ class Keys:
         self._store.put_key(key)
         return key, secret
 
+    def get(self, tenant_id: TenantId, key_id: str) -> ApiKey:
+        """One key, revoked or not. Raises NotFound."""
+        key = self._store.key(tenant_id, key_id)
+        if key is None:
+            raise NotFound()
+        return key
+
     def list(
         self, tenant_id: TenantId, prefix: str, limit: int, position: Position | None
     ) -> tuple[list[ApiKey], Position | None]:
@@ -85,9 +92,7 @@ class Keys:
         expires_at: float | None = None,
     ) -> ApiKey:
         """Rename a key, change what it may do or when it ends. Effective within 30 s. Raises NotFound, Conflict."""
-        key = self._store.key(tenant_id, key_id)
-        if key is None:
-            raise NotFound()
+        key = self.get(tenant_id, key_id)
         given = {
             "name": name,
             "scopes": sorted(scopes) if scopes is not None else None,
@@ -98,16 +103,11 @@ class Keys:
         if not self._store.change_key(tenant_id, key_id, changes | audit):
             raise Conflict("The key is revoked; make a new one.", code="key_revoked")
         self._found.drop(key.key_hash)
-        changed = self._store.key(tenant_id, key_id)
-        if changed is None:
-            raise NotFound()
-        return changed
+        return self.get(tenant_id, key_id)
 
     def revoke(self, tenant_id: TenantId, key_id: str, actor: str) -> None:
         """Effective within 30 s everywhere, at once in this container. Raises NotFound."""
-        key = self._store.key(tenant_id, key_id)
-        if key is None:
-            raise NotFound()
+        key = self.get(tenant_id, key_id)
         self._store.mark_key(tenant_id, key_id, "revoked_at", self._clock(), older_than=0, by=actor)
         self._found.drop(key.key_hash)
 

@@ -49,9 +49,16 @@ class Team:
         more = len(everybody) > limit
         return page, {"at": str(page[-1].created_at), "user": page[-1].user_id} if more else None
 
+    def member(self, tenant_id: TenantId, user_id: str) -> Membership:
+        """One member. Raises NotFound."""
+        member = self._store.membership(tenant_id, user_id)
+        if member is None:
+            raise NotFound()
+        return member
+
     def change_role(self, tenant_id: TenantId, user_id: str, role: Role, actor: Actor) -> Membership:
         """Raises NotFound, Forbidden, Conflict (`last_owner`)."""
-        member = self._member(tenant_id, user_id)
+        member = self.member(tenant_id, user_id)
         self._check_authority(actor, member.role, role)
         if role is not member.role:
             try:
@@ -62,7 +69,7 @@ class Team:
 
     def remove(self, tenant_id: TenantId, user_id: str, actor: Actor) -> None:
         """Remove a member, or leave. Raises NotFound, Forbidden, Conflict (`last_owner`)."""
-        member = self._member(tenant_id, user_id)
+        member = self.member(tenant_id, user_id)
         if actor.principal != f"user:{user_id}":
             if actor.role < Role.ADMIN:
                 raise Forbidden("This needs the role `admin`.")
@@ -104,11 +111,16 @@ class Team:
         """Newest first: open, accepted, revoked and lapsed."""
         return self._store.list_invitations(tenant_id, limit, position)
 
+    def invitation(self, tenant_id: TenantId, invitation_id: str) -> Invitation:
+        """One invitation. Raises NotFound."""
+        known = self._store.invitation(tenant_id, invitation_id) if is_id(invitation_id, "inv") else None
+        if known is None:
+            raise NotFound()
+        return known
+
     def change_invitation(self, tenant_id: TenantId, invitation_id: str, role: Role, actor: Actor) -> Invitation:
         """Offer another role than first. Raises NotFound, Forbidden, Conflict where it is not open any more."""
-        known = is_id(invitation_id, "inv") and self._store.invitation(tenant_id, invitation_id)
-        if not known:
-            raise NotFound()
+        known = self.invitation(tenant_id, invitation_id)
         self._check_authority(actor, known.role, role)
         if not self._store.change_invitation(tenant_id, invitation_id, role, actor.principal, self._clock()):
             raise Conflict("The invitation is not open any more.")
@@ -116,9 +128,7 @@ class Team:
 
     def revoke(self, tenant_id: TenantId, invitation_id: str, actor: Actor) -> None:
         """Make an open invitation's link worthless. Raises NotFound, Forbidden."""
-        known = is_id(invitation_id, "inv") and self._store.invitation(tenant_id, invitation_id)
-        if not known:
-            raise NotFound()
+        known = self.invitation(tenant_id, invitation_id)
         self._check_authority(actor, known.role, known.role)
         if not self._store.revoke_invitation(tenant_id, invitation_id, actor.principal, self._clock()):
             raise Conflict("The invitation has been accepted already.")
@@ -158,12 +168,6 @@ class Team:
             return key is not None and key.revoked_at is None and invitation.role <= Role.ADMIN
         inviter = self._store.membership(invitation.tenant_id, name)
         return inviter is not None and inviter.role >= Role.ADMIN and inviter.role >= invitation.role
-
-    def _member(self, tenant_id: TenantId, user_id: str) -> Membership:
-        member = self._store.membership(tenant_id, user_id)
-        if member is None:
-            raise NotFound()
-        return member
 
     @staticmethod
     def _check_authority(actor: Actor, *roles: Role) -> None:

@@ -1,0 +1,93 @@
+"""What a tenant is told of when it happens: an event, a notification in the console and a mail to its owner."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from noren.clock import Clock, iso, zone
+from noren.ids import TenantId
+from noren.insight.events import Events
+from noren.insight.models import Event, Note
+from noren.insight.store import InsightStore, Position
+from noren.mail import Mailer, Notice
+from noren.settings import Settings
+from noren.tenants.models import Tenant
+
+
+class Notices:
+    """Tells tenants of their limits and credits.
+
+    Its producers deliver at least once, so each step can be repeated: the event is put once and carries the id that
+    the notification is put under once; the mail is queued; then the event is marked as told, after which a repetition
+    costs one refused write and does nothing. Who dies in between is repeated from the start: the notification stays
+    one, and the mail goes out a second time only if death (or a second producer) came between queue and mark.
+    """
+
+    def __init__(self, events: Events, store: InsightStore, mailer: Mailer, settings: Settings, clock: Clock) -> None:
+        self._events = events
+        self._store = store
+        self._mailer = mailer
+        self._billing_url = settings.console_url.rstrip("/") + "/billing"
+        self._clock = clock
+
+    def limit(
+        self,
+        tenant: Tenant,
+        kind: Notice,
+        what: str,
+        period: str,
+        used: int,
+        limit: int,
+        resets_at: float | None = None,
+    ) -> bool:
+        """Tell of `used` out of `limit`, once per kind, thing and period; whether it was news.
+
+        `what` is `chats`, `embedding_tokens`, `credits` or a site's id; `period` the month or day in the tenant's zone
+        (`2026-11`, `2026-11-20`). Of `credits_low`, `used` is the balance and `limit` the threshold.
+        """
+        data = {"what": what, "period": period, "used": used, "limit": limit}
+        data |= {"resets_at": iso(resets_at)} if resets_at is not None else {}
+        event = self._events.ensure(tenant.tenant_id, kind, f"{what}#{period}", data)
+        if not event.told:
+            self._store.put_note(_note(event))
+            self._mail(tenant, kind, what, used, limit, resets_at)
+            self._store.mark_told(event)
+        return event.is_new
+
+    def notes(self, tenant_id: TenantId, limit: int, position: Position | None) -> tuple[list[Note], Position | None]:
+        """A tenant's notifications, newest first."""
+        return self._store.notes(tenant_id, limit, position)
+
+    def mark_read(self, tenant_id: TenantId, notification_ids: list[str], actor: str) -> list[str]:
+        """Mark notifications read; those that were there and unread."""
+        now = self._clock()
+        return [each for each in notification_ids if self._store.mark_read(tenant_id, each, now, actor)]
+
+    def _mail(self, tenant: Tenant, kind: Notice, what: str, used: int, limit: int, resets_at: float | None) -> None:
+        if not tenant.billing_email:  # the platform's own tenant has none
+            return
+        data = {
+            "tenant": tenant.name,
+            "what": what,
+            "used": f"{used:,}",
+            "limit": f"{limit:,}",
+            "resets": _local(resets_at, tenant.timezone) if resets_at is not None else "",
+            "link": self._billing_url,
+        }
+        self._mailer.queue(tenant.billing_email, kind, data, tenant.locale)
+
+
+def _note(event: Event) -> Note:
+    """The event's notification: made again, it has the same id."""
+    return Note(
+        notification_id="note_" + event.event_id.partition("_")[2],
+        tenant_id=event.tenant_id,
+        kind=event.kind,
+        data=event.data,
+        occurred_at=event.occurred_at,
+    )
+
+
+def _local(epoch: float, tz: str) -> str:
+    """`2026-12-01 00:00 (Asia/Tokyo)`."""
+    return f"{datetime.fromtimestamp(epoch, zone(tz)):%Y-%m-%d %H:%M} ({tz})"

@@ -1,0 +1,147 @@
+"""For every route that changes something: a call that succeeds. What walks the route table takes them from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from noren.edge.http import Route
+from platform_api.routes import ROUTES
+from tests.unit.platform_api.kit import Platform, access_token
+
+LATER = "2999-01-01"
+OWNER, MATE, BOSS = "owner", "mate", "boss"
+
+CHANGING = [route for route in ROUTES if route.method != "GET"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One good call. `owned` says whose trail it belongs to: the owner's tenant or the platform."""
+
+    path: str
+    body: Any = None
+    owned: bool = True
+
+
+def name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def people(platform: Platform) -> None:
+    """An owner, a colleague who is a viewer in the same tenant, and a platform admin."""
+    owner = platform.sign_up(OWNER)
+    platform.sign_up(BOSS, admin=True, totp=True)
+    tenant = platform.services.tenants.get(platform.services.tenants.memberships(OWNER)[0].tenant_id)
+    platform.services.tenants.set_overrides(tenant.tenant_id, {"members": 10}, "test")
+    platform.people.add(MATE, f"{MATE}@example.jp")
+    platform.json("POST", "/api/v1/invitations", owner, {"email": f"{MATE}@example.jp", "role": "viewer"})
+    platform.json("POST", "/api/v1/invitations/accept", access_token(MATE), {"token": invitation_token(platform)})
+
+
+def invitation_token(platform: Platform) -> str:
+    """The token of the last invitation's link."""
+    link: str = platform.outbox.mails[-1]["data"]["link"]
+    return link.partition("token=")[2]
+
+
+def token(platform: Platform, route: Route) -> str:
+    """The credential of somebody who may."""
+    if route.access.platform_admin:
+        return platform.sign_up(BOSS, admin=True, totp=True)
+    return access_token("guest" if route.path.endswith("/accept") else OWNER)
+
+
+def _tenant(platform: Platform) -> str:
+    return f"/api/v1/admin/tenants/{platform.tenant_of(OWNER)}"
+
+
+def _invited(platform: Platform) -> str:
+    body = {"email": "guest@example.jp", "role": "viewer"}
+    made = platform.json("POST", "/api/v1/invitations", access_token(OWNER), body)
+    return f"/api/v1/invitations/{made['invitation_id']}"
+
+
+def _accepting(platform: Platform) -> Change:
+    _invited(platform)
+    platform.people.add("guest", "guest@example.jp")
+    return Change("/api/v1/invitations/accept", {"token": invitation_token(platform)})
+
+
+def _key(platform: Platform) -> str:
+    made = platform.json("POST", "/api/v1/api-keys", access_token(OWNER), {"name": "k", "scopes": ["read"]})
+    return f"/api/v1/api-keys/{made['key_id']}"
+
+
+def _stopped(platform: Platform) -> str:
+    platform.services.tenants.stop(platform.services.tenants.memberships(OWNER)[0].tenant_id, "manual", "r", "test")
+    return f"{_tenant(platform)}/stops/manual"
+
+
+CHANGES: dict[str, Callable[[Platform], Change]] = {
+    "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
+    "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
+    "DELETE /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}"),
+    "POST /api/v1/invitations": lambda _: Change(
+        "/api/v1/invitations", {"email": "guest@example.jp", "role": "viewer"}
+    ),
+    "PATCH /api/v1/invitations/{invitation_id}": lambda platform: Change(_invited(platform), {"role": "editor"}),
+    "DELETE /api/v1/invitations/{invitation_id}": lambda platform: Change(_invited(platform)),
+    "POST /api/v1/invitations/accept": _accepting,
+    "POST /api/v1/api-keys": lambda _: Change("/api/v1/api-keys", {"name": "server", "scopes": ["read"]}),
+    "PATCH /api/v1/api-keys/{key_id}": lambda platform: Change(_key(platform), {"name": "renamed"}),
+    "DELETE /api/v1/api-keys/{key_id}": lambda platform: Change(_key(platform)),
+    "POST /api/v1/admin/plans": lambda platform: Change(
+        "/api/v1/admin/plans",
+        {
+            "plan": "free",
+            "tier": "free",
+            "prices": {"JPY": 1, "KRW": 1, "USD": 1},
+            "limits": {
+                "chats_per_month": 7,
+                "embedding_tokens_per_month": 1,
+                "requests_per_day_per_site": 1,
+                "concurrent_chats": 1,
+                "requests_per_minute": 1,
+                "max_tokens": 1,
+                "sites": 1,
+                "members": 1,
+            },
+            "effective_date": LATER,
+        },
+        owned=False,
+    ),
+    "POST /api/v1/admin/model-policies": lambda _: Change(
+        "/api/v1/admin/model-policies",
+        {
+            "id": "extra",
+            "name": "Extra",
+            "type": "chat",
+            "provider": "openai",
+            "model": "m",
+            "plans": ["pro"],
+            "effective_date": LATER,
+            "context_window": 4096,
+            "input_usd": "0.1",
+            "output_usd": "0.1",
+        },
+        owned=False,
+    ),
+    "PATCH /api/v1/admin/model-policies/{policy_id}": lambda _: Change(
+        "/api/v1/admin/model-policies/phi-3-mini", {"name": "Phi"}, owned=False
+    ),
+    "POST /api/v1/admin/exchange-rates": lambda _: Change(
+        "/api/v1/admin/exchange-rates", {"currency": "JPY", "rate": "151.5", "effective_date": LATER}, owned=False
+    ),
+    "PATCH /api/v1/admin/tenants/{tenant_id}": lambda platform: Change(
+        _tenant(platform), {"plan": "pro", "overrides": {"members": 3}}
+    ),
+    "POST /api/v1/admin/tenants/{tenant_id}/stops": lambda platform: Change(
+        f"{_tenant(platform)}/stops", {"cause": "manual", "reason": "r"}
+    ),
+    "DELETE /api/v1/admin/tenants/{tenant_id}/stops/{cause}": lambda platform: Change(_stopped(platform)),
+    "POST /api/v1/notifications/read": lambda _: Change(
+        "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
+    ),
+}
