@@ -6,6 +6,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ from noren.ledger import prices
 from noren.ledger.fold import Gift
 from noren.ledger.lots import NEVER
 from noren.llm.models import ProviderFault
-from tests.unit.chat.rig import LIMITS, Rig
+from tests.faults import Faulty
+from tests.unit.chat.rig import LIMITS, Container, Rig
 
 SPENT = replace(LIMITS, chats_per_month=1, concurrent_chats=50, requests_per_day_per_site=500, max_tokens=512)
 
@@ -35,7 +37,7 @@ def rig(aws: str) -> Rig:
     return rig
 
 
-def reply(rig: Rig, **changes: object) -> Answer:
+def reply(rig: Rig, **changes: Any) -> Answer:
     return rig.chats.reply(rig.member(), rig.ask(**changes), rig.run())[0]
 
 
@@ -138,13 +140,36 @@ def test_many_at_once_never_oversell(rig: Rig) -> None:
     assert balance.total_used == 2 * admitted
 
 
-def test_spending_credits_has_a_rate_of_its_own(rig: Rig) -> None:
+@pytest.mark.parametrize("known", [False, True], ids=["the plan asked first", "known to be spent"])
+def test_spending_credits_has_a_rate_of_its_own(rig: Rig, known: bool) -> None:
     give(rig, 1000)
-    for _ in range(100):
-        rig.limiter.check(f"spend#{rig.tenant.tenant_id}", 100, 60)
-    with pytest.raises(RateLimited):
+    if known:
         reply(rig)
-    assert rig.open_holds() == 0
+    rig.clock.skip(60 - rig.clock() % 60)  # all in one window
+    if known:
+        reply(rig)
+    balance, asked = rig.credits.balance(rig.tenant.tenant_id).current, len(rig.script.prompts)
+    for _ in range(99 if known else 100):
+        rig.limiter.check(f"spend#{rig.tenant.tenant_id}", 100, 60)
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            reply(rig)
+    assert (rig.open_holds(), len(rig.script.prompts)) == (0, asked)
+    assert rig.credits.balance(rig.tenant.tenant_id).current == balance
+    given_back = [record for record in rig.records() if record.decision == "RELEASE"]
+    assert [record.credits for record in given_back] == [0]  # the others were refused before anything was held
+
+
+def test_a_short_balance_is_seen_where_the_plan_is_refused(rig: Rig) -> None:
+    """No third reserve: the refusal of a plan's chat tells how many credits there are."""
+    rig.catalogue.limits = replace(SPENT, max_tokens=4000)
+    give(rig, 5)
+    asked: list[str] = []
+    client = Faulty(rig.client, before=lambda name, options: asked.append(options["TableName"]))
+    answer, _ = Container(client, rig).chats.reply(rig.member(), rig.ask(max_tokens=4000), rig.run())
+    assert answer.credits.used == 2
+    assert rig.script.prompts[-1].max_tokens < 4000
+    assert asked[: asked.index("usage")].count("quotas") == 2
 
 
 # -- prices

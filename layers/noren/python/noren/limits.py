@@ -43,3 +43,9 @@ def check(limiter: Limiter, name: RateName, who: str) -> None:
     """Count one call of `who` (a tenant's id; `tenant#principal` where the rate is per user). Raises RateLimited."""
     rate = RATES[name]
     limiter.check(f"{name}#{who}", rate.calls, rate.seconds)
+
+
+def check_known(limiter: Limiter, name: RateName, who: str) -> None:
+    """Refuse, at no cost, what this container knows that `check` would refuse. Counts nothing."""
+    rate = RATES[name]
+    limiter.check_known(f"{name}#{who}", rate.calls, rate.seconds)

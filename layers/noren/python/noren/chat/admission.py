@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
+from noren.chat.both import both
 from noren.chat.models import Asker
 from noren.chat.overage import Overage, TokenBound
 from noren.chat.store import owner_hash
@@ -16,7 +19,7 @@ from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ids import TenantId
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
-from noren.limits import check
+from noren.limits import check, check_known
 from noren.metrics import measured
 from noren.plans.models import Entitlement, Plan
 from noren.ratelimit import Limiter
@@ -38,8 +41,8 @@ _log = logging.getLogger("noren.chat")
 class Admission:
     """Lets a request through or says why not, and what would help."""
 
-    def __init__(self, ledger: Ledger, limiter: Limiter, clock: Clock, console_url: str) -> None:
-        self._ledger, self._limiter, self._clock = ledger, limiter, clock
+    def __init__(self, ledger: Ledger, limiter: Limiter, pool: Executor, clock: Clock, console_url: str) -> None:
+        self._ledger, self._limiter, self._pool, self._clock = ledger, limiter, pool, clock
         self._console_url = console_url
         self._spent: dict[TenantId, float] = {}
 
@@ -113,19 +116,25 @@ class Admission:
             except Denied as denied:
                 if denied.reason != "chats" or not overage:
                     raise
-            check(self._limiter, "spend", ask.tenant_id)
+                overage = overage.within(denied.credits)
             if len(self._spent) >= REMEMBERED:
                 self._spent.clear()
             self._spent[ask.tenant_id] = self._clock() + SPENT_SECONDS
         record.chats = 0
+        check_known(self._limiter, "spend", ask.tenant_id)
         try:
-            return stack.enter_context(self._ledger.reserve(overage.ask(ask), record))
+            # At once: a rate that turns out to be exceeded gives the hold back as it leaves the stack.
+            count = partial(check, self._limiter, "spend", ask.tenant_id)
+            return both(self._pool, count, partial(self._hold_credits, stack, ask, record, overage))[1]
         except Denied as denied:
             shorter = overage.shortened(denied.credits) if denied.reason == "credits" else None
             if shorter is None:
                 raise
-        hold = stack.enter_context(self._ledger.reserve(shorter.ask(ask), record))
-        hold.max_tokens = shorter.bound.answer
+        return self._hold_credits(stack, ask, record, shorter)
+
+    def _hold_credits(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage) -> Hold:
+        hold = stack.enter_context(self._ledger.reserve(overage.ask(ask), record))
+        hold.max_tokens = overage.bound.answer
         return hold
 
     def pays_by_credits(self, tenant_id: TenantId) -> bool:

@@ -32,6 +32,11 @@ class Overage:
         """The same request on credits instead of one of the plan's chats."""
         return replace(chat, chats=0, credits=prices.price(self.base, sum(self.bound)))
 
+    def within(self, credits: int) -> Overage:
+        """The same question, with a shorter answer where so few credits pay for that one only."""
+        is_paid = prices.price(self.base, sum(self.bound)) <= credits
+        return self if is_paid else self.shortened(credits) or self
+
     def shortened(self, credits: int) -> Overage | None:
         """What so few credits pay for: the same question with a shorter answer; None where that were too short."""
         answer = min(self.bound.answer, prices.affordable(self.base, credits) - self.bound.prompt)

@@ -100,7 +100,7 @@ class Chats:
         self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
         self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
         self._pool = pool
-        self._admission = Admission(ledger, limiter, clock, console_url)
+        self._admission = Admission(ledger, limiter, pool, clock, console_url)
         self._replays = Replays(idempotency, usage, sessions, clock)
 
     def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Generator[ChatEvent, None, None]:
