@@ -69,12 +69,22 @@ class WorkersStack(Stack):
             environment=data.variables(tables=("quotas", "credits", "usage")),
         )
         data.grant(scheduler, quotas="sweep", credits="rw", usage="rw")
-        rule = events.Rule(self, "Sweep", schedule=events.Schedule.rate(SWEEP), description="Sweeps dead holds")
-        # Missed runs need no repeat: the next one sweeps the same.
-        rule.add_target(
-            cast(events.IRuleTarget, targets.LambdaFunction(scheduler.target, retry_attempts=0, max_event_age=SWEEP))
-        )
+        self._by_the_clock(scheduler, "sweep", events.Schedule.rate(SWEEP), "Sweeps dead holds, turns months")
+        # From three to six in Tokyo; a run that finds the night's work done does nothing.
+        night = events.Schedule.cron(minute="0/10", hour="18-20")
+        self._by_the_clock(scheduler, "reconcile", night, "Compares every account with its books")
         self.functions = [mail, summary, scheduler]
+
+    def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
+        """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""
+        rule = events.Rule(self, job.title(), schedule=schedule, description=text)
+        target = targets.LambdaFunction(
+            worker.target,
+            event=events.RuleTargetInput.from_object({"job": job}),
+            retry_attempts=0,
+            max_event_age=SWEEP,
+        )
+        rule.add_target(cast(events.IRuleTarget, target))
 
     def _consume(self, worker: PythonFunction, queue: str) -> None:
         """Work a queue off; only the messages that the function names come back."""

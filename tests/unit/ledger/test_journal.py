@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 from decimal import Decimal
@@ -101,7 +102,7 @@ def test_repeats_in_any_batches_change_nothing(stream: Stream) -> None:
     assert world.entries() == once
     assert sum(entry.credits for entry in once.values()) == world.account.balance
     ordered = sorted((entry for entry in once.values() if entry.start is not None), key=lambda entry: entry.start or 0)
-    for entry, following in zip(ordered, ordered[1:], strict=False):
+    for entry, following in itertools.pairwise(ordered):
         assert (entry.start or 0) - entry.credits == following.start
 
 

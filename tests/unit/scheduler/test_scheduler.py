@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from noren.ledger.models import SweepReport
+from noren.ledger.reconcile import Report
 from scheduler import main
 
 
@@ -32,7 +33,7 @@ class Ledger:
 
 def run(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> dict[str, Any]:
     monkeypatch.setattr(main, "SERVICES", SimpleNamespace(ledger=ledger))
-    return main.handler({}, Context())
+    return main.handler({"job": "sweep"}, Context())
 
 
 def test_it_sweeps_and_leaves_itself_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +45,16 @@ def test_it_sweeps_and_leaves_itself_time_to_end(monkeypatch: pytest.MonkeyPatch
 def test_a_run_with_failures_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="1 of 5"):
         run(monkeypatch, Ledger(failures=1))
+
+
+def test_the_nightly_job_reconciles_and_differences_are_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, str]] = []
+
+    def examine_all(seconds: float, day: str) -> Report:
+        asked.append((seconds, day))
+        return Report(3, (), failures=0, finished=True)
+
+    services = SimpleNamespace(reconciler=SimpleNamespace(examine_all=examine_all), clock=lambda: 1_795_000_000.0)
+    monkeypatch.setattr(main, "SERVICES", services)
+    assert main.handler({"job": "reconcile"}, Context())["accounts"] == 3
+    assert asked == [(230.0, "2026-11-18")]

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from noren.insight.audit import Audit
     from noren.insight.notices import Notices
     from noren.insight.store import InsightStore
+    from noren.ledger.book_store import BookStore
     from noren.ledger.credits import Credits
+    from noren.ledger.journal import Journal
+    from noren.ledger.reconcile import Reconciler
     from noren.ledger.service import Ledger
+    from noren.ledger.store import LedgerStore
     from noren.llm.router import Router
     from noren.mail import Mailer
     from noren.plans.service import Plans
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
     from noren.usage.service import Usage
+    from noren.usage.store import UsageStore
 
 
 @dataclass(frozen=True)
@@ -122,26 +127,47 @@ class Services:
         return SecurityEvents(SecurityStore(self.dynamodb, self.settings.events_table), self.clock)
 
     @cached_property
-    def ledger(self) -> Ledger:
-        from noren.ledger.service import Ledger
+    def accounts(self) -> LedgerStore:
         from noren.ledger.store import LedgerStore
+
+        return LedgerStore(self.ledger_dynamodb, self.settings.quotas_table)
+
+    @cached_property
+    def books(self) -> BookStore:
+        from noren.ledger.book_store import BookStore
+
+        return BookStore(self.ledger_dynamodb, self.settings.quotas_table, self.settings.credits_table)
+
+    @cached_property
+    def usage_records(self) -> UsageStore:
+        """Usage records as the ledger writes them: one attempt at each call."""
         from noren.usage.store import UsageStore
 
-        return Ledger(
-            LedgerStore(self.ledger_dynamodb, self.settings.quotas_table),
-            UsageStore(self.ledger_dynamodb, self.settings.usage_table),
-            self.credits,
-            clock=self.clock,
-        )
+        return UsageStore(self.ledger_dynamodb, self.settings.usage_table)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from noren.ledger.service import Ledger
+
+        return Ledger(self.accounts, self.usage_records, self.credits, clock=self.clock)
 
     @cached_property
     def credits(self) -> Credits:
-        from noren.ledger.book_store import BookStore
         from noren.ledger.credits import Credits
-        from noren.ledger.store import LedgerStore
 
-        client, quotas = self.ledger_dynamodb, self.settings.quotas_table
-        return Credits(LedgerStore(client, quotas), BookStore(client, quotas, self.settings.credits_table), self.clock)
+        return Credits(self.accounts, self.books, self.clock)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        from noren.ledger.reconcile import Reconciler
+
+        return Reconciler(self.accounts, self.books, self.usage_records, self.clock)
+
+    @cached_property
+    def journal(self) -> Journal:
+        from noren.ledger.journal import Journal
+
+        return Journal(self.books, self.usage_records)
 
     @cached_property
     def usage(self) -> Usage:

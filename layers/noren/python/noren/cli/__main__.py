@@ -31,6 +31,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("seed", parents=[stage], help="give a new stage its catalogue: plans, models, rates")
     commands.add_parser("smoke", parents=[stage], help="after a deployment: does the main job work from outside?")
     commands.add_parser("sweep", parents=[stage], help="release the holds of killed processes now")
+    each = commands.add_parser(
+        "reconcile", parents=[stage], help="does every account agree with what it was made from?"
+    )
+    each.add_argument("--tenant", help="this one alone: its id, or a part of its name or billing address")
 
     tenant = commands.add_parser("tenant", help="look at a tenant, stop it, let it go on")
     acts = tenant.add_subparsers(dest="act", required=True, metavar="show|suspend|resume")
@@ -96,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
     if options.command in ("seed", "sweep"):
         act = commands.seed if options.command == "seed" else commands.sweep
         result = act(connect(options.stage, options.region))
+    elif options.command == "reconcile":
+        result = commands.reconcile(connect(options.stage, options.region), options.tenant)
     elif options.command == "secrets":
         value = None if options.remove else commands.read_secret(options.name)
         result = commands.set_secret(connect(options.stage, options.region), options.name, value)

@@ -101,6 +101,26 @@ def sweep(deployment: Deployment) -> dict[str, Any]:
     return asdict(deployment.services.ledger.sweep_all())
 
 
+def reconcile(deployment: Deployment, wanted: str | None) -> dict[str, Any]:
+    """Compare every figure of one tenant's account, or of all, with what it was made from. Repairs nothing.
+
+    Raises CliError where figures differ.
+    """
+    reconciler = deployment.services.reconciler
+    if wanted:
+        found = reconciler.examine(_tenant(deployment, wanted).tenant_id)
+        accounts = 1
+    else:
+        report = reconciler.examine_all()
+        found, accounts = list(report.differences), report.accounts
+        if report.failures:
+            raise CliError(f"{report.failures} of {report.accounts} accounts could not be read; see the log above.")
+    if found:
+        listed = "\n".join(f"  {each}" for each in found)
+        raise CliError(f'{len(found)} figures differ (docs/runbook.md, "The books differ", says what to do):\n{listed}')
+    return {"accounts": accounts, "differences": 0}
+
+
 def read_secret(name: str) -> str:
     """A secret from standard input: typed unseen at a terminal, else its first line.
 

@@ -80,7 +80,7 @@ class Held:
         amounts, expiry, nonce = text.split(".")
         slot, *numbers = amounts.split(",")
         chats, credits, embedding = [*(int(each or 0) for each in numbers), 0, 0, 0][:3]
-        return cls(chats, credits, embedding, slot, _time_in(nonce) + int(expiry, 36), nonce)
+        return cls(chats, credits, embedding, slot, time_of(nonce) + int(expiry, 36), nonce)
 
     @property
     def amounts(self) -> str:
@@ -91,11 +91,12 @@ class Held:
     @property
     def made_at(self) -> int:
         """When the hold was made, in epoch seconds: tells whether the period and the day are still its own."""
-        return _time_in(self.nonce)
+        return time_of(self.nonce)
 
     def __str__(self) -> str:
         return f"{self.amounts}.{base36(self.expires_at - self.made_at)}.{self.nonce}"
 
 
-def _time_in(nonce: str) -> int:
+def time_of(nonce: str) -> int:
+    """When the hold of that nonce was made (epoch seconds)."""
     return int(nonce[:-4], 36)

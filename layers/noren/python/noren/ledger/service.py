@@ -279,7 +279,7 @@ class Ledger:
         """
         ends = None if seconds is None else self._clock() + seconds
         accounts = holds = failures = 0
-        for page, position in self._store.waiting(self._store.sweep_position(), int(self._clock())):
+        for page, position in self._store.waiting(self._store.position("SWEEP")[0], int(self._clock())):
             for account in page:
                 accounts += 1
                 try:
@@ -289,7 +289,7 @@ class Ledger:
                 except Exception:
                     failures += 1
                     log.exception("the sweep of %s failed", account.tenant_id)
-            self._store.keep_sweep_position(position)
+            self._store.keep_position("SWEEP", position)
             if position and ends is not None and self._clock() >= ends:
                 return SweepReport(accounts, holds, failures, finished=False)
         return SweepReport(accounts, holds, failures, finished=True)

@@ -24,7 +24,7 @@ Where the credits come from stands in the `credits` table (`book_store.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from noren import tables
 from noren.ids import TenantId
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ACTIVE, STOPPED = "active", "stopped"
+
+Job = Literal["SWEEP", "RECONCILE"]
+"""What walks through all accounts."""
 
 
 class Refused(Exception):
@@ -162,22 +165,26 @@ class LedgerStore:
         return account_of(tables.from_item(answer["Attributes"])) if returned == "ALL_NEW" else None
 
     def waiting(self, position: str, now: int) -> Iterator[tuple[list[Account], str]]:
-        """Pages of the accounts that have holds or something that has ended by `now`.
+        """Pages of the accounts that have holds or something that has ended by `now`, as `every` gives them."""
+        values = tables.to_item({":none": 0, ":now": now})
+        return self._scan(position, " AND (size(hm) > :none OR nx <= :now)", values)
 
-        Each comes with the position to go on from ("" after the last one).
+    def every(self, position: str) -> Iterator[tuple[list[Account], str]]:
+        """Pages of all accounts, each with the position to go on from ("" after the last one).
 
-        Reads the whole table: for the schedule alone.
+        Reads the whole table: for the schedule and the command line alone.
         """
+        return self._scan(position, "", {})
+
+    def _scan(self, position: str, filter: str, values: Mapping[str, Any]) -> Iterator[tuple[list[Account], str]]:
         while True:
             options: dict[str, Any] = {}
             if position:
                 options["ExclusiveStartKey"] = {"pk": {"S": position}, "sk": {"S": "0"}}
             page = self._client.scan(
                 TableName=self._table,
-                FilterExpression="begins_with(pk, :acc) AND (size(hm) > :none OR nx <= :now)",
-                ExpressionAttributeValues=tables.to_item(
-                    {":acc": tables.platform_key("ACC", ""), ":none": 0, ":now": now}
-                ),
+                FilterExpression="begins_with(pk, :acc)" + filter,
+                ExpressionAttributeValues={":acc": {"S": tables.platform_key("ACC", "")}, **values},
                 ConsistentRead=True,
                 **options,
             )
@@ -186,14 +193,16 @@ class LedgerStore:
             if not position:
                 return
 
-    def sweep_position(self) -> str:
-        """Where the last sweep stopped, "" if it came to the end."""
-        answer = self._client.get_item(TableName=self._table, Key=_sweep_key())
-        return str(tables.from_item(answer.get("Item", {})).get("position", ""))
+    def position(self, job: Job) -> tuple[str, str]:
+        """Where a job's last run stopped ("" if it came to the end), and the day that it was on."""
+        answer = self._client.get_item(TableName=self._table, Key=_job_key(job))
+        item = tables.from_item(answer.get("Item", {}))
+        return str(item.get("position", "")), str(item.get("day", ""))
 
-    def keep_sweep_position(self, position: str) -> None:
-        """Remember where the sweep is."""
-        self._client.put_item(TableName=self._table, Item=_sweep_key() | {"position": {"S": position}})
+    def keep_position(self, job: Job, position: str, day: str = "") -> None:
+        """Remember where a job is."""
+        row = {"position": {"S": position}, "day": {"S": day}}
+        self._client.put_item(TableName=self._table, Item=_job_key(job) | row)
 
 
 def opening_item(account: Account) -> Item:
@@ -228,8 +237,8 @@ def _key(tenant_id: TenantId) -> dict[str, Any]:
     return tables.to_item({"pk": tables.tenant_key(tenant_id, "ACC"), "sk": "0"})
 
 
-def _sweep_key() -> dict[str, Any]:
-    return tables.to_item({"pk": tables.platform_key("SWEEP"), "sk": "0"})
+def _job_key(job: Job) -> dict[str, Any]:
+    return tables.to_item({"pk": tables.platform_key(job), "sk": "0"})
 
 
 def _turn_values(account: Account) -> Item:
