@@ -30,6 +30,8 @@ from local import emulator
 from noren.chat.models import Asker, ChatAsk, Delta, IdempotencyKey, Run
 from noren.errors import NorenError
 from noren.ids import TenantId, new_id
+from noren.ledger.fold import Gift
+from noren.ledger.lots import NEVER
 from noren.ledger.models import Ask
 from noren.llm.models import Message
 from noren.settings import Settings
@@ -160,6 +162,10 @@ class Bench:
         self.services.tenants.ensure_platform()
         self.tenant, _ = storage.tenant_with_key(self.services, "bench", "starter", **storage.NO_LIMITS)
         self.spent, _ = storage.tenant_with_key(self.services, "spent", "starter", chats_per_month=0)
+        limits = storage.NO_LIMITS | {"chats_per_month": 0}
+        self.on_credits, _ = storage.tenant_with_key(self.services, "credits", "starter", **limits)
+        self.services.tenants.set_overage(self.on_credits.tenant_id, True, "bench")
+        self.services.credits.give(self.on_credits.tenant_id, Gift("BON#bench", "BONUS", "bonus", 1_000_000, NEVER))
 
     def asker(self, tenant_id: TenantId, kind: str = "api_key") -> Asker:
         """Somebody of that tenant."""
@@ -195,13 +201,16 @@ class Bench:
     def scenarios(self) -> dict[str, list[Operation]]:
         """Every kind of chat."""
         member, anonymous = self.asker(self.tenant.tenant_id), self.asker(PLATFORM_TENANT, "anonymous")
+        payer = self.asker(self.on_credits.tenant_id)
         ask = ChatAsk("When is it open?")
-        session = self.chat(member, ask)
+        session, paid = self.chat(member, ask), self.chat(payer, ask)
         for _ in range(3):
             self.chat(member, ChatAsk("And on Sundays?", session_key=session))
+            self.chat(payer, ChatAsk("And on Sundays?", session_key=paid))
         once = Run(self.now + 3600, once=IdempotencyKey("POST /api/v1/chat", "bench-key", b"{}"))
         return {
             "a chat in a session": self.counted(member, ChatAsk("And on Mondays?", session_key=session)),
+            "one in a session, on credits": self.counted(payer, ChatAsk("And on Mondays?", session_key=paid)),
             "the first chat of a session": self.counted(member, ask),
             "one in OpenAI's format (no session)": self.counted(member, NO_SESSION),
             "one with an Idempotency-Key": self.counted(member, ask, once),
