@@ -23,7 +23,7 @@ DOMAINS = {
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
     "sites": {"tenants"},
-    "insight": {"tenants"},
+    "insight": {"tenants", "ledger", "sites"},
     "billing": {"tenants", "plans"},
 }
 """What each domain package may import of its sisters."""

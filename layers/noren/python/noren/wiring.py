@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from noren.billing.auto_purchase import AutoPurchases
+    from noren.billing.packages import Packages
+    from noren.billing.store import BillingStore
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
     from noren.chat.summary import Summaries
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from noren.edge.security import SecurityEvents
     from noren.idempotency import Idempotency
     from noren.insight.audit import Audit
+    from noren.insight.limit_watch import LimitWatch
     from noren.insight.notices import Notices
     from noren.insight.store import InsightStore
     from noren.ledger.book_store import BookStore
@@ -202,6 +206,24 @@ class Services:
         return Sites(SiteStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
+    def billing(self) -> BillingStore:
+        from noren.billing.store import BillingStore
+
+        return BillingStore(self.dynamodb, self.settings.credits_table)
+
+    @cached_property
+    def packages(self) -> Packages:
+        from noren.billing.packages import Packages
+
+        return Packages(self.billing, self.plans, self.settings, self.clock)
+
+    @cached_property
+    def auto_purchases(self) -> AutoPurchases:
+        from noren.billing.auto_purchase import AutoPurchases
+
+        return AutoPurchases(self.billing, self.clock)
+
+    @cached_property
     def insight(self) -> InsightStore:
         from noren.insight.store import InsightStore
 
@@ -238,6 +260,20 @@ class Services:
 
         store = SessionStore(self.dynamodb, self.settings.sites_table)
         return Sessions(store, SummaryQueue(self.settings.summary_queue_url), self.usage, self.clock)
+
+    @cached_property
+    def limit_watch(self) -> LimitWatch:
+        from noren.insight.day_store import DayStore
+        from noren.insight.limit_watch import LimitWatch
+
+        return LimitWatch(
+            self.notices,
+            DayStore(self.dynamodb, self.settings.usage_table),
+            self.tenants.get,
+            self.sites.every,
+            lambda tenant_id: self.auto_purchases.get(tenant_id).threshold,
+            self.clock,
+        )
 
     @cached_property
     def pool(self) -> Executor:

@@ -67,6 +67,10 @@ class Sites:
             raise NotFound("There is no such site")
         return site
 
+    def every(self, tenant_id: TenantId) -> list[Site]:
+        """All sites of the tenant as they are now, deleted ones too."""
+        return self._store.sites(tenant_id)
+
     def profile(self, site: Site) -> Profile:
         """The prompt profile that the site answers by. Raises NotFound where it is gone."""
         key = (site.tenant_id, site.prompt_profile)

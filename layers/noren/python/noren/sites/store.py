@@ -25,6 +25,22 @@ class SiteStore:
         item = self._get(tenant, f"SITE#{site_id}")
         return _site(item) if item else None
 
+    def sites(self, tenant: TenantId) -> list[Site]:
+        """All sites of the tenant, deleted ones too."""
+        found: list[Site] = []
+        options: dict[str, Any] = {}
+        while True:
+            page = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :site)",
+                ExpressionAttributeValues=to_item({":pk": tenant_key(tenant, "TEN"), ":site": "SITE#"}),
+                **options,
+            )
+            found += [_site(from_item(item)) for item in page["Items"]]
+            if "LastEvaluatedKey" not in page:
+                return found
+            options = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
     def profile(self, tenant: TenantId, profile_id: str) -> Profile | None:
         """The profile's current version, or None."""
         item = self._get(tenant, f"PROFILE#{profile_id}")
