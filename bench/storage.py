@@ -21,7 +21,15 @@ from noren.settings import Settings
 from noren.tenants.models import Tenant
 from noren.wiring import Services
 
-TABLES = {"tenants": True, "quotas": False, "credits": False, "usage": False, "sites": False, "events": False, "runtime": False}
+TABLES = {
+    "tenants": True,
+    "quotas": False,
+    "credits": False,
+    "usage": False,
+    "sites": False,
+    "events": False,
+    "runtime": False,
+}
 """Table to whether it has `gsi1` (as `stacks/data.py` makes them)."""
 NO_LIMITS = {
     "requests_per_minute": 10_000_000,
