@@ -63,6 +63,8 @@ class Stage:
     platform_concurrency: int | None = None
     chat_seconds: int = 120
     """Time limit of one chat."""
+    purchased_credits_valid_days: int = 180
+    """How long bought credits last; 0: for ever, which Japanese law regulates like a prepaid balance."""
     web_adapter_layer: str = "arn:aws:lambda:{region}:753240598075:layer:LambdaAdapterLayerArm64:30"
     cost_centre: str = "noren"
     domains: Domains = field(default_factory=Domains)

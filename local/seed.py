@@ -96,6 +96,7 @@ def demo(base: str, outputs: cloud.Outputs, memory: Path) -> Demo:
     """Make the demo data through the front door at `base`, or find it. `memory` keeps passwords (mode 600)."""
     services = build(Settings.from_env(outputs.chat_environment()))
     services.plans.seed()
+    services.packages.seed()
     _teach(services, services.tenants.ensure_platform(), VISITOR_FACTS)
     with _People(outputs, memory) as people:
         people.ensure(ADMIN, "Platform admin", group="platform_admin")

@@ -47,6 +47,7 @@ class PlatformApiStack(Stack):
             | {
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
+                "PURCHASED_CREDITS_VALID_DAYS": str(stage.purchased_credits_valid_days),
                 "INFERENCE_URL": inference_url,
                 "CONSOLE_URL": console_url,
             },

@@ -55,7 +55,7 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._client, name)
-        if name.startswith("_") or name in ("exceptions", "meta", "close"):
+        if name.startswith("_") or name in ("exceptions", "meta", "close", "get_paginator"):
             return operation
         return lambda **options: self._call(name, options)
 

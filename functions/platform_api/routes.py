@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from noren.edge.http import Route
-from platform_api import routes_admin, routes_catalog, routes_insight, routes_me, routes_tenant
+from platform_api import routes_admin, routes_catalog, routes_credits, routes_insight, routes_me, routes_tenant
 
 ROUTES: tuple[Route, ...] = (
     *routes_me.ROUTES,
     *routes_tenant.ROUTES,
     *routes_catalog.ROUTES,
     *routes_admin.ROUTES,
+    *routes_credits.ROUTES,
     *routes_insight.ROUTES,
 )

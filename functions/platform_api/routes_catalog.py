@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from noren.edge.http import Access, Call, Route
-from noren.edge.paging import Page, PageQuery, paged
+from noren.edge.paging import Page, PageQuery, listed
 from noren.errors import Unprocessable
 from noren.plans.models import ExchangeRate, Limits, ModelPolicy, Plan
 from platform_api import schemas_admin as a
 from platform_api import views
 
 ADMIN = Access(platform_admin=True)
-T = TypeVar("T")
 R = TypeVar("R", Plan, ModelPolicy, ExchangeRate)
 
 
@@ -25,7 +24,7 @@ def public_plans(call: Call) -> a.PlansOut:
 
 def list_plans(call: Call) -> Page[a.PlanVersionOut]:
     """Every version of every plan."""
-    return _listed(call, "/api/v1/admin/plans", call.services.plans.all_plans(), views.plan_version)
+    return listed(call, "/api/v1/admin/plans", call.services.plans.all_plans(), views.plan_version)
 
 
 def put_plan(call: Call) -> a.PlanVersionOut:
@@ -45,7 +44,7 @@ def plan_before(call: Call) -> a.PlanVersionOut | None:
 
 def list_policies(call: Call) -> Page[a.PolicyOut]:
     """Every version of every model policy."""
-    return _listed(call, "/api/v1/admin/model-policies", call.services.plans.all_policies(), views.policy)
+    return listed(call, "/api/v1/admin/model-policies", call.services.plans.all_policies(), views.policy)
 
 
 def put_policy(call: Call) -> a.PolicyOut:
@@ -86,7 +85,7 @@ def patch_policy(call: Call) -> a.PolicyOut:
 
 def list_rates(call: Call) -> Page[a.RateOut]:
     """Every exchange rate there was."""
-    return _listed(
+    return listed(
         call,
         "/api/v1/admin/exchange-rates",
         call.services.plans.all_rates(),
@@ -117,18 +116,6 @@ def _followed(rows: Sequence[R], day: str, same: Callable[[R], bool]) -> R | Non
 
 def _plans(call: Call, names: Sequence[str]) -> frozenset[str]:
     return frozenset(call.services.plans.resolve(name) for name in names)
-
-
-def _listed(call: Call, route: str, rows: Sequence[T], view: Callable[[T], Any]) -> Page[Any]:
-    """A page of rows that are in memory anyway (the catalogue is small)."""
-
-    def read(limit: int, position: dict[str, str] | None) -> tuple[list[T], dict[str, str] | None]:
-        start = int(position["after"]) if position else 0
-        more = len(rows) > start + limit
-        return list(rows[start : start + limit]), {"after": str(start + limit)} if more else None
-
-    items, following = paged(call, route, read)
-    return Page(items=[view(each) for each in items], next_cursor=following)
 
 
 ROUTES = (

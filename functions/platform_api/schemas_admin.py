@@ -15,7 +15,7 @@ from noren.plans.models import ProviderName, Tier
 from noren.tenants.models import Stop
 from platform_api.schemas import Answer, Body, CurrencyName, LimitsOut, Line, RemainingOut, TenantOut
 
-_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,12})?\Z")
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,12})?\Z", re.ASCII)
 
 
 def _decimal(value: Any) -> Any:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chat.routes import ROUTES as INFERENCE
 from local import totp
+from noren.billing.seed import PACKAGES
 from noren.edge.http import Route
 from noren.edge.paging import PageQuery
 from noren.tenants.models import SCOPES, Scope
@@ -95,6 +96,14 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/admin/model-policies/{policy_id}": {"enabled": False},
     "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "1", "effective_date": "2099-01-01"},
     "POST /api/v1/notifications/read": {"notification_ids": [f"note_{NOTHING}"]},
+    "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
+    "POST /api/v1/admin/packages": {
+        "plans": ["free"],
+        "credits_amount": 10**6,
+        "prices": {"JPY": 1, "KRW": 1, "USD": 1},
+        "display_name": {"ja": "Own", "ko": "Own", "en": "Own"},
+    },
+    "PATCH /api/v1/admin/packages/{package_id}": {"prices": {"JPY": 1, "KRW": 1, "USD": 1}},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -137,7 +146,7 @@ class World:
             for item in self.items(table):
                 lasting = {field: value for field, value in item.items() if not field.startswith("last_used_")}
                 text = json.dumps(lasting, sort_keys=True, default=str)
-                if any(each in text for each in (*whose, "CATALOG")):
+                if any(each in text for each in (*whose, "CATALOG", "PACKAGES")):
                     found.add(text)
         return found
 
@@ -269,7 +278,7 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
         "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
     },
 }
-ADMINS_IDS = {"tenant_id", "policy_id", "cause"}
+ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
 """A platform admin may name any of these; nobody else comes that far."""
 
 
@@ -283,6 +292,7 @@ def path(route: Route, value: str) -> str:
 
 def admin_path(world: World, route: Route) -> str:
     values = {"tenant_id": world.victim_me["tenant"]["tenant_id"], "policy_id": "phi-3-mini", "cause": "manual"}
+    values |= {"package_id": PACKAGES[0].package_id}
     return route.path.format(**values) if route.access.platform_admin else path(route, world.answer["id"])
 
 

@@ -79,6 +79,26 @@ def _stopped(platform: Platform) -> str:
     return f"{_tenant(platform)}/stops/manual"
 
 
+PACKAGE = {
+    "plans": ["pro"],
+    "credits_amount": 100,
+    "prices": {"JPY": 300, "KRW": 2_800, "USD": 200},
+    "display_name": {"ja": "百", "ko": "백", "en": "A hundred"},
+}
+
+
+def _package(platform: Platform) -> str:
+    boss = platform.sign_up(BOSS, admin=True, totp=True)
+    made = platform.json("POST", "/api/v1/admin/packages", boss, PACKAGE)
+    return f"/api/v1/admin/packages/{made['package_id']}"
+
+
+def _deleted_package(platform: Platform) -> str:
+    path = _package(platform)
+    platform.json("DELETE", path, platform.sign_up(BOSS, admin=True, totp=True))
+    return path
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
@@ -141,6 +161,17 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
         f"{_tenant(platform)}/stops", {"cause": "manual", "reason": "r"}
     ),
     "DELETE /api/v1/admin/tenants/{tenant_id}/stops/{cause}": lambda platform: Change(_stopped(platform)),
+    "PATCH /api/v1/credits/auto-purchase": lambda _: Change(
+        "/api/v1/credits/auto-purchase", {"enabled": True, "threshold": 40, "amount": 600, "monthly_cap": 1_200}
+    ),
+    "POST /api/v1/admin/packages": lambda _: Change("/api/v1/admin/packages", PACKAGE, owned=False),
+    "PATCH /api/v1/admin/packages/{package_id}": lambda platform: Change(
+        _package(platform), {"credits_amount": 200, "prices": {"JPY": 500, "KRW": 5_000, "USD": 400}}, owned=False
+    ),
+    "DELETE /api/v1/admin/packages/{package_id}": lambda platform: Change(_package(platform), owned=False),
+    "POST /api/v1/admin/packages/{package_id}/restore": lambda platform: Change(
+        f"{_deleted_package(platform)}/restore", owned=False
+    ),
     "POST /api/v1/notifications/read": lambda _: Change(
         "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
     ),

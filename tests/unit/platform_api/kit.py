@@ -194,6 +194,7 @@ def build() -> Platform:
     parts["directory"] = cast(Directory, people)
     parts["mailer"] = outbox
     services.plans.seed()
+    services.packages.seed()
     services.tenants.ensure_platform()
     parts["authenticator"] = Authenticator(
         settings, services.tenants, services.directory, services.signer, now, lambda: key_set("pool")

@@ -7,6 +7,7 @@ from typing import Any
 
 from noren.ids import TenantId
 from platform_api.routes import ROUTES
+from tests.unit.platform_api.changes import PACKAGE
 from tests.unit.platform_api.kit import Platform
 
 VALUES: tuple[Any, ...] = (
@@ -55,6 +56,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/admin/tenants/{tenant_id}": {"plan": "pro", "overrides": {"members": 3}},
     "POST /api/v1/admin/tenants/{tenant_id}/stops": {"cause": "manual", "reason": "r"},
     "POST /api/v1/notifications/read": {"notification_ids": ["note_1"]},
+    "PATCH /api/v1/credits/auto-purchase": {"threshold": 1, "amount": 1, "monthly_cap": 1},
+    "POST /api/v1/admin/packages": PACKAGE,
+    "PATCH /api/v1/admin/packages/{package_id}": PACKAGE,
 }
 
 
@@ -69,6 +73,7 @@ def test_hostile_members_are_refused(platform: Platform) -> None:
     for route in (each for each in ROUTES if each.body):
         good = GOOD[f"{route.method} {route.path}"]
         path = route.path.replace("{tenant_id}", tenant).replace("{user_id}", "x").replace("{policy_id}", "x")
+        path = path.replace("{package_id}", "x")
         strange: tuple[Any, ...] = ([], "text", 5, None, good | {"surplus": 1})
         for odd in strange:
             assert platform.call(route.method, path, token, raw=json.dumps(odd).encode()).status == 400, route.path

@@ -52,6 +52,7 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/api-keys/{key_id}": {"name": "mine"},
     "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
     "POST /api/v1/notifications/read": {"notification_ids": [f"note_{MISSING}"]},
+    "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -74,6 +75,8 @@ NO_IDS = {
     "GET /api/v1/api-keys",
     "GET /api/v1/audit",
     "GET /api/v1/notifications",
+    "GET /api/v1/credits/packages",
+    "PATCH /api/v1/credits/auto-purchase",
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""

@@ -46,6 +46,8 @@ class Settings:
     inference_url: str = ""
     console_url: str = ""
     mail_from: str = ""
+    # Days that bought credits last unless their package says otherwise; 0: for ever
+    purchased_credits_valid_days: str = "180"
     # Seconds that one chat may take: the function's own time limit
     chat_seconds: str = "120"
 

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="run the whole platform on this machine (make run)")
     commands.add_parser("reset", help="forget all local data (make reset)")
 
-    commands.add_parser("seed", parents=[stage], help="give a new stage its catalogue: plans, models, rates")
+    commands.add_parser("seed", parents=[stage], help="give a new stage its catalogue: plans, models, rates, packages")
     commands.add_parser("smoke", parents=[stage], help="after a deployment: does the main job work from outside?")
     commands.add_parser("sweep", parents=[stage], help="release the holds of killed processes now")
     each = commands.add_parser(

@@ -91,9 +91,10 @@ def _cause(name: str) -> Stop:
 
 
 def seed(deployment: Deployment) -> dict[str, Any]:
-    """Give a new stage its catalogue (plans, models, rates) and the tenant that anonymous visitors chat under."""
-    added = deployment.services.plans.seed()
-    return {"catalogue rows added": added, "platform tenant": deployment.services.tenants.ensure_platform().tenant_id}
+    """Give a new stage its catalogue (plans, models, rates, packages) and the tenant that visitors chat under."""
+    services = deployment.services
+    added = services.plans.seed() + services.packages.seed()
+    return {"catalogue rows added": added, "platform tenant": services.tenants.ensure_platform().tenant_id}
 
 
 def sweep(deployment: Deployment) -> dict[str, Any]:

@@ -40,13 +40,14 @@ def _write(
 ) -> None:
     named = call.params.get("tenant_id") or (after or {}).get("tenant_id") or ""
     own = None if route.access.platform_admin else call.caller.tenant_id
+    tenant_id = TenantId(named) if is_id(named, "ten") else own
     call.services.audit.write(
-        tenant_id=TenantId(named) if is_id(named, "ten") else own,
+        tenant_id=tenant_id,
         actor=call.caller.principal,
         by_platform=route.access.platform_admin,
         action=f"{route.method} {route.path}",
         entity_type=[part for part in route.path.split("/") if not part.startswith("{")][-1],
-        entity_id=_entity_id(call, after or before or {}),
+        entity_id=_entity_id(call, after or before or {}) or tenant_id or "",
         outcome=outcome,
         before=before,
         after=after,
@@ -73,7 +74,7 @@ def _plain(result: Any) -> dict[str, Any] | None:
 
 
 def _entity_id(call: Call, thing: dict[str, Any]) -> str:
-    """The last id of the path; of a new thing what its view begins with."""
+    """The last id of the path; of a new thing what its view begins with; "" for a setting."""
     if call.params:
         return list(call.params.values())[-1]
     first = next(iter(thing.values()), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,3 +40,15 @@ def paged(
     position = cursors.decode(call.caller.tenant_id, route, filter, query.cursor) if query.cursor else None
     items, following = read(query.limit, position)
     return items, cursors.encode(call.caller.tenant_id, route, filter, following) if following else None
+
+
+def listed(call: Call, route: str, rows: Sequence[T], view: Callable[[T], Any]) -> Page[Any]:
+    """A page of rows that are in memory anyway (the catalogue is small)."""
+
+    def read(limit: int, position: Position | None) -> tuple[list[T], Position | None]:
+        start = int(position["after"]) if position else 0
+        more = len(rows) > start + limit
+        return list(rows[start : start + limit]), {"after": str(start + limit)} if more else None
+
+    items, following = paged(call, route, read)
+    return Page(items=[view(each) for each in items], next_cursor=following)
