@@ -66,6 +66,21 @@ def test_a_suspension_stops_admission_until_its_own_cause_is_lifted(deployed: De
         commands.resume(deployed, tenant, "manual")
 
 
+def test_what_an_operator_does_is_in_the_tenants_audit_trail(deployed: Deployment, tenant: str) -> None:
+    commands.suspend(deployed, tenant, "security", "stolen key")
+    commands.resume(deployed, tenant, "security")
+    owner = commands.show_tenant(deployed, tenant)["tenant_id"]
+    lifted, stopped = deployed.services.audit.records(owner, 10, None)[0]
+    assert (stopped.action, lifted.action) == ("noren tenant suspend", "noren tenant resume")
+    assert stopped.by_platform
+    assert stopped.actor.startswith("cli:")
+    assert stopped.after is not None
+    assert stopped.after["stop_mode"] == "security"
+    assert stopped.after["stops"]["security"]["reason"] == "stolen key"
+    assert lifted.before == stopped.after
+    assert lifted.after == stopped.before == {"stops": {}, "stop_mode": None}
+
+
 def test_a_new_stage_is_seeded_once(deployed: Deployment) -> None:
     first, again = commands.seed(deployed), commands.seed(deployed)
     assert first["catalogue rows added"] > 10

@@ -70,7 +70,8 @@ def show_tenant(deployment: Deployment, wanted: str) -> dict[str, Any]:
 def suspend(deployment: Deployment, wanted: str, cause: str, reason: str) -> dict[str, Any]:
     """Set one stop."""
     tenant = _tenant(deployment, wanted)
-    deployment.services.tenants.stop(tenant.tenant_id, _cause(cause), reason, _actor())
+    after = deployment.services.tenants.stop(tenant.tenant_id, _cause(cause), reason, _actor())
+    _record(deployment, "noren tenant suspend", cause, tenant, after)
     return show_tenant(deployment, tenant.tenant_id)
 
 
@@ -81,8 +82,27 @@ def resume(deployment: Deployment, wanted: str, cause: str) -> dict[str, Any]:
         raise CliError(
             f"{tenant.tenant_id} has no stop `{cause}` (it has: {', '.join(sorted(tenant.stops)) or 'none'})."
         )
-    deployment.services.tenants.lift(tenant.tenant_id, _cause(cause), _actor())
+    after = deployment.services.tenants.lift(tenant.tenant_id, _cause(cause), _actor())
+    _record(deployment, "noren tenant resume", cause, tenant, after)
     return show_tenant(deployment, tenant.tenant_id)
+
+
+def _record(deployment: Deployment, action: str, cause: str, before: Tenant, after: Tenant) -> None:
+    """An operator's change goes into the tenant's audit trail like everybody's."""
+
+    def view(tenant: Tenant) -> dict[str, Any]:
+        return {"stops": tenant.extra["stop_causes"], "stop_mode": tenant.stop_mode}
+
+    deployment.services.audit.write(
+        tenant_id=after.tenant_id,
+        actor=_actor(),
+        by_platform=True,
+        action=action,
+        entity_type="stops",
+        entity_id=cause,
+        before=view(before),
+        after=view(after),
+    )
 
 
 def _cause(name: str) -> Stop:
