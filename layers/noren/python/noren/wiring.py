@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from noren.edge.authenticate import Authenticator
     from noren.edge.security import SecurityEvents
     from noren.idempotency import Idempotency
+    from noren.ids import TenantId
     from noren.insight.audit import Audit
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.notices import Notices
@@ -46,8 +47,12 @@ if TYPE_CHECKING:
     from noren.sites.service import Sites
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
+    from noren.usage.proof import Prover
+    from noren.usage.reports import UsageReports
     from noren.usage.service import Usage
     from noren.usage.store import UsageStore
+    from noren.usage.summaries import UsageSummaries
+    from noren.usage.summary_store import SummaryStore
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,38 @@ class Services:
         from noren.usage.store import UsageStore
 
         return Usage(UsageStore(self.dynamodb, self.settings.usage_table))
+
+    @cached_property
+    def usage_reports(self) -> UsageReports:
+        from noren.usage.reports import UsageReports
+
+        return UsageReports(self.usage_sums)
+
+    @cached_property
+    def usage_summaries(self) -> UsageSummaries:
+        from noren.tenants.store import TenantStore
+        from noren.usage.store import UsageStore
+        from noren.usage.summaries import UsageSummaries
+
+        tenants = TenantStore(self.dynamodb, self.settings.tenants_table)
+
+        def zone_of(tenant_id: TenantId) -> str:
+            tenant = tenants.tenant(tenant_id)
+            return tenant.timezone if tenant else "UTC"
+
+        return UsageSummaries(self.usage_sums, UsageStore(self.dynamodb, self.settings.usage_table), zone_of)
+
+    @cached_property
+    def usage_prover(self) -> Prover:
+        from noren.usage.proof import Prover
+
+        return Prover(self.usage_sums, self.usage_summaries, self.clock)
+
+    @cached_property
+    def usage_sums(self) -> SummaryStore:
+        from noren.usage.summary_store import SummaryStore
+
+        return SummaryStore(self.dynamodb, self.settings.usage_table)
 
     @cached_property
     def runtime(self) -> RuntimeStore:

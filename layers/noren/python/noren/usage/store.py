@@ -7,6 +7,7 @@ It is in no index, which would cost every chat a second write: a site's records 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,12 @@ _DIGITS = Context(prec=38)
 _NESTED = frozenset({"calls", "extra"})
 _ALWAYS = frozenset({"decision", "late"})
 """What conditions are on. Other fields are left out where they hold their defaults: a record costs by the kilobyte."""
+
+_COUNTED = (
+    "request_id tenant_id site_id occurred_at decision status late revision model function "
+    "chats credits calls cost_usd first_token_ms total_ms"
+).split()
+"""What a summary is made of."""
 
 STRIDE = 200
 """Records of the tenant that one call looks at when it picks out a site's."""
@@ -81,6 +88,25 @@ class UsageStore:
         key = tables.to_item(_key(tenant_id, request_id))
         answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return _to_record(tables.from_item(answer["Item"])) if "Item" in answer else None
+
+    def between(self, tenant_id: TenantId, first: str, last: str) -> Iterator[UsageRecord]:
+        """The tenant's records from one request id to another, oldest first, read strongly: what counts of them."""
+        options: dict[str, Any] = {}
+        values = {":p": tables.tenant_key(tenant_id, "USE"), ":low": f"U#{first}", ":high": f"U#{last}"}
+        while True:
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :p AND sk BETWEEN :low AND :high",
+                ProjectionExpression=", ".join(f"#{name}" for name in _COUNTED),
+                ExpressionAttributeNames={f"#{name}": name for name in _COUNTED},
+                ExpressionAttributeValues=tables.to_item(values),
+                ConsistentRead=True,
+                **options,
+            )
+            yield from (_to_record(tables.from_item(item)) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            options["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def page(
         self, tenant_id: TenantId, site_id: str | None, limit: int, position: str | None
