@@ -23,6 +23,9 @@ EXPIRING = ("sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 
+STREAMS = {"quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES}
+"""Tables whose changes are followed, and what is told of each."""
+
 QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120)}
 """Queue to the time limit of the function that works it off."""
 
@@ -68,6 +71,9 @@ class DataStack(Stack):
             self._let_alarms_use_key()
         self.tables = {name: self._table(name, stage) for name in TABLES}
         self.queues = {name: self._queue(name, limit, stage) for name, limit in QUEUES.items()}
+        self.passed_over = self._one_queue("StreamDeadLetters", stage)
+        """Where in a stream a function gave up; what lies there is found and told by `noren reconcile`."""
+        nag.acknowledge(self.passed_over, {"SQS3": "This is a dead-letter queue: a stream's"})
         # The account's own key: a customer key shared across stacks would be a dependency cycle.
         self.provider_secret = secretsmanager.CfnSecret(
             self,
@@ -111,6 +117,11 @@ class DataStack(Stack):
         _allow(made, ["sqs:SendMessage"], [self.queues[name].queue_arn for name in queues])
         self.grant_key(made)
 
+    def grant_set_aside(self, made: PythonFunction) -> None:
+        """Let a function that follows a stream set aside where it gave up."""
+        _allow(made, ["sqs:SendMessage"], [self.passed_over.queue_arn])
+        self.grant_key(made)
+
     def grant_secrets(self, made: PythonFunction, *secrets: secretsmanager.CfnSecret) -> None:
         """Let a function read secrets."""
         _allow(made, ["secretsmanager:GetSecretValue"], [secret.attr_id for secret in secrets])
@@ -143,6 +154,7 @@ class DataStack(Stack):
                 point_in_time_recovery_enabled=name not in REBUILT
             ),
             time_to_live_attribute="expires_at" if name in EXPIRING else None,
+            dynamo_stream=STREAMS.get(name),
             deletion_protection=stage.retain,
             removal_policy=self._removal,
         )
@@ -159,25 +171,26 @@ class DataStack(Stack):
         return table
 
     def _queue(self, name: str, limit: Duration, stage: Stage) -> sqs.Queue:
-        def queue(suffix: str, **more: Any) -> sqs.Queue:
-            return sqs.Queue(
-                self,
-                name.title() + suffix,
-                encryption=sqs.QueueEncryption.KMS,
-                encryption_master_key=cast(kms.IKey, self.key),
-                enforce_ssl=has(stage, "tls_only"),
-                retention_period=Duration.days(14),
-                removal_policy=self._removal,
-                **more,
-            )
-
-        if not has(stage, "tls_only"):
-            nag.acknowledge(self, {"SQS4": LEFT_OUT["tls_only"]})
-        dead = queue("DeadLetters")
-        return queue(
-            "Queue",
+        dead = self._one_queue(f"{name.title()}DeadLetters", stage)
+        return self._one_queue(
+            f"{name.title()}Queue",
+            stage,
             visibility_timeout=Duration.seconds(6 * int(limit.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(queue=cast(sqs.IQueue, dead), max_receive_count=RECEIVES),
+        )
+
+    def _one_queue(self, construct_id: str, stage: Stage, **more: Any) -> sqs.Queue:
+        if not has(stage, "tls_only"):
+            nag.acknowledge(self, {"SQS4": LEFT_OUT["tls_only"]})
+        return sqs.Queue(
+            self,
+            construct_id,
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=cast(kms.IKey, self.key),
+            enforce_ssl=has(stage, "tls_only"),
+            retention_period=Duration.days(14),
+            removal_policy=self._removal,
+            **more,
         )
 
     def _outputs(self) -> None:

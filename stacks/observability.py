@@ -21,7 +21,7 @@ from stacks.function import PythonFunction
 MINUTES = Duration.minutes(5)
 NAMESPACE = "Noren"
 """Of the metrics that the functions write as log lines (`noren/metrics.py`)."""
-REASONS = ("chats", "site_day", "concurrency", "rate", "stopped", "contention")
+REASONS = ("chats", "credits", "debt", "site_day", "concurrency", "rate", "stopped", "contention")
 """Why a chat is not admitted."""
 
 
@@ -74,6 +74,13 @@ class ObservabilityStack(Stack):
                 meaning=f"Messages of the {name} queue failed five times: read one, fix, then `noren queue redrive`",
             )
 
+        self._alarm(
+            "StreamDeadLetters",
+            data.passed_over.metric_approximate_number_of_messages_visible(period=MINUTES, statistic="Maximum"),
+            threshold=1,
+            meaning="A function that follows a table gave up on a change: see the runbook, then `noren reconcile`",
+        )
+
     def _own_alarms(self, stage: Stage) -> None:
         self._alarm(
             "LateSettlements",
@@ -92,6 +99,13 @@ class ObservabilityStack(Stack):
             _metric(stage, "AuditLost", "Sum"),
             threshold=1,
             meaning="A change was made without its audit record: the platform API's log names who changed what",
+        )
+
+        self._alarm(
+            "BooksDiffer",
+            _metric(stage, "BooksDiffer", "Sum"),
+            threshold=1,
+            meaning="An account does not agree with what it was made from: `noren reconcile` says which figure",
         )
 
     def _function_alarms(self, made: PythonFunction) -> None:
@@ -146,7 +160,7 @@ class ObservabilityStack(Stack):
             for name in ("ChatLatency", "FirstToken")
             for statistic in ("p50", "p99")
         ]
-        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost")
+        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost", "BooksDiffer")
         lost = [_metric(stage, name, "Sum") for name in names]
         calls = [made.function for made in functions]
         board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from email.utils import parseaddr
 from typing import Any, cast
 
+import jsii
 from aws_cdk import Duration, Stack
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -21,12 +24,25 @@ from stacks.function import PythonFunction
 SWEEP = Duration.minutes(5)
 
 
+@jsii.implements(lambda_.IEventSourceDlq)
+class _SetAside:
+    """Like `sources.SqsDlq`, which would grant key actions with stars."""
+
+    def __init__(self, queue: sqs.Queue) -> None:
+        self._queue = queue
+
+    def bind(self, target: Any, target_handler: Any) -> lambda_.DlqDestinationConfig:
+        """Meets `IEventSourceDlq`."""
+        return lambda_.DlqDestinationConfig(destination=self._queue.queue_arn)
+
+
 class WorkersStack(Stack):
     """Functions on queues and on the clock."""
 
     def __init__(self, scope: Construct, stage: Stage, *, data: DataStack, console_url: str, **kwargs: Any) -> None:
         super().__init__(scope, f"Noren-{stage.name}-Workers", **kwargs)
         self._data = data
+        self._is_local = stage.is_local
         mail = PythonFunction(
             self,
             "mail_worker",
@@ -73,7 +89,21 @@ class WorkersStack(Stack):
         # From three to six in Tokyo; a run that finds the night's work done does nothing.
         night = events.Schedule.cron(minute="0/10", hour="18-20")
         self._by_the_clock(scheduler, "reconcile", night, "Compares every account with its books")
-        self.functions = [mail, summary, scheduler]
+        quota_stream = PythonFunction(
+            self,
+            "quota_stream",
+            stage=stage,
+            timeout=Duration.minutes(1),
+            memory=512,
+            environment=data.variables(
+                tables=("tenants", "quotas", "credits", "usage", "sites", "events"), queues=("mail",)
+            )
+            | {"CONSOLE_URL": console_url},
+        )
+        data.grant(quota_stream, tenants="update", quotas="rw", credits="rw", usage="rw", sites="r", events="rw")
+        data.grant_send(quota_stream, "mail")
+        self._follow(quota_stream, "quotas")
+        self.functions = [mail, summary, scheduler, quota_stream]
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""
@@ -85,6 +115,22 @@ class WorkersStack(Stack):
             max_event_age=SWEEP,
         )
         rule.add_target(cast(events.IRuleTarget, target))
+
+    def _follow(self, follower: PythonFunction, table: str) -> None:
+        """Follow a table's changes, in order for each key; the function names the first that it could not take."""
+        follower.target.add_event_source(
+            sources.DynamoEventSource(
+                cast(dynamodb.ITable, self._data.tables[table]),
+                starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+                batch_size=100,
+                max_batching_window=Duration.seconds(1 if self._is_local else 5),
+                report_batch_item_failures=True,
+                retry_attempts=100,
+                max_record_age=Duration.hours(12),
+                on_failure=cast(lambda_.IEventSourceDlq, _SetAside(self._data.passed_over)),
+            )
+        )
+        self._data.grant_set_aside(follower)
 
     def _consume(self, worker: PythonFunction, queue: str) -> None:
         """Work a queue off; only the messages that the function names come back."""

@@ -15,6 +15,7 @@ import requests
 from local import cloud, emulator
 from noren import wiring
 from noren.settings import Settings
+from stacks.data import STREAMS
 
 
 def client(service: Any, deployed: cloud.Outputs, **credentials: str) -> Any:
@@ -116,10 +117,11 @@ def test_mail_can_be_sent(deployed: cloud.Outputs) -> None:
 
 def test_queues_and_the_clock_reach_their_functions(deployed: cloud.Outputs) -> None:
     mappings = client("lambda", deployed).list_event_source_mappings()["EventSourceMappings"]
-    assert len(mappings) == len(deployed.queues)
+    assert len(mappings) == len(deployed.queues) + len(STREAMS)
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in mappings)
     rules = client("events", deployed).list_rules()["Rules"]
     assert [each["ScheduleExpression"] for each in rules if "Sweep" in each["Name"]] == ["rate(5 minutes)"]
+    assert [each["ScheduleExpression"] for each in rules if "Reconcile" in each["Name"]] == ["cron(0/10 18-20 * * ? *)"]
 
 
 def test_deploying_the_same_again_is_a_look(deployed: cloud.Outputs) -> None:

@@ -22,6 +22,7 @@ from noren import metrics
 from noren.ledger.models import Reason
 from noren.settings import Settings
 from stacks import observability
+from stacks.data import STREAMS
 from stacks.local import LEFT_OUT
 from tests.infra.conftest import STAGES, Resource, Synthesized, context, synthesize
 
@@ -112,11 +113,11 @@ def test_no_variable_holds_a_secret(stage: Synthesized) -> None:
 
 def test_each_function_has_a_role_of_its_own(stage: Synthesized) -> None:
     roles = [json.dumps(each.properties["Role"]) for each in stage.functions()]
-    assert len(set(roles)) == len(roles) == 6
+    assert len(set(roles)) == len(roles) == FUNCTIONS
 
 
 def test_no_policy_has_a_star_beyond_the_list(stage: Synthesized) -> None:
-    assert len(own_policies(stage)) >= 6
+    assert len(own_policies(stage)) >= FUNCTIONS
     for policy in own_policies(stage):
         for statement in statements(policy):
             if any("*" in action for action in statement["Action"]) or "*" in statement["Resource"]:
@@ -136,6 +137,8 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     }
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
+
+FUNCTIONS = 7
 
 GRANTS = {
     "Chat": {
@@ -160,6 +163,14 @@ GRANTS = {
     "MailWorker": {},
     "SummaryWorker": {"tenants": "r", "usage": "w", "sites": "rw", "runtime": "rwd"},
     "Scheduler": {"quotas": "rws", "credits": "rw", "usage": "rw"},
+    "QuotaStream": {
+        "tenants": "ru",
+        "quotas": "rw",
+        "credits": "rw",
+        "usage": "rw",
+        "sites": "r",
+        "events": "rw",
+    },
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
@@ -229,7 +240,7 @@ def test_prod_keeps_what_holds_data_and_dev_keeps_nothing(synthesized: Synthesiz
 def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     queues = {each.id: each for each in stage.of("AWS::SQS::Queue")}
     working = [each for each in queues.values() if "RedrivePolicy" in each.properties]
-    assert len(queues) == 2 * len(working) == 4
+    assert len(queues) == 2 * len(working) + 1 == 5  # and one for what streams gave up on
     for queue in queues.values():
         assert queue.properties["KmsMasterKeyId"]
     for queue in working:
@@ -241,10 +252,15 @@ def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
 def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> None:
     timeouts = {each.id: each.properties["Timeout"] for each in stage.functions()}
     sources = stage.of("AWS::Lambda::EventSourceMapping")
-    assert len(sources) == 2
+    assert len(sources) == 2 + len(STREAMS)
     for source in sources:
         assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         target = json.dumps(source.properties["FunctionName"])
+        if "StartingPosition" in source.properties:
+            assert source.properties["StartingPosition"] == "TRIM_HORIZON"
+            assert source.properties["DestinationConfig"]["OnFailure"]["Destination"]
+            assert source.properties["MaximumRecordAgeInSeconds"] < 86_400  # a stream keeps a day
+            continue
         queue = next(name for name in ("Mail", "Summary") if name in target)
         (timeout,) = (value for name, value in timeouts.items() if name.startswith(queue))
         (made,) = (each for each in stage.of("AWS::SQS::Queue") if each.id.startswith(f"{queue}Queue"))
@@ -308,7 +324,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + 3 + 2 + 2
+    assert len(alarms) == 3 * len(prod.functions()) + 4 + 2 + 3
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 
@@ -326,12 +342,12 @@ def test_every_own_metric_that_is_looked_at_is_one_that_is_written(synthesized: 
         if each.properties.get("Namespace") == metrics.NAMESPACE
         and each.properties.get("Dimensions") == [{"Name": "stage", "Value": "prod"}]
     ]
-    assert sorted(alarmed) == ["AuditLost", "BreakerOpened", "LateSettlements"]
+    assert sorted(alarmed) == ["AuditLost", "BooksDiffer", "BreakerOpened", "LateSettlements"]
     assert set(shown) == set(metrics.UNITS)
     sources = "".join(path.read_text() for path in Path("layers/noren/python/noren").rglob("*.py"))
     for name in metrics.UNITS:
         assert re.search(rf"measured\([^()]*\b{name}=", sources), name
-    assert set(observability.REASONS) | {"credits", "embedding"} == {*get_args(Reason), "rate"}
+    assert set(observability.REASONS) | {"embedding"} == {*get_args(Reason), "rate"}
 
 
 def test_no_log_keeps_whole_addresses(stage: Synthesized) -> None:

@@ -19,6 +19,7 @@ UNITS = {
     "BreakerOpened": "Count",
     "LateSettlements": "Count",
     "AuditLost": "Count",
+    "BooksDiffer": "Count",
 }
 """Every metric there is. `Refused` also by `reason`, `BreakerOpened` by `model`; all by stage."""
 
