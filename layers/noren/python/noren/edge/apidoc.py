@@ -70,6 +70,20 @@ BY_NAME = {
     "occurred_at": "2026-11-20T03:00:00Z",
     "expires_at": "2027-11-20T03:00:00Z",
     "resets_at": "2026-11-30T15:00:00Z",
+    "valid_from": "2026-12-01T00:00:00Z",
+    "valid_until": "2027-01-01T00:00:00Z",
+    "deleted_at": "2026-11-20T03:00:00Z",
+    "read_at": "2026-11-20T03:00:00Z",
+    "discount_rate": "0.1",
+    "package_id": "pkg_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "audit_id": "aud_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "notification_id": "note_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "notification_ids": "note_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "actor": "user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
+    "action": "PATCH /api/v1/members/{user_id}",
+    "entity_type": "members",
+    "entity_id": "7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
+    "address_prefix": "198.51.100.0/24",
 }
 """What a text field of that name looks like, where its model gives no example."""
 
