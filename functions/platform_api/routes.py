@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from noren.edge.http import Route
-from platform_api import routes_admin, routes_catalog, routes_credits, routes_insight, routes_me, routes_tenant
+from platform_api import (
+    routes_admin,
+    routes_catalog,
+    routes_credits,
+    routes_insight,
+    routes_ledger,
+    routes_me,
+    routes_tenant,
+)
 
 ROUTES: tuple[Route, ...] = (
     *routes_me.ROUTES,
@@ -11,5 +19,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_catalog.ROUTES,
     *routes_admin.ROUTES,
     *routes_credits.ROUTES,
+    *routes_ledger.ROUTES,
     *routes_insight.ROUTES,
 )

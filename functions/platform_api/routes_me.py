@@ -23,6 +23,7 @@ def me(call: Call) -> s.MeOut:
         tenant_id, role = (first.tenant_id, first.role) if first else (None, None)
     tenant = services.tenants.opened(tenant_id) if tenant_id else None
     entitlement = services.plans.entitlement(tenant) if tenant else None
+    remaining = views.remaining(tenant, entitlement.limits, services) if tenant and entitlement else None
     user = s.UserOut(user_id=caller.user_id, email=caller.email, is_platform_admin=caller.is_platform_admin)
     return s.MeOut(
         user=user if caller.user_id else None,
@@ -32,9 +33,9 @@ def me(call: Call) -> s.MeOut:
         plan=entitlement.plan.plan if entitlement else None,
         tier=entitlement.plan.tier if entitlement else None,
         limits=views.limits(entitlement.limits) if entitlement else None,
-        remaining=views.remaining(tenant, entitlement.limits, services) if tenant and entitlement else None,
+        remaining=remaining,
         models=[views.model(each) for each in entitlement.models] if entitlement else [],
-        stop_mode=tenant.stop_mode if tenant else None,
+        stop_mode=views.stop_mode(tenant, remaining) if tenant and remaining else None,
         inference_url=services.settings.inference_url,
     )
 

@@ -118,6 +118,8 @@ class RemainingOut(Answer):
     embedding_tokens: Left
     requests_today: Left
     concurrent_chats: Left
+    credits: int
+    """Spendable now; `GET /api/v1/credits/balance` says more."""
     members: Left
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from noren.clock import iso
 from noren.ledger.models import Standing
 from noren.plans.models import Limits, ModelPolicy, Plan
-from noren.tenants.models import ApiKey, Invitation, Membership, Role, Tenant
+from noren.tenants.models import ApiKey, Invitation, Membership, Role, Stop, Tenant
 from noren.usage.models import UsageRecord
 from platform_api import schemas as s
 from platform_api import schemas_admin as a
@@ -51,8 +51,15 @@ def remaining(each: Tenant, allowed: Limits, services: Services) -> s.RemainingO
             standing.requests_today(each.default_site_id), standing.site_daily_limit, standing.day_resets_at
         ),
         concurrent_chats=_left(standing.open_holds, standing.concurrency, None),
+        credits=max(0, standing.credits),
         members=_left(int(each.extra.get("members", 0)), allowed.members, None),
     )
+
+
+def stop_mode(each: Tenant, left: s.RemainingOut) -> Stop | None:
+    """The weightiest stop in force. The quota's is nobody's to set: it stands while the month's chats are spent."""
+    spent = left.chats.remaining == 0 and not each.overage
+    return each.stop_mode or ("quota" if spent else None)
 
 
 def admin_tenant(each: Tenant) -> a.AdminTenantOut:

@@ -97,6 +97,8 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "1", "effective_date": "2099-01-01"},
     "POST /api/v1/notifications/read": {"notification_ids": [f"note_{NOTHING}"]},
     "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
+    "PATCH /api/v1/credits/overage": {"enabled": True},
+    "POST /api/v1/admin/tenants/{tenant_id}/credits": {"type": "bonus", "credits": 10**6, "reason": "own"},
     "POST /api/v1/admin/packages": {
         "plans": ["free"],
         "credits_amount": 10**6,

@@ -170,7 +170,7 @@ class Page {
         el("option", { value: "" }, t("modelOfPlan")),
         ...models.map((/** @type {any} */ each) => el("option", { value: each.id, selected: each.id === this.chat.model }, each.name))));
     }
-    if (this.me?.stop_mode) parts.push(el("strong", { className: "stopped" }, t("suspended")));
+    if (this.me?.stop_mode) parts.push(el("strong", { className: "stopped" }, t(this.me.stop_mode === "quota" ? "quota_exceeded" : "suspended")));
     byId("standing").replaceChildren(...parts);
     if (this.session.groups.includes("platform_admin") && this.me?.user?.is_platform_admin === false) this.notice("totp", "", "totp");
   }

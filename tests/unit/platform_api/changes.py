@@ -164,6 +164,10 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "PATCH /api/v1/credits/auto-purchase": lambda _: Change(
         "/api/v1/credits/auto-purchase", {"enabled": True, "threshold": 40, "amount": 600, "monthly_cap": 1_200}
     ),
+    "PATCH /api/v1/credits/overage": lambda _: Change("/api/v1/credits/overage", {"enabled": True}),
+    "POST /api/v1/admin/tenants/{tenant_id}/credits": lambda platform: Change(
+        f"{_tenant(platform)}/credits", {"type": "bonus", "credits": 50, "reason": "sorry"}
+    ),
     "POST /api/v1/admin/packages": lambda _: Change("/api/v1/admin/packages", PACKAGE, owned=False),
     "PATCH /api/v1/admin/packages/{package_id}": lambda platform: Change(
         _package(platform), {"credits_amount": 200, "prices": {"JPY": 500, "KRW": 5_000, "USD": 400}}, owned=False

@@ -57,6 +57,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "POST /api/v1/admin/tenants/{tenant_id}/stops": {"cause": "manual", "reason": "r"},
     "POST /api/v1/notifications/read": {"notification_ids": ["note_1"]},
     "PATCH /api/v1/credits/auto-purchase": {"threshold": 1, "amount": 1, "monthly_cap": 1},
+    "PATCH /api/v1/credits/overage": {"enabled": True},
+    "POST /api/v1/admin/tenants/{tenant_id}/credits": {"type": "bonus", "credits": 5, "reason": "sorry"},
     "POST /api/v1/admin/packages": PACKAGE,
     "PATCH /api/v1/admin/packages/{package_id}": PACKAGE,
 }

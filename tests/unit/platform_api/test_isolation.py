@@ -53,6 +53,7 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
     "POST /api/v1/notifications/read": {"notification_ids": [f"note_{MISSING}"]},
     "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
+    "PATCH /api/v1/credits/overage": {"enabled": True},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -77,6 +78,9 @@ NO_IDS = {
     "GET /api/v1/notifications",
     "GET /api/v1/credits/packages",
     "PATCH /api/v1/credits/auto-purchase",
+    "PATCH /api/v1/credits/overage",
+    "GET /api/v1/credits/balance",
+    "GET /api/v1/credits/transactions",
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""

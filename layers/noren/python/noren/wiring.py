@@ -164,7 +164,11 @@ class Services:
     def credits(self) -> Credits:
         from noren.ledger.credits import Credits
 
-        return Credits(self.accounts, self.books, self.clock)
+        # Made when a month ends, not before: few processes ever fold one.
+        def most_used(tenant_id: TenantId, month: str, zone: str) -> str | None:
+            return self.usage_reports.most_used(tenant_id, month, zone)
+
+        return Credits(self.accounts, self.books, self.clock, most_used=most_used)
 
     @cached_property
     def reconciler(self) -> Reconciler:

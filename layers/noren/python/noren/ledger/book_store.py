@@ -4,7 +4,10 @@
 |---|---|
 | `LOTS#<tenant>` / `V#<version>` | the lots as that version's fold left them (`lots.Books`); the newest count |
 | `ONCE#<tenant>` / `<entry id>` | that the entry has been booked, and where |
-| `TX#<tenant>` / `<milliseconds>#<number>#<entry id>` | the entry, by time |
+| `TX#<tenant>` / `<version>#<0 or 1>#<number>#<entry id>` | the entry, in the order of the account's history |
+
+A fold's entries (0) carry the version that it made and their number in it; a settled request's (1) the version that its
+settle found and the position of its first credit. So their order needs no clock.
 """
 
 from __future__ import annotations
@@ -108,9 +111,9 @@ class BookStore:
         last = answer.get("LastEvaluatedKey")
         return entries, last["sk"]["S"] if last else None
 
-    def put_usage(self, tenant_id: TenantId, entry: Entry) -> None:
-        """Write the entry of a settled request. Repeating it with the same `at` and `start` changes nothing."""
-        item = _entry_item(tenant_id, entry, _sort_key(entry, entry.start or 0))
+    def put_usage(self, tenant_id: TenantId, entry: Entry, version: int) -> None:
+        """Write the entry of a request that was settled in that version. Repeating it changes nothing."""
+        item = _entry_item(tenant_id, entry, f"{version:012d}#1#{entry.start:014d}#{entry.entry_id}")
         self._client.put_item(TableName=self._credits, Item=tables.to_item(item))
 
     def tell_balance(self, tenant_id: TenantId, sort_key: str, balance: int) -> None:
@@ -135,7 +138,8 @@ class BookStore:
     def _written(self, folded: Folded) -> list[dict[str, Any]]:
         """What a fold puts beside its change of the account; none of it may be there yet."""
         tenant_id, books = folded.before.tenant_id, folded.books
-        keys = [_sort_key(entry, number) for number, entry in enumerate(folded.entries)]
+        version = f"{books.version:012d}"
+        keys = [f"{version}#0#{number:014d}#{entry.entry_id}" for number, entry in enumerate(folded.entries)]
         items: list[Item] = [_books_item(tenant_id, books, keys)]
         for entry, sort_key in zip(folded.entries, keys, strict=True):
             once = {"pk": tables.tenant_key(tenant_id, "ONCE"), "sk": entry.entry_id, "at": sort_key}
@@ -168,10 +172,6 @@ _ABSENT = {"ConditionExpression": "attribute_not_exists(pk)"}
 
 def _version(version: int) -> str:
     return f"V#{version:012d}"
-
-
-def _sort_key(entry: Entry, number: int) -> str:
-    return f"{int(entry.at * 1000):014d}#{number:012d}#{entry.entry_id}"
 
 
 def _books_item(tenant_id: TenantId, books: Books, entries: Sequence[str]) -> Item:

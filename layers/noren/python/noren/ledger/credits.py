@@ -7,13 +7,14 @@ booking it twice is impossible, whatever is repeated.
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from noren.clock import Clock
 from noren.errors import Busy, Conflict, NotFound
@@ -29,11 +30,14 @@ from noren.tables import insistently, is_retryable
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 ROUNDS = 12
 """Tries of a fold that each found somebody else's."""
 
 Change = Callable[[Fold], None]
-MostUsed = Callable[[TenantId, str], str | None]
+MostUsed = Callable[[TenantId, str, str], str | None]
+"""Of a tenant, a month and its zone: see `fold.MostUsed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,21 @@ class Balance:
     def current(self) -> int:
         """What may be spent now; negative where credits are owed."""
         return self.granted + self.bonus + self.purchased - self.held - self.debt
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A platform admin's decision: a bonus, credits given back, or a balance put right."""
+
+    correction_id: str
+    """Makes it one: the same decision sent twice is booked once."""
+    type: Literal["BONUS", "REFUND", "ADJUSTMENT"]
+    credits: int
+    """Signed; only an adjustment takes away."""
+    reason: str
+    actor: str
+    valid_days: int
+    """0: for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,17 @@ class Credits:
                 raise Conflict("There are not that many credits to take away.", code="not_enough_credits")
 
         return self._booked(tenant_id, wanted.entry_id, change)
+
+    def correct(self, tenant_id: TenantId, correction: Correction) -> Entry:
+        """Book what a platform admin decides; the entry that stands for its id. Raises NotFound, Conflict."""
+        each = correction
+        entry_id = f"ADM#{each.correction_id}"
+        if each.credits < 0:
+            wanted = Withdrawal(entry_id, each.type, -each.credits, description=each.reason, user_id=each.actor)
+            return self.withdraw(tenant_id, wanted)
+        expires_at = int(self._clock()) + each.valid_days * 86_400 if each.valid_days else lots.NEVER
+        gift = Gift(entry_id, each.type, "bonus", each.credits, expires_at, description=each.reason, user_id=each.actor)
+        return self.give(tenant_id, gift)
 
     def turn(self, tenant_id: TenantId, account: Account | None = None) -> None:
         """Fold what has ended by now: months, lots. Nothing where somebody else has. Raises NotFound."""
@@ -176,7 +206,7 @@ class Credits:
         books = self._insist(lambda: self._books.latest(account.tenant_id))
         if books.version > account.version:
             return False  # somebody has folded since the account was read
-        fold = Fold(account, books, self._now(account), lambda month: self._most_used(account.tenant_id, month))
+        fold = Fold(account, books, self._now(account), lambda month: self._statistic(account, month))
         finished = fold.turn()
         if finished:
             change(fold)
@@ -192,6 +222,14 @@ class Credits:
             self._sleep(0.1 * random.random())  # noqa: S311
             return False
         return finished
+
+    def _statistic(self, account: Account, month: str) -> str | None:
+        """What a month was mostly used for. Not to know it must not keep the month from ending."""
+        try:
+            return self._most_used(account.tenant_id, month, account.timezone)
+        except Exception:
+            _log.warning("the most used function of %s is not known", account.tenant_id, exc_info=True)
+            return None
 
     def _read(self, tenant_id: TenantId) -> tuple[Account, Books]:
         """The account and the books that belong to it."""

@@ -28,7 +28,7 @@ class Journal:
         self._books, self._usage, self._sleep = books, usage, sleep
 
     def note(self, before: Account | None, after: Account, at: float) -> None:
-        """Take in one change of an account, made at `at` (epoch seconds, the same at each delivery)."""
+        """Take in one change of an account, made at `at` (epoch seconds)."""
         if before and after.credits_used != before.credits_used:
             self._settled(before, after, at)
         if before is None or after.version != before.version:
@@ -53,7 +53,7 @@ class Journal:
         if record:
             entry.function_type, entry.user_id = record.function, record.caller
             entry.details = {"execution_time_ms": record.total_ms, "status": record.status, "site_id": record.site_id}
-        insistently(lambda: self._books.put_usage(after.tenant_id, entry), sleep=self._sleep)
+        insistently(lambda: self._books.put_usage(after.tenant_id, entry, after.version), sleep=self._sleep)
 
     def _folded(self, after: Account) -> None:
         """The fold's last entry left the balance of the image, each one before it what the next one started from."""

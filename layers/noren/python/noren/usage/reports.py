@@ -77,6 +77,12 @@ class UsageReports:
                 found[tenant_id] = next((row.tally for row in rows), Tally())
         return found
 
+    def most_used(self, tenant_id: TenantId, month: str, zone: str) -> str | None:
+        """The function that most of a month's credits went to, None where none did."""
+        rows = self.rows(Wanted(tenant_id, zone, "month", *days_of_month(month), "function"))
+        best = max(rows, key=lambda row: (row.tally.credits, row.group), default=None)
+        return best.group if best and best.tally.credits else None
+
     def _summaries(self, wanted: Wanted) -> Iterator[Summary]:
         """The sites' summaries, the newest period first."""
         zoning = self._store.zoning(wanted.tenant_id)
