@@ -12,6 +12,18 @@ import boto3
 
 from local import emulator
 
+_KEPT_OF_MAPPINGS = (
+    "EventSourceArn",
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError",
+    "FilterCriteria",
+    "FunctionResponseTypes",
+    "DestinationConfig",
+)
+
 
 def apply(endpoint: str, assembly: Path) -> None:
     """Bring deployed resources to what their templates (in the cloud assembly) say. Idempotent."""
@@ -34,6 +46,21 @@ def allow_plain_http(endpoint: str) -> None:
     for bucket in s3.list_buckets()["Buckets"]:
         if bucket["Name"].startswith("cdk-"):
             s3.delete_bucket_policy(Bucket=bucket["Name"])
+
+
+def follow_streams_again(endpoint: str) -> None:
+    """After a restart a table's stream is empty, but whoever follows it waits at the place where they were before.
+
+    Changes that nobody had taken when it stopped are gone: `noren usage rebuild` finds what they left out.
+    """
+    functions = _client("lambda", endpoint)
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if ":dynamodb:" in mapping["EventSourceArn"]:
+            kept = {name: mapping[name] for name in _KEPT_OF_MAPPINGS if mapping.get(name)}
+            functions.delete_event_source_mapping(UUID=mapping["UUID"])
+            functions.create_event_source_mapping(
+                FunctionName=mapping["FunctionArn"], StartingPosition="TRIM_HORIZON", **kept
+            )
 
 
 def _resource(

@@ -23,7 +23,7 @@ EXPIRING = ("sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 
-STREAMS = {"quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES}
+STREAMS = {"quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES, "usage": dynamodb.StreamViewType.NEW_IMAGE}
 """Tables whose changes are followed, and what is told of each."""
 
 QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120)}

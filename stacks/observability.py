@@ -122,6 +122,13 @@ class ObservabilityStack(Stack):
             threshold=1,
             meaning=f"{made.name} is refused more concurrency: raise its reserve or the account's quota",
         )
+        if made.name.endswith("_stream"):
+            self._alarm(
+                f"{made.name}Behind",
+                function.metric("IteratorAge", period=MINUTES, statistic="Maximum"),
+                threshold=int(Duration.minutes(15).to_milliseconds()),
+                meaning=f"{made.name} has not taken changes that are 15 minutes old: does it fail, or is it too slow?",
+            )
         self._alarm(
             f"{made.name}Slow",
             function.metric_duration(period=MINUTES, statistic="p99"),

@@ -103,7 +103,22 @@ class WorkersStack(Stack):
         data.grant(quota_stream, tenants="update", quotas="rw", credits="rw", usage="rw", sites="r", events="rw")
         data.grant_send(quota_stream, "mail")
         self._follow(quota_stream, "quotas")
-        self.functions = [mail, summary, scheduler, quota_stream]
+        usage_stream = PythonFunction(
+            self,
+            "usage_stream",
+            stage=stage,
+            timeout=Duration.minutes(5),
+            memory=1024,
+            environment=data.variables(tables=("tenants", "usage")),
+        )
+        data.grant(usage_stream, tenants="r", usage="rw")
+        # Summaries are in the same table: what the function writes must not call it.
+        records = {
+            "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
+            "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("USE#")}}},
+        }
+        self._follow(usage_stream, "usage", batch=1000, window=Duration.seconds(30), only=records)
+        self.functions = [mail, summary, scheduler, quota_stream, usage_stream]
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""
@@ -116,14 +131,24 @@ class WorkersStack(Stack):
         )
         rule.add_target(cast(events.IRuleTarget, target))
 
-    def _follow(self, follower: PythonFunction, table: str) -> None:
+    def _follow(
+        self,
+        follower: PythonFunction,
+        table: str,
+        *,
+        batch: int = 100,
+        window: Duration = Duration.seconds(5),  # noqa: B008 - never changed
+        only: dict[str, Any] | None = None,
+    ) -> None:
         """Follow a table's changes, in order for each key; the function names the first that it could not take."""
         follower.target.add_event_source(
             sources.DynamoEventSource(
                 cast(dynamodb.ITable, self._data.tables[table]),
                 starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-                batch_size=100,
-                max_batching_window=Duration.seconds(1 if self._is_local else 5),
+                batch_size=batch,
+                max_batching_window=Duration.seconds(1) if self._is_local else window,
+                filters=[lambda_.FilterCriteria.filter(only)] if only else None,
+                bisect_batch_on_error=True,  # of a batch on which the function dies, only the poisonous change is lost
                 report_batch_item_failures=True,
                 retry_attempts=100,
                 max_record_age=Duration.hours(12),

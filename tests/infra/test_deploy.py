@@ -14,7 +14,13 @@ import requests
 
 from local import cloud, emulator
 from noren import wiring
+from noren.clock import day_of
+from noren.ids import TenantId, new_id
 from noren.settings import Settings
+from noren.usage.models import UsageRecord
+from noren.usage.reports import UsageReports, Wanted
+from noren.usage.store import UsageStore
+from noren.usage.summary_store import SummaryStore
 from stacks.data import STREAMS
 
 
@@ -122,6 +128,20 @@ def test_queues_and_the_clock_reach_their_functions(deployed: cloud.Outputs) -> 
     rules = client("events", deployed).list_rules()["Rules"]
     assert [each["ScheduleExpression"] for each in rules if "Sweep" in each["Name"]] == ["rate(5 minutes)"]
     assert [each["ScheduleExpression"] for each in rules if "Reconcile" in each["Name"]] == ["cron(0/10 18-20 * * ? *)"]
+
+
+def test_a_record_becomes_a_summary_by_the_stream(deployed: cloud.Outputs) -> None:
+    dynamodb, table = client("dynamodb", deployed), deployed.tables["usage"]
+    tenant_id, now = TenantId(new_id("ten")), time.time()
+    record = UsageRecord(new_id("req"), tenant_id, new_id("site"), now, chats=1, model="phi")
+    UsageStore(dynamodb, table).put_first(record)
+    reports, until = UsageReports(SummaryStore(dynamodb, table)), time.monotonic() + 60
+    today = day_of(now, "UTC")
+    wanted = Wanted(tenant_id, "UTC", "day", today, today, "site")
+    while not (rows := list(reports.rows(wanted))):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert [(row.group, row.tally.chats) for row in rows] == [(record.site_id, 1)]
 
 
 def test_deploying_the_same_again_is_a_look(deployed: cloud.Outputs) -> None:

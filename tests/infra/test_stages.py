@@ -138,7 +138,7 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
 
-FUNCTIONS = 7
+FUNCTIONS = 8
 
 GRANTS = {
     "Chat": {
@@ -171,6 +171,7 @@ GRANTS = {
         "sites": "r",
         "events": "rw",
     },
+    "UsageStream": {"tenants": "r", "usage": "rw"},
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
@@ -260,11 +261,25 @@ def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> No
             assert source.properties["StartingPosition"] == "TRIM_HORIZON"
             assert source.properties["DestinationConfig"]["OnFailure"]["Destination"]
             assert source.properties["MaximumRecordAgeInSeconds"] < 86_400  # a stream keeps a day
+            assert source.properties["BisectBatchOnFunctionError"] is True
             continue
         queue = next(name for name in ("Mail", "Summary") if name in target)
         (timeout,) = (value for name, value in timeouts.items() if name.startswith(queue))
         (made,) = (each for each in stage.of("AWS::SQS::Queue") if each.id.startswith(f"{queue}Queue"))
         assert made.properties["VisibilityTimeout"] >= 6 * timeout
+
+
+def test_summaries_dont_call_the_function_that_writes_them(stage: Synthesized) -> None:
+    (source,) = (
+        each.properties
+        for each in stage.of("AWS::Lambda::EventSourceMapping")
+        if "UsageStream" in json.dumps(each.properties["FunctionName"])
+    )
+    (only,) = (json.loads(each["Pattern"]) for each in source["FilterCriteria"]["Filters"])
+    assert only == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "USE#"}]}}},
+    }
 
 
 def test_apis_are_regional_throttled_logged_and_traced(stage: Synthesized) -> None:
@@ -324,7 +339,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + 4 + 2 + 3
+    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 4 + 2 + 3
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 

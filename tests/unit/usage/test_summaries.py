@@ -158,6 +158,17 @@ def test_two_quarter_hours_at_once_are_both_in_the_day(world: World) -> None:
     assert world.stored_days() == expected([first, second], "Asia/Tokyo")
 
 
+def test_what_one_chat_costs(world: World) -> None:
+    """docs/summaries.md reckons with these calls."""
+    world.add(world.record(NOW - 60))
+    record = world.record(NOW)
+    world.put(record)
+    client = Faulty(world.client)
+    world.told(record, summaries=world.consumer(client))
+    reads = ["query", "put_item", "get_item"]  # the records, the quarter-hour, the zone (and the tenant's own)
+    assert client.calls == [*reads, *["query", "put_item"] * 3]
+
+
 def test_a_release_is_an_error_and_never_a_chat(world: World) -> None:
     released = replace(world.record(NOW), decision="RELEASE", chats=1, credits=7, cost_usd=Decimal("0.5"))
     world.add(released)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 from noren.cli import doctor
 from noren.cli.deployment import STAGES, connect
@@ -46,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
         if act == "suspend":
             each.add_argument("--reason", required=True, help="for the audit and for colleagues")
 
+    usage = commands.add_parser("usage", help="summaries of usage")
+    acts = usage.add_subparsers(dest="act", required=True, metavar="rebuild")
+    each = acts.add_parser("rebuild", parents=[stage], help="count the records again, compare, mend what differs")
+    each.add_argument("--tenant", help="this one alone: its id, or a part of its name or billing address")
+    each.add_argument("--from", dest="first", type=_day, metavar="DAY", help="2026-11-01 (default: all that is kept)")
+    each.add_argument("--to", dest="last", type=_day, metavar="DAY", help="2026-11-30 (default: today)")
+
     secrets = commands.add_parser("secrets", help="keys of model services")
     acts = secrets.add_subparsers(dest="act", required=True, metavar="set")
     each = acts.add_parser("set", parents=[stage], help="store a key, read from standard input")
@@ -67,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--image", required=True, help="the worker's container image")
     each.add_argument("--dry-run", action="store_true", help="only tell what would change")
     return top
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day is written like 2026-11-30") from None
 
 
 def _positive(text: str) -> float:
@@ -97,6 +112,11 @@ def run(options: argparse.Namespace) -> int:
         from noren.cli import smoke
 
         return smoke.main(connect(options.stage, options.region), as_json=options.json)
+    if options.command == "usage":
+        from noren.cli import usage
+
+        deployment = connect(options.stage, options.region)
+        return usage.main(deployment, options.tenant, options.first, options.last, as_json=options.json)
     if options.command in ("seed", "sweep"):
         act = commands.seed if options.command == "seed" else commands.sweep
         result = act(connect(options.stage, options.region))

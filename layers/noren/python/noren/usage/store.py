@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from noren import tables
 from noren.ids import TenantId
 from noren.tables import Item
 from noren.usage.models import Call, UsageRecord
+from noren.usage.periods import quarter_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,6 +44,24 @@ STRIDE = 200
 """Records of the tenant that one call looks at when it picks out a site's."""
 STRIDES = 5
 """How often one page does so before it says where to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a new or changed record makes out of date."""
+
+    tenant_id: TenantId
+    quarter: int
+    site_id: str
+
+
+def mark_of(image: Item) -> Mark | None:
+    """The mark of an item that the table's stream tells of; None for what is no record (a summary, a removal)."""
+    kind, _, tenant = str(image.get("pk", "")).partition("#")
+    quarter = quarter_of(str(image.get("sk", "")).removeprefix("U#"))
+    if kind != "USE" or quarter is None:
+        return None
+    return Mark(TenantId(tenant), quarter, str(image["site_id"]))
 
 
 class UsageStore:

@@ -9,7 +9,7 @@ the last to win. What crashes in between is done again by the next delivery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
 from noren.ids import TenantId
@@ -31,7 +31,7 @@ class UsageSummaries:
         self._records = records
         self._zone_of = zone_of
 
-    def refresh(self, tenant_id: TenantId, dirty: Mapping[int, frozenset[str]]) -> None:
+    def refresh(self, tenant_id: TenantId, dirty: Mapping[int, Collection[str]]) -> None:
         """Bring the dirty quarter-hours (number to sites) and all that is derived from them up to date. Idempotent."""
         for quarter, sites in dirty.items():
             for summary in self.count(tenant_id, range(quarter, quarter + 1)):
