@@ -94,12 +94,12 @@ class Admission:
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._one_of_few(asker, tenant, deadline))
-                overage = Overage(bound, entitlement.limits.credits_per_overage_chat) if tenant.overage else None
+                overage = Overage(bound, entitlement.limits.credits_per_overage_chat)
                 hold = self._hold(stack, ask, record, overage)
                 try:
                     yield hold
                 finally:
-                    if overage and hold.held.credits:
+                    if hold.held.credits:
                         overage.charge(hold)
         except Denied as denied:
             _count(denied.reason, asker, site)
@@ -108,13 +108,13 @@ class Admission:
             _count("rate", asker, site)
             raise
 
-    def _hold(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage | None) -> Hold:
+    def _hold(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage) -> Hold:
         """Hold one of the plan's chats, else credits. Raises Denied or RateLimited."""
-        if not overage or not self.pays_by_credits(ask.tenant_id):
+        if not self.pays_by_credits(ask.tenant_id):
             try:
                 return stack.enter_context(self._ledger.reserve(ask, record))
             except Denied as denied:
-                if denied.reason != "chats" or not overage:
+                if denied.reason != "chats" or not denied.overage:
                     raise
                 overage = overage.within(denied.credits)
             if len(self._spent) >= REMEMBERED:

@@ -102,6 +102,8 @@ class Account:
     lots_end: int = NEVER
     """When the next lot of credits expires."""
     active: bool = True
+    overage: bool = False
+    """Whether credits may pay where the plan's chats are spent. Here, so that who is refused sees it as it is now."""
     chats_used: int = 0
     """Settled chats of this period and those held now."""
     embedding_left: int = 0
@@ -176,12 +178,13 @@ def opened(tenant_id: TenantId, timezone: str, limits: Limits, now: int) -> Acco
 def turned(account: Account, now: int) -> Account:
     """The account as it is at `now`: a day or a month that has ended is turned, however many have been missed.
 
-    Every hold that exists was made before the old `next_turn` and every later one will be made after it: so it is
-    the instant that tells old holds from new ones, whatever the zones.
+    Every hold that exists was made before the end of the account's day and every later one will be made after it: so
+    it is the instant that tells old holds from new ones, whatever the zones. (`next_turn` may have moved back, to the
+    end of a lot that came late, and a clock may lag behind the one that turned the account last: neither turns it back.)
     """
     if now < account.next_turn:
         return account
-    since = account.next_turn
+    since = min(account.day_resets_at, account.resets_at)
     if now >= account.resets_at:
         tz = account.next_timezone
         period = max(following(account.period), clock.month_of(now, tz))
@@ -199,12 +202,20 @@ def turned(account: Account, now: int) -> Account:
             day="",
         )
     today = clock.day_of(now, account.timezone)
-    if account.day != today:
+    if account.day < today:
         account = replace(account, day=today, day_since=since, site_counts={})
     return replace(account, next_turn=min(account.day_resets_at, account.resets_at, account.lots_end))
 
 
-def with_limits(account: Account, limits: Limits, timezone: str, overridden: frozenset[str], now: int) -> Account:
+def with_limits(
+    account: Account,
+    limits: Limits,
+    timezone: str,
+    overridden: frozenset[str],
+    now: int,
+    *,
+    overage: bool = False,
+) -> Account:
     """The account under other limits. `overridden` names those that an admin has set: they count at once, in full.
 
     A raised `free_grant` takes a fold to be paid out.
@@ -226,6 +237,7 @@ def with_limits(account: Account, limits: Limits, timezone: str, overridden: fro
         embedding_left=account.embedding_left + embedding.limit - account.embedding_grant.limit,
         site_daily_limit=limits.requests_per_day_per_site,
         concurrency=limits.concurrent_chats,
+        overage=overage,
     )
 
 

@@ -41,6 +41,8 @@ class Denied(NorenError):
         self.retry_after = retry_after
         self.credits = 0
         """What might have been spent: where it were enough for less, less may be asked for."""
+        self.overage = False
+        """Whether credits may pay instead of the plan's chats."""
 
 
 @dataclass(frozen=True, slots=True)

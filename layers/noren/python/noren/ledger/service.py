@@ -82,7 +82,7 @@ class Ledger:
         overridden = frozenset(tenant.overrides)
 
         def change(account: Account, now: int) -> Account:
-            return rules.with_limits(account, limits, tenant.timezone, overridden, now)
+            return rules.with_limits(account, limits, tenant.timezone, overridden, now, overage=tenant.overage)
 
         self._credits.change(tenant.tenant_id, change)
         self._forget(tenant.tenant_id)
@@ -324,7 +324,7 @@ class Ledger:
             "site_day": account.day_resets_at,
         }.get(reason)
         denied = Denied(reason, resets_at=resets_at, retry_after=2 if reason == "concurrency" else None)
-        denied.credits = account.credits
+        denied.credits, denied.overage = account.credits, account.overage
         if len(self._denials) >= REMEMBERED:
             self._denials.clear()
         until = self._clock() + 1 + random.random()  # noqa: S311
@@ -336,7 +336,7 @@ class Ledger:
         until, denied = self._denials.get(ask.tenant_id, {}).get(_question(ask), (0.0, None))
         if denied and self._clock() < until:
             again = Denied(denied.reason, resets_at=denied.resets_at, retry_after=denied.retry_after)
-            again.credits = denied.credits
+            again.credits, again.overage = denied.credits, denied.overage
             raise again
 
     def _forget(self, tenant_id: TenantId) -> None:

@@ -15,6 +15,7 @@
 | `dl`, `sd` | requests a day and site allowed; today's counts `{slot: count}` |
 | `cc`, `hm` | holds allowed at once; the open ones `{key: "amounts.expiry.nonce"}` (`holds.py`) |
 | `av`, `u`, `dbt` | spendable credits; all that were ever settled; credits owed |
+| `ov` | whether credits may pay where the plan's chats are spent |
 | `lx`, `cap` | when the next lot expires; free credits that may be carried over |
 | `v` | version of everything that only a turn, a fold or a change of limits writes |
 
@@ -261,6 +262,7 @@ def _turn_values(account: Account) -> Item:
         "dl": account.site_daily_limit,
         "sd": dict(account.site_counts),
         "cc": account.concurrency,
+        "ov": account.overage,
     }
 
 
@@ -283,6 +285,7 @@ def account_of(item: Item) -> Account:
         site_daily_limit=item["dl"],
         concurrency=item["cc"],
         active=item["st"] == ACTIVE,
+        overage=item["ov"],
         chats_used=item["qc"],
         embedding_left=item["et"],
         site_counts=item["sd"],

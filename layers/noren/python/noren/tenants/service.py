@@ -218,7 +218,9 @@ class Tenants:
 
 def _mark(tenant: Tenant, limits: Limits, version: str) -> dict[str, str]:
     """What was applied to the account: its digest and the catalogue's version."""
-    digest = hashlib.sha256(repr((limits, sorted(tenant.overrides), tenant.timezone)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(
+        repr((limits, sorted(tenant.overrides), tenant.timezone, tenant.overage)).encode()
+    ).hexdigest()[:32]
     return {"digest": digest, "version": version}
 
 
