@@ -227,6 +227,23 @@ def test_a_raised_plan_pays_its_rise_at_once_and_only_once() -> None:
     assert fold.close().after.credits == 200 + 30
 
 
+@pytest.mark.parametrize("lag", [0, 600])
+def test_credits_that_come_after_their_own_end_move_no_day_back(lag: int) -> None:
+    """Told again months later, a payment's lot has ended before it is there. Today's holds stay today's."""
+    account, books = state(opened())
+    now = int(at("2026-11-20T00:00:05"))
+    fold = Fold(account, books, now)
+    assert fold.turn()
+    fold.give(gift(10, NOVEMBER + 60))
+    account, books = state(fold.close())
+    assert account.next_turn == NOVEMBER + 60
+    fold = Fold(account, books, now - lag)
+    assert fold.turn()
+    after = fold.close().after
+    assert (after.day, after.day_since, after.credits) == ("2026-11-20", account.day_since, 100)
+    assert after.next_turn == account.day_resets_at
+
+
 amounts = st.integers(1, 50)
 steps = st.lists(
     st.one_of(

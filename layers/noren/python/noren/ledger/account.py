@@ -179,8 +179,8 @@ def turned(account: Account, now: int) -> Account:
     """The account as it is at `now`: a day or a month that has ended is turned, however many have been missed.
 
     Every hold that exists was made before the end of the account's day and every later one will be made after it: so
-    it is the instant that tells old holds from new ones, whatever the zones. (`next_turn` may have moved back, to the
-    end of a lot that came late, and a clock may lag behind the one that turned the account last: neither turns it back.)
+    it is the instant that tells old holds from new ones, whatever the zones. (`next_turn` may have moved back to the
+    end of a lot that came late, and a clock may lag behind the one that turned the account: neither turns it back.)
     """
     if now < account.next_turn:
         return account
