@@ -297,3 +297,20 @@ def test_a_price_is_the_lots_share_and_currencies_stay_apart() -> None:
     won = Lot("b", "purchased", 10, NEVER, 3, 1_000, "KRW")
     free = Lot("c", "granted", 10, NEVER, 100)
     assert price_paid([(free, 5), (yen, 10), (won, 1)]) == {"JPY": Decimal("99.6"), "KRW": Decimal("333.3333333333")}
+
+
+@pytest.mark.parametrize(("spend", "take", "taken"), [(0, 50, 50), (120, 50, 30), (150, 20, 0), (110, 20, 20)])
+def test_a_refund_takes_what_is_left_of_its_own_lot_and_owes_nothing(spend: int, take: int, taken: int) -> None:
+    account, books = state(opened())
+    fold = Fold(account, books, NOVEMBER)
+    bought = gift(50)
+    fold.give(bought)
+    fold.give(gift(40, kind="bonus"))
+    account, books = state(fold.close())
+    fold = Fold(spent(account, spend + 40 * (spend > 100)), books, NOVEMBER)
+    fold.withdraw(Withdrawal("REF#1", "REFUND", take, bought.entry_id, paid=take * 10))
+    folded = fold.close()
+    check(folded)
+    (entry,) = folded.entries
+    assert (entry.credits, folded.after.debt) == (-taken, 0)
+    assert entry.details == ({} if taken == take else {"wanted": take})

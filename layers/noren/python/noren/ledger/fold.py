@@ -44,7 +44,8 @@ class Gift:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """Credits that are taken back: from lot `lot_id` first, then from the others in order; what is gone is owed."""
+    """Credits that are taken back. What a CHARGEBACK doesn't find in lot `lot_id` it takes from the others in order,
+    and what is gone is owed; a REFUND takes what is left in its own lot and no more."""
 
     entry_id: str
     type: EntryType
@@ -149,12 +150,16 @@ class Fold:
         self._add(Lot(gift.entry_id, gift.kind, gift.credits, gift.expires_at, gift.credits, gift.paid, gift.currency))
 
     def withdraw(self, wanted: Withdrawal) -> None:
-        """Book credits that are taken back. What is spent or held already is owed from now on."""
+        """Book credits that are taken back, spent and held ones as `Withdrawal` says."""
+        refund = wanted.type == "REFUND"
+        taken = self._take(wanted.credits, wanted.lot_id, others=not refund)
+        credits = taken if refund else wanted.credits
+        self._debt += credits - taken
         self._entries.append(
             Entry(
                 entry_id=wanted.entry_id,
                 type=wanted.type,
-                credits=-wanted.credits,
+                credits=-credits,
                 at=self._now,
                 lot_id=wanted.lot_id,
                 description=wanted.description,
@@ -162,9 +167,9 @@ class Fold:
                 user_id=wanted.user_id,
                 paid=-wanted.paid,
                 currency=wanted.currency,
+                details={} if credits == wanted.credits else {"wanted": wanted.credits},
             )
         )
-        self._debt += wanted.credits - self._take(wanted.credits, wanted.lot_id)
 
     def close(self) -> Folded:
         """The finished fold. What is owed is taken from whatever no hold backs."""
@@ -243,12 +248,14 @@ class Fold:
         self._lots = [lot for lot in self._lots if lot.remaining]
         return over
 
-    def _take(self, wanted: int, first: str = "") -> int:
-        """Take up to `wanted` credits that no hold backs, from lot `first` before the others; returns how many."""
+    def _take(self, wanted: int, first: str = "", *, others: bool = True) -> int:
+        """Take up to `wanted` credits that no hold backs, from lot `first` before the `others`; returns how many."""
         taken = 0
         rows = self._backed()
         for number, backed in sorted(rows, key=lambda row: self._lots[row[0]].lot_id != first):
             lot = self._lots[number]
+            if lot.lot_id != first and not others:
+                continue
             here = min(wanted - taken, lot.remaining - backed)
             self._lots[number] = replace(lot, remaining=lot.remaining - here)
             taken += here
