@@ -23,7 +23,7 @@ DOMAINS = {
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
     "sites": {"tenants"},
-    "insight": {"tenants", "ledger", "sites"},
+    "insight": {"tenants", "ledger", "sites", "plans", "usage"},
     "billing": {"tenants", "plans"},
 }
 """What each domain package may import of its sisters."""

@@ -11,6 +11,7 @@ from platform_api import (
     routes_ledger,
     routes_me,
     routes_tenant,
+    routes_usage,
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -20,5 +21,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_admin.ROUTES,
     *routes_credits.ROUTES,
     *routes_ledger.ROUTES,
+    *routes_usage.ROUTES,
     *routes_insight.ROUTES,
 )

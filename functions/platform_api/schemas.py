@@ -279,6 +279,7 @@ class UsageRecordOut(Answer):
     site_id: str
     occurred_at: str
     source: str
+    function: str
     decision: str
     late: bool
     status: str

@@ -62,6 +62,11 @@ QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
         lambda platform: platform.services.tenants.get(TenantId(platform.tenant_of("victim"))).default_site_id,
         f"site_{MISSING}",
     ),
+    "GET /api/v1/usage": (
+        "site_id",
+        lambda platform: platform.services.tenants.get(TenantId(platform.tenant_of("victim"))).default_site_id,
+        f"site_{MISSING}",
+    ),
 }
 """Routes whose query takes an id."""
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from noren.ids import TenantId
     from noren.insight.audit import Audit
     from noren.insight.limit_watch import LimitWatch
+    from noren.insight.margins import Margins
     from noren.insight.notices import Notices
     from noren.insight.store import InsightStore
     from noren.ledger.book_store import BookStore
@@ -208,6 +209,12 @@ class Services:
             return tenant.timezone if tenant else "UTC"
 
         return UsageSummaries(self.usage_sums, UsageStore(self.dynamodb, self.settings.usage_table), zone_of)
+
+    @cached_property
+    def margins(self) -> Margins:
+        from noren.insight.margins import Margins
+
+        return Margins(self.tenants, self.plans, self.usage_reports, self.clock)
 
     @cached_property
     def usage_prover(self) -> Prover:

@@ -25,6 +25,17 @@ Made from the route tables and models by `make openapi`; don't edit.
 
 
 BY_NAME = {
+    "granularity": "day",
+    "group_by": "function",
+    "from": "2026-11-01",
+    "to": "2026-11-30",
+    "month": "2026-11",
+    "period": "2026-11-26",
+    "group": "chatbot",
+    "function": "chatbot",
+    "late_cost_usd": "0",
+    "revenue_usd": "52",
+    "margin_usd": "51.99958",
     "id": "req_019ab2c4d5e67f8091a2b3c4d5e6f708",
     "token": "v1.eyJpbnZpdGF0aW9uIjoi.c2lnbmF0dXJl",
     "plan": "starter",
@@ -168,6 +179,8 @@ def _operation(method: str, path: str, operation: Json, schemas: Json) -> Iterat
             yield f"<details><summary>Example</summary>\n\n```json\n{example}\n```\n\n</details>\n"
         else:
             yield f"Answer {status}, no body.\n"
+        if "text/csv" in content:
+            yield "With `format=csv` or `Accept: text/csv`, a table; where it is long, its `Link` header leads on.\n"
         if "text/event-stream" in content:
             yield "With `stream: true`, server-sent events:\n"
             yield f"```\n{content['text/event-stream']['example'].strip()}\n```\n"

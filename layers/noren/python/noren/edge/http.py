@@ -133,5 +133,7 @@ class Route:
     """What a replay of the first answer leaves out (a secret shown once)."""
     before: Callable[[Call], Any] | None = None
     """The view of what the call is about to change, for the audit trail; the answer is what it has become."""
+    csv: bool = False
+    """Also answers CSV, with `format=csv` or `Accept: text/csv`."""
     rate: RateName | None = None
     """The rate of `noren.limits` that the tenant's calls count against, besides its plan's."""

@@ -307,6 +307,8 @@ def _responses(route: Route, names: References, schemas: Json) -> Json:
         schema = names[route.answer, "serialization"]
         good["description"] = schemas[schema["$ref"].rsplit("/", 1)[1]].get("description", "The answer.")
         good["content"] = {"application/json": {"schema": schema, "example": sample(schema, schemas)}}
+    if route.csv:
+        good["content"]["text/csv"] = {"schema": {"type": "string"}}
     if route.streams:
         good.setdefault("content", {})["text/event-stream"] = {"schema": {"type": "string"}, "example": _events(route)}
     kind, media = (OpenAiError, "application/json") if route.openai else (Problem, "application/problem+json")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = "authorization, content-type, idempotency-key, x-tenant-id, traceparent"
-EXPOSED_HEADERS = "x-trace-id, retry-after, idempotency-replayed"
+EXPOSED_HEADERS = "x-trace-id, retry-after, idempotency-replayed, link"
 PRICED = ("plan", "price", "upgrade_url")
 """What visitors never see."""
 

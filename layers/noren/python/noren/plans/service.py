@@ -92,6 +92,22 @@ class Plans:
                 return rate
         raise NotFound("There is no exchange rate for that currency.")
 
+    def plan_on(self, name: str, day: str) -> Plan:
+        """The plan (by its own name) as it was on a day. Raises NotFound where it was none yet."""
+        for plan in self._current(self._rows().plans, lambda row: row.plan, day):
+            if plan.plan == name:
+                return plan
+        raise NotFound("There was no such plan.")
+
+    def rate_on(self, currency: str, day: str) -> ExchangeRate:
+        """The exchange rate of a day; before the first one, that. Raises NotFound for a currency without any."""
+        rates = sorted(
+            (rate for rate in self._rows().rates if rate.currency == currency), key=lambda rate: rate.effective_date
+        )
+        if not rates:
+            raise NotFound("There is no exchange rate for that currency.")
+        return next((rate for rate in reversed(rates) if rate.effective_date <= day), rates[0])
+
     def all_plans(self) -> list[Plan]:
         """Every version of every plan, the newest first (for the platform admin)."""
         return sorted(self._store.rows().plans, key=lambda row: (row.effective_date, row.plan), reverse=True)
@@ -183,12 +199,12 @@ class Plans:
     def _today(self) -> str:
         return day_of(self._clock(), CATALOGUE_ZONE)
 
-    def _current(self, rows: Iterable[R], identity: Any) -> list[R]:
-        """Of each row the latest version whose day has come."""
-        today = self._today()
+    def _current(self, rows: Iterable[R], identity: Any, day: str = "") -> list[R]:
+        """Of each row the latest version whose day has come: by today, or by `day`."""
+        now = day or self._today()
         latest: dict[str, R] = {}
         for row in sorted(rows, key=lambda row: row.effective_date):
-            if row.effective_date <= today:
+            if row.effective_date <= now:
                 latest[identity(row)] = row
         return list(latest.values())
 

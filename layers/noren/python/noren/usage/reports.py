@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal
 
 from noren.ids import TenantId
@@ -63,6 +63,13 @@ class UsageReports:
             for group in sorted(rows):
                 if start is None or period != start[0] or group > start[1]:
                     yield rows[group]
+
+    def page(
+        self, wanted: Wanted, limit: int, start: tuple[str, str] | None
+    ) -> tuple[list[Row], tuple[str, str] | None]:
+        """Up to `limit` rows, and the `start` of the next page (None at the end)."""
+        rows = list(islice(self.rows(wanted, start), limit + 1))
+        return rows[:limit], (rows[limit - 1].period, rows[limit - 1].group) if len(rows) > limit else None
 
     def month(self, month: str, zones: Mapping[TenantId, str]) -> dict[TenantId, Tally]:
         """These tenants' month, each in its zone."""
