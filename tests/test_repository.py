@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (
     "requirements.txt",
     "layers/deps/requirements.txt",
+    "layers/stripe/requirements.txt",
     "local/requirements.txt",
     "local/bootstrap.txt",
     "workers/runpod/requirements.txt",
@@ -55,7 +56,7 @@ def test_lambda_and_development_agree_on_versions() -> None:
         return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
 
     development = pins("requirements.txt")
-    deployed = pins("layers/deps/requirements.txt")
+    deployed = pins("layers/deps/requirements.txt") | pins("layers/stripe/requirements.txt")
     assert {name: development.get(name) for name in deployed} == deployed
 
 
