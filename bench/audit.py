@@ -45,8 +45,8 @@ class Audit:
         self.changes: list[Change] = []
         self.violations: list[str] = []
         self.records: dict[str, dict[str, Any]] = {}
-        self.asked: dict[str, int] = {}
-        """Credits that somebody wanted booked, by entry."""
+        self.asked: dict[str, range] = {}
+        """What an entry that somebody wanted may book (a refund takes no more than is left)."""
         self.confirmed: set[str] = set()
         """Entries that were said to be booked."""
         self._denials: list[tuple[float, Ask, Reason]] = []
@@ -124,7 +124,7 @@ class Audit:
         if len(credits) != len(entries):
             yield "an entry was written twice"
         for entry_id, amount in credits.items():
-            if not entry_id.startswith(OURS) and self.asked.get(entry_id) != amount:
+            if not entry_id.startswith(OURS) and amount not in self.asked.get(entry_id, ()):
                 yield f"{entry_id} books {amount}, asked for {self.asked.get(entry_id)}"
         yield from (f"{entry_id} was confirmed and is not booked" for entry_id in self.confirmed - credits.keys())
 

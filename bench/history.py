@@ -115,9 +115,9 @@ class History:
     def run(self) -> list[str]:
         """Play it to its end."""
         actions: list[tuple[int, Callable[[], None]]] = [
-            (45, self._advance),
-            (22, self._chat),
-            (11, self._tick),
+            (50, self._advance),
+            (30, self._chat),
+            (10, self._tick),
             (7, self._give),
             (5, self._withdraw),
             (3, self._correct),
@@ -130,7 +130,7 @@ class History:
             (2, self._read),
         ]
         weights, deeds = zip(*actions, strict=True)
-        for number in range(self._dice.randint(40, 110)):
+        for number in range(self._dice.randint(30, 90)):
             self._dice.choices(deeds, weights)[0]()
             if number % 25 == 24:
                 self.audit.check(self.now)
@@ -316,7 +316,7 @@ class History:
             wanted = Withdrawal(f"REF#{self._id('ref')}", kind, dice.randint(1, 50), lot)
             self._withdrawals.append(wanted)
         deed = lambda process: process.credits.withdraw(self._tenant.tenant_id, wanted)  # noqa: E731
-        self._book(wanted.entry_id, -wanted.credits, deed)
+        self._book(wanted.entry_id, -wanted.credits, deed, exactly=wanted.type != "REFUND")
 
     def _correct(self) -> None:
         amount = self._dice.choice((-30, -8, 8, 30))
@@ -325,8 +325,8 @@ class History:
         for _ in range(self._dice.choice((1, 1, 2))):
             self._book(f"ADM#{wanted.correction_id}", amount, deed)
 
-    def _book(self, entry_id: str, credits: int, deed: Callable[[Process], Any]) -> None:
-        self.audit.asked[entry_id] = credits
+    def _book(self, entry_id: str, credits: int, deed: Callable[[Process], Any], *, exactly: bool = True) -> None:
+        self.audit.asked[entry_id] = range(credits, credits + 1 if exactly else 1)
 
         def run(process: Process) -> None:
             deed(process)

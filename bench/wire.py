@@ -1,4 +1,4 @@
-"""A DynamoDB client that talks to the embedded cloud over one kept connection.
+"""A DynamoDB client that talks to the embedded cloud over connections that it keeps.
 
 Ten thousand histories are millions of calls, and botocore takes several times as long for one as the emulator itself.
 This one says the same and raises the same errors, but signs nothing and checks nothing: for benches alone.
@@ -7,7 +7,6 @@ This one says the same and raises the same errors, but signs nothing and checks 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from http.client import HTTPConnection
 from typing import Any
@@ -26,7 +25,7 @@ class Wire:
     def __init__(self, endpoint: str, account: str = emulator.ACCOUNT) -> None:
         self._host = urlsplit(endpoint).netloc
         self._scope = f"AWS4-HMAC-SHA256 Credential={account}/20260101/{emulator.REGION}/dynamodb/aws4_request"
-        self._kept = threading.local()
+        self._idle: list[HTTPConnection] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -54,11 +53,15 @@ class Wire:
         raise ClientError(response, operation)
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        if not hasattr(self._kept, "connection"):
-            self._kept.connection = HTTPConnection(self._host, timeout=30)
-        self._kept.connection.request("POST", path, body, headers)
-        response = self._kept.connection.getresponse()
-        return response.status, json.loads(response.read())
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = HTTPConnection(self._host, timeout=30)
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        self._idle.append(connection)
+        return response.status, answer
 
 
 def make_table(client: Any, name: str, *, stream: bool = False) -> None:
