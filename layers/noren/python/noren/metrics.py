@@ -20,6 +20,7 @@ UNITS = {
     "LateSettlements": "Count",
     "AuditLost": "Count",
     "BooksDiffer": "Count",
+    "PaymentsDiffer": "Count",
 }
 """Every metric there is. `Refused` also by `reason`, `BreakerOpened` by `model`; all by stage."""
 

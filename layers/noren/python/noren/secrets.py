@@ -16,6 +16,7 @@ from noren.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+PaymentKey = Literal["stripe_secret_key", "stripe_webhook_secret"]
 ProviderKey = Literal["openai_api_key", "anthropic_api_key", "runpod_api_key", "local_llm_api_key"]
 REFRESH_SECONDS = 300
 SHORTEST_SECRET = 16
@@ -31,16 +32,21 @@ class Secrets:
 
     def provider_key(self, name: ProviderKey) -> str:
         """The key of a model service; "" where the operator has set none."""
-        arn = self._settings.provider_secret_arn
-        if not arn:
-            return ""
-        held = json.loads(self._value(arn) or "{}")
-        return str(held.get(name) or "") if isinstance(held, dict) else ""
+        return self._member(self._settings.provider_secret_arn, name)
+
+    def payment_key(self, name: PaymentKey) -> str:
+        """A key or secret of the payment service; "" where the operator has set none."""
+        return self._member(self._settings.payment_secret_arn, name)
 
     def signing_secret(self) -> str:
         """What cursors and tokens are signed with; "" where none is set (the Signer then refuses to start)."""
         arn = self._settings.signing_secret_arn
         return self._value(arn) if arn else ""
+
+    def _member(self, arn: str, name: str) -> str:
+        """One value of a secret that holds a JSON object."""
+        held = json.loads(self._value(arn) or "{}") if arn else {}
+        return str(held.get(name) or "") if isinstance(held, dict) else ""
 
     def _value(self, arn: str) -> str:
         try:

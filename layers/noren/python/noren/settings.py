@@ -48,6 +48,15 @@ class Settings:
     mail_from: str = ""
     # Days that bought credits last unless their package says otherwise; 0: for ever
     purchased_credits_valid_days: str = "180"
+    # Secrets Manager: {"stripe_secret_key", "stripe_webhook_secret"}
+    payment_secret_arn: str = ""
+    stripe_api_base: str = ""
+    # "true": Stripe Tax reckons the consumption tax that is in our prices
+    stripe_tax: str = ""
+    # The operator's number on qualified invoices (適格請求書), e.g. T1234567890123
+    invoice_registration_number: str = ""
+    billing_table: str = ""
+    billing_queue_url: str = ""
     # Seconds that one chat may take: the function's own time limit
     chat_seconds: str = "120"
 

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from noren.billing.auto import AutoBuyer
     from noren.billing.auto_purchase import AutoPurchases
+    from noren.billing.events import Events as BillingEvents
+    from noren.billing.inbox import Inbox
+    from noren.billing.order_store import OrderStore
     from noren.billing.packages import Packages
+    from noren.billing.service import Billing
+    from noren.billing.settlement import Settlement
     from noren.billing.store import BillingStore
+    from noren.billing.stripe import Stripe
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
     from noren.chat.summary import Summaries
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from noren.llm.router import Router
     from noren.mail import Mailer
     from noren.plans.service import Plans
+    from noren.queues import Queue
     from noren.ratelimit import Limiter
     from noren.runtime.store import RuntimeStore
     from noren.secrets import Secrets, Signer
@@ -254,7 +262,7 @@ class Services:
         return Sites(SiteStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
-    def billing(self) -> BillingStore:
+    def billing_store(self) -> BillingStore:
         from noren.billing.store import BillingStore
 
         return BillingStore(self.dynamodb, self.settings.credits_table)
@@ -263,13 +271,64 @@ class Services:
     def packages(self) -> Packages:
         from noren.billing.packages import Packages
 
-        return Packages(self.billing, self.plans, self.settings, self.clock)
+        return Packages(self.billing_store, self.plans, self.settings, self.clock)
+
+    @cached_property
+    def stripe(self) -> Stripe:
+        from noren.billing.stripe import Stripe
+
+        return Stripe(lambda: self.secrets.payment_key("stripe_secret_key"), self.settings.stripe_api_base)
+
+    @cached_property
+    def orders(self) -> OrderStore:
+        from noren.billing.order_store import OrderStore
+
+        return OrderStore(self.dynamodb, self.settings.billing_table)
+
+    @cached_property
+    def settlement(self) -> Settlement:
+        from noren.billing.settlement import Settlement
+
+        return Settlement(self.stripe, self.orders, self.credits, self.tenants, self.clock)
+
+    @cached_property
+    def billing(self) -> Billing:
+        from noren.billing.service import Billing
+
+        parts = self.packages, self.plans, self.settlement, self.settings
+        return Billing(self.stripe, self.orders, *parts, self.clock)
+
+    @cached_property
+    def billing_queue(self) -> Queue:
+        from noren.queues import Queue
+
+        return Queue(self.settings.billing_queue_url)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        from noren.billing.inbox import Inbox
+
+        secret = self.secrets.payment_key("stripe_webhook_secret")
+        return Inbox(secret, lambda: self.stripe.is_live, self.orders, self.billing_queue, self.clock)
+
+    @cached_property
+    def billing_events(self) -> BillingEvents:
+        from noren.billing.events import Events
+
+        return Events(self.settlement, self.stripe)
+
+    @cached_property
+    def auto_buyer(self) -> AutoBuyer:
+        from noren.billing.auto import AutoBuyer
+
+        parts = self.auto_purchases, self.packages, self.billing, self.orders, self.credits
+        return AutoBuyer(*parts, self.tenants.get, lambda *_: None, self.clock)
 
     @cached_property
     def auto_purchases(self) -> AutoPurchases:
         from noren.billing.auto_purchase import AutoPurchases
 
-        return AutoPurchases(self.billing, self.clock)
+        return AutoPurchases(self.billing_store, self.clock)
 
     @cached_property
     def insight(self) -> InsightStore:

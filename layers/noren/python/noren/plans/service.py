@@ -17,6 +17,8 @@ from noren.settings import Settings
 from noren.tenants.models import Tenant
 
 CACHE_SECONDS = 30
+LAPSED_PLAN = "free"
+"""What is left of a plan that is not paid."""
 CATALOGUE_ZONE = "UTC"
 """Effective dates begin at midnight UTC."""
 LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
@@ -36,7 +38,7 @@ class Plans:
 
     def entitlement(self, tenant: Tenant) -> Entitlement:
         """What the tenant may use now (the catalogue is at most 30 s old). Raises NotFound for an unknown plan."""
-        plan = self.plan(tenant.plan)
+        plan = self.plan_in_force(tenant)
         limits = limits_of(plan, tenant.overrides)
         above = [
             each
@@ -59,9 +61,14 @@ class Plans:
                 return plan
         raise NotFound("There is no such plan.")
 
+    def plan_in_force(self, tenant: Tenant) -> Plan:
+        """The tenant's plan; the free one while it is past due beyond its grace."""
+        lapsed = tenant.plan_status == "past_due" and self._clock() >= tenant.grace_until
+        return self.plan(LAPSED_PLAN if lapsed else tenant.plan)
+
     def limits(self, tenant: Tenant) -> tuple[Limits, str]:
         """The tenant's limits, overrides applied, and the version (ISO time) of the catalogue that says so."""
-        return limits_of(self.plan(tenant.plan), tenant.overrides), self._rows().version
+        return limits_of(self.plan_in_force(tenant), tenant.overrides), self._rows().version
 
     def resolve(self, name_or_alias: str) -> str:
         """The plan's own name (`VIP` is `enterprise`). Raises NotFound."""

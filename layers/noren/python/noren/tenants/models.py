@@ -34,6 +34,8 @@ class Tenant:
     plan: str
     created_at: float
     plan_status: str = "active"
+    grace_until: int = 0
+    """While the plan is past due: until when it goes on all the same (epoch seconds)."""
     timezone: str = "Asia/Tokyo"
     currency: str = "JPY"
     locale: str = "ja"

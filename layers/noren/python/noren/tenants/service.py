@@ -124,6 +124,12 @@ class Tenants:
         """The key with that secret if it is in force (at most 30 s old)."""
         return self.keys.find(secret)
 
+    def set_billing(self, tenant_id: TenantId, plan: str, plan_status: str, grace_until: int) -> Tenant:
+        """Bring plan and payment status in line with the subscription; limits follow at once. Raises NotFound."""
+        changes = {"plan": self._plans.resolve(plan), "plan_status": plan_status, "grace_until": grace_until}
+        self._change(tenant_id, changes, "stripe")
+        return self.fresh(tenant_id)
+
     def set_overage(self, tenant_id: TenantId, enabled: bool, actor: str) -> Tenant:
         """Let chats beyond the plan's be paid by credits, or not. Raises NotFound."""
         self._change(tenant_id, {"overage": enabled}, actor)
