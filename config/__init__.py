@@ -14,6 +14,7 @@ class Endpoints:
     anthropic_base_url: str = ""
     runpod_base_url: str = ""
     local_llm_base_url: str = ""
+    stripe_api_base: str = ""
     runpod_phi3_endpoint: str = ""
     """Id of the RunPod endpoint that serves Phi-3 Mini."""
     runpod_mistral_endpoint: str = ""
@@ -63,6 +64,10 @@ class Stage:
     platform_concurrency: int | None = None
     chat_seconds: int = 120
     """Time limit of one chat."""
+    stripe_tax: bool = False
+    """Have Stripe Tax reckon the consumption tax that is in our prices (switched on at Stripe first)."""
+    invoice_registration_number: str = ""
+    """The operator's number on qualified invoices (適格請求書), e.g. T1234567890123."""
     purchased_credits_valid_days: int = 180
     """How long bought credits last; 0: for ever, which Japanese law regulates like a prepaid balance."""
     web_adapter_layer: str = "arn:aws:lambda:{region}:753240598075:layer:LambdaAdapterLayerArm64:30"

@@ -53,8 +53,9 @@ class Outputs:
     tables: dict[str, str]
     """`tenants`, `quotas`, … to the table's name."""
     queues: dict[str, str]
-    """`mail`, `summary` to the queue's URL."""
+    """`mail`, `summary`, `billing` to the queue's URL."""
     provider_secret_arn: str
+    payment_secret_arn: str
     signing_secret_arn: str
     chat_function: str
     chat_role_arn: str
@@ -179,6 +180,7 @@ def _outputs(endpoint: str) -> Outputs:
         tables=named("Data.Table"),
         queues=named("Data.Queue"),
         provider_secret_arn=values["Data.ProviderSecret"],
+        payment_secret_arn=values["Data.PaymentSecret"],
         signing_secret_arn=values["Data.SigningSecret"],
         chat_function=chat,
         chat_role_arn=configuration["Role"],

@@ -98,6 +98,12 @@ class ProxyApi(Construct):
         CfnOutput(self, "ApiId", value=self.api.rest_api_id)
         self._acknowledge()
 
+    def add(self, path: str, method: str, handler: PythonFunction, timeout: Duration) -> None:
+        """Give one path a function of its own."""
+        resource = self.api.root.resource_for_path(path)
+        integration = apigw.LambdaIntegration(handler.target, proxy=True, allow_test_invoke=False, timeout=timeout)
+        resource.add_method(method, integration)
+
     def _own_errors(self) -> None:
         """What the gateway itself refuses (throttled, too large, no answer) looks like any other error of ours.
 

@@ -56,13 +56,15 @@ def function_code(name: str) -> lambda_.Code:
     return lambda_.Code.from_asset(str(ROOT / "functions"), exclude=exclude, ignore_mode=IgnoreMode.GIT)
 
 
-def dependency_layer(stage: Stage) -> lambda_.Code:
-    """The third-party packages of `layers/deps/requirements.txt`."""
-    return _layer(stage, DEPS, LOCK.read_bytes(), lambda out: build_dependencies(stage, out))
+def dependency_layer(stage: Stage, name: str = "deps") -> lambda_.Code:
+    """The third-party packages of `layers/<name>/requirements.txt`."""
+    source = ROOT / "layers" / name
+    lock = source / "requirements.txt"
+    return _layer(stage, source, lock.read_bytes(), lambda out: build_dependencies(stage, out, lock))
 
 
-def build_dependencies(stage: Stage, out: Path) -> None:
-    """Fill `out` with the dependency layer. Raises RuntimeError with what uv says where the packages can't be had."""
+def build_dependencies(stage: Stage, out: Path, lock: Path = LOCK) -> None:
+    """Fill `out` with a lock's packages. Raises RuntimeError with what uv says where the packages can't be had."""
     target = out / "python"
     where = (
         ["--python", sys.executable]
@@ -70,7 +72,7 @@ def build_dependencies(stage: Stage, out: Path) -> None:
         else ["--python-platform", PLATFORM, "--python-version", PYTHON, "--only-binary", ":all:"]
     )
     install = [str(_uv()), "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-compile-bytecode"]
-    options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(LOCK)]
+    options = [*where, "--link-mode", "copy", "--target", str(target), "-r", str(lock)]
     done = subprocess.run([*install, *options], stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{NO_PACKAGES}:\n{done.stderr}")

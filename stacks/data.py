@@ -17,16 +17,16 @@ from stacks import nag
 from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
 
-TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
 INDEXED = ("tenants",)
-EXPIRING = ("sites", "runtime", "usage", "events")
+EXPIRING = ("billing", "sites", "runtime", "usage", "events")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 
 STREAMS = {"quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES, "usage": dynamodb.StreamViewType.NEW_IMAGE}
 """Tables whose changes are followed, and what is told of each."""
 
-QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120)}
+QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120), "billing": Duration.seconds(60)}
 """Queue to the time limit of the function that works it off."""
 
 RECEIVES = 5
@@ -81,6 +81,12 @@ class DataStack(Stack):
             description="API keys of model services; filled by `noren secrets set`",
             secret_string="{}",  # noqa: S106 - no password: empty until an operator fills it
         )
+        self.payment_secret = secretsmanager.CfnSecret(
+            self,
+            "PaymentKeys",
+            description="Stripe's key and webhook secret; filled by `noren secrets set`",
+            secret_string="{}",  # noqa: S106 - no password: empty until an operator fills it
+        )
         self.signing_secret = secretsmanager.CfnSecret(
             self,
             "SigningKey",
@@ -89,7 +95,7 @@ class DataStack(Stack):
                 password_length=64, exclude_punctuation=True
             ),
         )
-        for secret in (self.provider_secret, self.signing_secret):
+        for secret in (self.provider_secret, self.payment_secret, self.signing_secret):
             secret.apply_removal_policy(self._removal)
             nag.acknowledge(
                 secret,
@@ -197,6 +203,7 @@ class DataStack(Stack):
         values = {f"Table{name.title()}": table.table_name for name, table in self.tables.items()}
         values |= {f"Queue{name.title()}": queue.queue_url for name, queue in self.queues.items()}
         values |= {"ProviderSecret": self.provider_secret.attr_id, "SigningSecret": self.signing_secret.attr_id}
+        values |= {"PaymentSecret": self.payment_secret.attr_id}
         for name, value in values.items():
             CfnOutput(self, name, value=value)
 

@@ -20,6 +20,17 @@ def vendors(stage: Stage) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def payments(stage: Stage) -> dict[str, str]:
+    """How payments are made; absent where the function's own default holds."""
+    values = {
+        "STRIPE_API_BASE": stage.endpoints.stripe_api_base,
+        "STRIPE_TAX": "true" if stage.stripe_tax else "",
+        "INVOICE_REGISTRATION_NUMBER": stage.invoice_registration_number,
+        "PURCHASED_CREDITS_VALID_DAYS": str(stage.purchased_credits_valid_days),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def surroundings(stage: Stage) -> dict[str, str]:
     """`vendors` and the sender of mail."""
     return vendors(stage) | {"MAIL_FROM": stage.endpoints.mail_from}

@@ -40,12 +40,24 @@ class Layers(Construct):
             ),
         ]
 
+        self._runtimes, self._stage = runtimes, stage
+
+    def payments(self) -> lambda_.LayerVersion:
+        """Stripe's SDK, for the few functions that call it."""
+        found = self.node.try_find_child("Payments")
+        if isinstance(found, lambda_.LayerVersion):
+            return found
+        code = dependency_layer(self._stage, "stripe")
+        return lambda_.LayerVersion(
+            self, "Payments", code=code, compatible_runtimes=self._runtimes, description="Stripe's SDK"
+        )
+
     @staticmethod
-    def of(scope: Construct, stage: Stage) -> list[lambda_.LayerVersion]:
+    def of(scope: Construct, stage: Stage) -> Layers:
         """The layers of the stack that `scope` belongs to."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child("Layers")
-        return (found if isinstance(found, Layers) else Layers(stack, stage)).all
+        return found if isinstance(found, Layers) else Layers(stack, stage)
 
 
 class PythonFunction(Construct):
@@ -63,6 +75,7 @@ class PythonFunction(Construct):
         handler: str = "",
         snap_start: bool = False,
         reserved_concurrency: int | None = None,
+        payments: bool = False,
         extra_layers: tuple[lambda_.ILayerVersion, ...] = (),
     ) -> None:
         super().__init__(scope, "".join(part.title() for part in name.split("_")))
@@ -77,6 +90,7 @@ class PythonFunction(Construct):
         )
         role = iam.Role(self, "Role", assumed_by=cast(iam.IPrincipal, iam.ServicePrincipal("lambda.amazonaws.com")))
         log_group.grant_write(role)
+        layers = Layers.of(self, stage)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -85,7 +99,7 @@ class PythonFunction(Construct):
             handler=handler or f"{name}.main.handler",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64 if arm else None,
-            layers=[*Layers.of(self, stage), *extra_layers],
+            layers=[*layers.all, *([layers.payments()] if payments else []), *extra_layers],
             role=cast(iam.IRole, role),
             memory_size=memory,
             timeout=timeout,

@@ -38,7 +38,7 @@ class InferenceStack(Stack):
         adapter = has(stage, "web_adapter")
         limit = Duration.seconds(stage.chat_seconds)
         environment = (
-            data.variables(tables=TABLES, queues=("summary",))
+            data.variables(tables=TABLES, queues=("summary", "billing"))
             | identity.variables()
             | vendors(stage)
             | {
@@ -61,7 +61,7 @@ class InferenceStack(Stack):
         )
         ledger: dict[str, Access] = {"quotas": "rw", "credits": "rw", "usage": "rw"}
         data.grant(function, tenants="update", sites="rwd", events="w", runtime="rwd", **ledger)
-        data.grant_send(function, "summary")
+        data.grant_send(function, "summary", "billing")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
         identity.grant_look_up(function)
         streams = has(stage, "response_streaming")

@@ -10,12 +10,12 @@ from constructs import Construct
 from config import Stage
 from stacks.api import ProxyApi
 from stacks.data import DataStack
-from stacks.environment import surroundings
+from stacks.environment import payments, surroundings
 from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
 
 
 class PlatformApiStack(Stack):
@@ -41,20 +41,25 @@ class PlatformApiStack(Stack):
             timeout=Duration.seconds(29),
             snap_start=stage.snap_start and has(stage, "versions"),
             reserved_concurrency=stage.platform_concurrency,
+            payments=True,
             environment=data.variables(tables=TABLES, queues=("mail",))
             | identity.variables()
             | surroundings(stage)
+            | payments(stage)
             | {
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
-                "PURCHASED_CREDITS_VALID_DAYS": str(stage.purchased_credits_valid_days),
+                "PAYMENT_SECRET_ARN": data.payment_secret.attr_id,
                 "INFERENCE_URL": inference_url,
                 "CONSOLE_URL": console_url,
             },
         )
-        data.grant(function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rw", events="rw", runtime="rwd")
+        data.grant(
+            function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rw", events="rw", runtime="rwd"
+        )
         data.grant_send(function, "mail")
-        data.grant_secrets(function, data.signing_secret, data.provider_secret)
+        data.grant(function, billing="rw")
+        data.grant_secrets(function, data.signing_secret, data.provider_secret, data.payment_secret)
         identity.grant_look_up(function)
         self.proxy = ProxyApi(
             self,
@@ -65,4 +70,18 @@ class PlatformApiStack(Stack):
             domain=stage.domains.platform,
             web_acl_arn=web_acl_arn,
         )
-        self.functions = [function]
+        webhook = PythonFunction(
+            self,
+            "stripe_webhook",
+            stage=stage,
+            timeout=Duration.seconds(15),
+            memory=512,
+            payments=True,
+            environment=data.variables(tables=("billing", "events"), queues=("billing",))
+            | {"PAYMENT_SECRET_ARN": data.payment_secret.attr_id, "CONSOLE_URL": console_url},
+        )
+        data.grant(webhook, billing="w", events="w")
+        data.grant_send(webhook, "billing")
+        data.grant_secrets(webhook, data.payment_secret)
+        self.proxy.add("webhook/stripe", "POST", webhook, Duration.seconds(15))
+        self.functions = [function, webhook]

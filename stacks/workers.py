@@ -18,7 +18,7 @@ from constructs import Construct
 
 from config import Stage
 from stacks.data import QUEUES, DataStack
-from stacks.environment import vendors
+from stacks.environment import payments, vendors
 from stacks.function import PythonFunction
 
 SWEEP = Duration.minutes(5)
@@ -96,12 +96,12 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(1),
             memory=512,
             environment=data.variables(
-                tables=("tenants", "quotas", "credits", "usage", "sites", "events"), queues=("mail",)
+                tables=("tenants", "quotas", "credits", "usage", "sites", "events"), queues=("mail", "billing")
             )
             | {"CONSOLE_URL": console_url},
         )
         data.grant(quota_stream, tenants="update", quotas="rw", credits="rw", usage="rw", sites="r", events="rw")
-        data.grant_send(quota_stream, "mail")
+        data.grant_send(quota_stream, "mail", "billing")
         self._follow(quota_stream, "quotas")
         usage_stream = PythonFunction(
             self,
@@ -118,7 +118,26 @@ class WorkersStack(Stack):
             "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("USE#")}}},
         }
         self._follow(usage_stream, "usage", batch=1000, window=Duration.seconds(30), only=records)
-        self.functions = [mail, summary, scheduler, quota_stream, usage_stream]
+        stripe = PythonFunction(
+            self,
+            "stripe_worker",
+            stage=stage,
+            timeout=QUEUES["billing"],
+            memory=512,
+            payments=True,
+            environment=data.variables(
+                tables=("tenants", "quotas", "credits", "billing", "usage", "sites", "events"), queues=("mail",)
+            )
+            | payments(stage)
+            | {"PAYMENT_SECRET_ARN": data.payment_secret.attr_id, "CONSOLE_URL": console_url},
+        )
+        self._consume(stripe, "billing")
+        data.grant(stripe, tenants="rw", quotas="rw", credits="rw", billing="rw", usage="r", sites="r", events="rw")
+        data.grant_send(stripe, "mail")
+        data.grant_secrets(stripe, data.payment_secret)
+        by_night = events.Schedule.cron(minute="30", hour="18")
+        self._by_the_clock(stripe, "drift", by_night, "Compares every tenant with Stripe")
+        self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream]
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""

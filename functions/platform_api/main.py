@@ -7,9 +7,9 @@ from typing import Any
 from noren import wiring
 from noren.edge import log
 from noren.edge.dispatch import RouteTable, dispatch
+from noren.edge.gateway import to_event, to_request
 from noren.settings import Settings
 from platform_api.routes import ROUTES
-from platform_api.transport import to_event, to_request
 
 SERVICES = wiring.build(Settings.from_env())
 log.configure(SERVICES.settings.stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from noren.edge.http import Route
 from platform_api import (
     routes_admin,
+    routes_billing,
     routes_catalog,
     routes_credits,
     routes_insight,
@@ -19,6 +20,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_tenant.ROUTES,
     *routes_catalog.ROUTES,
     *routes_admin.ROUTES,
+    *routes_billing.ROUTES,
     *routes_credits.ROUTES,
     *routes_ledger.ROUTES,
     *routes_usage.ROUTES,

@@ -88,6 +88,12 @@ def admin_balance(call: Call) -> c.BalanceOut:
     return _balance(call.services.credits.balance(tenant.tenant_id), _use(call.services, tenant))
 
 
+def days_left(services: Services, tenant: Tenant, balance: int) -> int | None:
+    """How long so many credits last by the last 30 days' use; None without any."""
+    used = sum(day.credits for day in _use(services, tenant).daily)
+    return max(0, balance) * DAYS // used if used else None
+
+
 def _use(services: Services, tenant: Tenant) -> c.UseOut:
     now = services.clock()
     first, last = (day_of(at, tenant.timezone) for at in (now - (DAYS - 1) * 86_400, now))

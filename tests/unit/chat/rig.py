@@ -235,6 +235,7 @@ class Container:
             sessions=self.sessions,
             signals=SignalStore(client, "runtime"),
             pool=pool,
+            short_of_credits=rig.short.append,
             clock=clock,
             console_url="https://console.example",
         )
@@ -264,6 +265,7 @@ class Rig(Container):
         self.catalogue = Catalogue(limits)
         self.registry = Registry()
         self.queue = Queue()
+        self.short: list[TenantId] = []
         super().__init__(self.client, self, providers=providers, time_limits=time_limits)
         self.summaries = Summaries(
             tenants=cast("Any", self.registry),

@@ -67,6 +67,7 @@ def test_without_credits_overage_is_refused_and_no_model_is_called(rig: Rig) -> 
         reply(rig)
     assert rig.script.made == made
     assert rig.open_holds() == 0
+    assert rig.short == [rig.tenant.tenant_id]
 
 
 def test_more_tokens_cost_more_and_the_rest_of_the_hold_comes_back(rig: Rig) -> None:

@@ -36,6 +36,7 @@ class Rig:
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
     days: list[SiteDay] = field(default_factory=list)
+    bought: list[TenantId] = field(default_factory=list)
     sites: list[Site] = field(default_factory=lambda: [SITE, QUIET])
     tenant: Callable[[TenantId], Tenant] = lambda _: TENANT
 
@@ -48,7 +49,9 @@ class Rig:
 
     def watch(self) -> LimitWatch:
         notices, days = cast(Notices, self), cast(DayStore, self)
-        return LimitWatch(notices, days, self.tenant, lambda _: self.sites, lambda _: 50, lambda: NOW)
+        return LimitWatch(
+            notices, days, self.tenant, lambda _: self.sites, lambda _: 50, self.bought.append, lambda: NOW
+        )
 
 
 def account(**changes: Any) -> Account:
@@ -135,3 +138,10 @@ def test_days_are_unique_by_site_and_date(aws: str) -> None:
     store.put(TENANT.tenant_id, SiteDay(QUIET.site_id, "2026-11-02", 5, 5, overflow_flag=True))
     days = store.of(TENANT.tenant_id, SITE.site_id, "2026-11-01", "2026-11-30")
     assert [(day.date, day.used_count) for day in days] == [("2026-11-02", 2), ("2026-11-01", 0)]
+
+
+@pytest.mark.parametrize(("was", "now", "asked"), [(51, 50, 1), (50, 49, 1), (52, 51, 0), (40, 60, 0)])
+def test_a_settle_that_leaves_the_threshold_or_less_asks_for_more(was: int, now: int, asked: int) -> None:
+    rig = Rig()
+    rig.watch().note(account(credits=was), account(credits=now))
+    assert rig.bought == [TENANT.tenant_id] * asked

@@ -25,7 +25,7 @@ from platform_api.routes import ROUTES
 
 POOL = "ap-northeast-1_testpool"
 CLIENT = "client-of-ours"
-TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
 TABLE = RouteTable(ROUTES)
 
 

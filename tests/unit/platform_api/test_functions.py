@@ -18,7 +18,7 @@ from noren.mail import Mailer, masked, write
 from noren.secrets import Secrets
 from noren.settings import Settings
 from noren.tenants.directory import Directory
-from platform_api.transport import to_event, to_request
+from noren.edge.gateway import to_event, to_request
 from tests.unit.platform_api import kit
 
 EVENT = {

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from noren.clock import from_iso as at
 from noren.usage.models import UsageRecord
 from noren.usage.summary_store import Summary
 from noren.usage.tally import MOST_CELLS, OTHER, Tally, total
@@ -208,6 +209,23 @@ def test_another_time_zone_leaves_no_wrong_day(world: World, told_in_between: bo
             assert by_day(world) == by_day_expected(records, zone)
         else:
             world.told(more)
+
+
+def test_what_moves_to_another_day_and_month_is_gone_from_the_one_before(world: World) -> None:
+    """Nothing overwrites the old day: there is no request left on it."""
+    record = world.record(at("2026-11-01T03:00:00+09:00"))
+    world.add(record)
+    assert set(world.stored_days()) == {("2026-11-01", world.sites[0], "phi", "chatbot")}
+    world.zone = "America/New_York"
+    world.summaries.zoning(world.tenant)
+    assert world.stored_days() == expected([record], "America/New_York")
+    assert world.stored_months() == expected([record], "America/New_York", 7)
+    assert by_day(world) == {"2026-10-31": 1}
+    assert world.store.total(world.tenant, world.zoning, "2026-11") is None
+    found = {month: world.reports.month(month, {world.tenant: world.zone}) for month in ("2026-10", "2026-11")}
+    assert [found[month][world.tenant].requests for month in sorted(found)] == [1, 0]
+    world.zone = "Asia/Tokyo"  # and back, before any consumer knows: the site is found by the month before
+    assert by_day(world) == {"2026-11-01": 1}
 
 
 def test_a_consumer_of_the_zone_before_changes_nothing_of_the_new_one(world: World) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noren.billing.settlement import Settlement
     from noren.billing.store import BillingStore
     from noren.billing.stripe import Stripe
+    from noren.billing.sync import Sync
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
     from noren.chat.summary import Summaries
@@ -318,6 +319,17 @@ class Services:
         return Events(self.settlement, self.stripe)
 
     @cached_property
+    def billing_sync(self) -> Sync:
+        from noren.billing.sync import Sync
+
+        return Sync(self.settlement, self.orders, self.tenants.every_id, self.clock)
+
+    def _buy_soon(self, tenant_id: TenantId) -> None:
+        """Have an automatic purchase considered, if the tenant wants any."""
+        if self.auto_purchases.get(tenant_id).enabled:
+            self.billing_queue.send({"auto_purchase": tenant_id})
+
+    @cached_property
     def auto_buyer(self) -> AutoBuyer:
         from noren.billing.auto import AutoBuyer
 
@@ -379,6 +391,7 @@ class Services:
             self.tenants.get,
             self.sites.every,
             lambda tenant_id: self.auto_purchases.get(tenant_id).threshold,
+            self._buy_soon,
             self.clock,
         )
 
@@ -406,6 +419,7 @@ class Services:
             sessions=self.sessions,
             signals=SignalStore(self.dynamodb, self.settings.runtime_table),
             pool=self.pool,
+            short_of_credits=self._buy_soon,
             clock=self.clock,
             console_url=self.settings.console_url,
         )

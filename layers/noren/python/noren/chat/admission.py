@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -41,7 +41,17 @@ _log = logging.getLogger("noren.chat")
 class Admission:
     """Lets a request through or says why not, and what would help."""
 
-    def __init__(self, ledger: Ledger, limiter: Limiter, pool: Executor, clock: Clock, console_url: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limiter: Limiter,
+        pool: Executor,
+        clock: Clock,
+        console_url: str,
+        short_of_credits: Callable[[TenantId], None],
+    ) -> None:
+        self._short_of_credits = short_of_credits
+        self._told_short: dict[TenantId, float] = {}
         self._ledger, self._limiter, self._pool, self._clock = ledger, limiter, pool, clock
         self._console_url = console_url
         self._spent: dict[TenantId, float] = {}
@@ -103,6 +113,8 @@ class Admission:
                         overage.charge(hold)
         except Denied as denied:
             _count(denied.reason, asker, site)
+            if denied.reason == "credits":
+                self._tell_short(tenant.tenant_id)
             raise self._explained(denied, asker, tenant, site, entitlement) from None
         except RateLimited:
             _count("rate", asker, site)
@@ -136,6 +148,18 @@ class Admission:
         hold = stack.enter_context(self._ledger.reserve(overage.ask(ask), record))
         hold.max_tokens = overage.bound.answer
         return hold
+
+    def _tell_short(self, tenant_id: TenantId) -> None:
+        """Say that credits don't reach, so that they may be bought; not at every refusal, and never in its way."""
+        if self._told_short.get(tenant_id, 0.0) > self._clock():
+            return
+        if len(self._told_short) >= REMEMBERED:
+            self._told_short.clear()
+        self._told_short[tenant_id] = self._clock() + SPENT_SECONDS
+        try:
+            self._short_of_credits(tenant_id)
+        except Exception:
+            _log.warning("a lack of credits could not be told", exc_info=True)
 
     def pays_by_credits(self, tenant_id: TenantId) -> bool:
         """Whether this container has seen a moment ago that the plan's chats are spent."""

@@ -37,7 +37,7 @@ from noren.chat.store import SignalStore, owner_hash
 from noren.clock import Clock
 from noren.errors import NorenError, NotFound, TimedOut, UpstreamFailed
 from noren.idempotency import Idempotency
-from noren.ids import is_id, new_id
+from noren.ids import TenantId, is_id, new_id
 from noren.ledger.models import Hold
 from noren.ledger.service import Ledger
 from noren.llm import models as llm
@@ -94,13 +94,14 @@ class Chats:
         sessions: Sessions,
         signals: SignalStore,
         pool: Executor,
+        short_of_credits: Callable[[TenantId], None],
         clock: Clock,
         console_url: str,
     ) -> None:
         self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
         self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
         self._pool = pool
-        self._admission = Admission(ledger, limiter, pool, clock, console_url)
+        self._admission = Admission(ledger, limiter, pool, clock, console_url, short_of_credits)
         self._replays = Replays(idempotency, usage, sessions, clock)
 
     def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Generator[ChatEvent, None, None]:

@@ -57,10 +57,15 @@ def parser() -> argparse.ArgumentParser:
     secrets = commands.add_parser("secrets", help="keys of model services")
     acts = secrets.add_subparsers(dest="act", required=True, metavar="set")
     each = acts.add_parser("set", parents=[stage], help="store a key, read from standard input")
-    from noren.cli.commands import PROVIDER_KEYS, QUEUES
+    from noren.cli.commands import PAYMENT_KEYS, PROVIDER_KEYS, QUEUES
 
-    each.add_argument("name", choices=PROVIDER_KEYS)
+    each.add_argument("name", choices=(*PROVIDER_KEYS, *PAYMENT_KEYS))
     each.add_argument("--remove", action="store_true", help="remove it instead")
+
+    billing = commands.add_parser("billing", help="Stripe")
+    acts = billing.add_subparsers(dest="act", required=True, metavar="sync")
+    each = acts.add_parser("sync", parents=[stage], help="derive tenants from Stripe anew; tells what was different")
+    each.add_argument("--tenant", help="this one alone: its id, or a part of its name or billing address")
 
     queue = commands.add_parser("queue", help="dead letters")
     acts = queue.add_subparsers(dest="act", required=True, metavar="redrive")
@@ -125,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
     elif options.command == "secrets":
         value = None if options.remove else commands.read_secret(options.name)
         result = commands.set_secret(connect(options.stage, options.region), options.name, value)
+    elif options.command == "billing":
+        result = commands.sync_billing(connect(options.stage, options.region), options.tenant)
     elif options.command == "queue":
         deployment = connect(options.stage, options.region)
         result = commands.redrive(deployment, options.queue, options.per_second, options.limit)

@@ -17,7 +17,8 @@ from noren.ids import TenantId, is_id
 from noren.tenants.models import Stop, Tenant
 
 PROVIDER_KEYS = ("openai_api_key", "anthropic_api_key", "runpod_api_key", "local_llm_api_key")
-QUEUES = ("mail", "summary")
+PAYMENT_KEYS = ("stripe_secret_key", "stripe_webhook_secret")
+QUEUES = ("mail", "summary", "billing")
 
 
 def _actor() -> str:
@@ -142,6 +143,18 @@ def reconcile(deployment: Deployment, wanted: str | None) -> dict[str, Any]:
     return {"accounts": accounts, "differences": 0}
 
 
+def sync_billing(deployment: Deployment, wanted: str | None) -> dict[str, Any]:
+    """Derive one tenant from Stripe anew, or all that have a customer; what was different is put right and told."""
+    sync = deployment.services.billing_sync
+    if wanted:
+        tenant = _tenant(deployment, wanted)
+        return {"tenants": 1, "differences": sync.one(tenant.tenant_id)}
+    report = sync.all()
+    if report.failures:
+        raise CliError(f"{report.failures} of {report.tenants} tenants could not be compared; see the log above.")
+    return {"tenants": report.tenants, "differences": report.differences}
+
+
 def read_secret(name: str) -> str:
     """A secret from standard input: typed unseen at a terminal, else its first line.
 
@@ -155,18 +168,19 @@ def read_secret(name: str) -> str:
 
 
 def set_secret(deployment: Deployment, name: str, value: str | None) -> dict[str, Any]:
-    """Store a model service's key (None removes it); the other keys stay. Functions see it within 5 minutes."""
+    """Store a vendor's key (None removes it); the other keys stay. Functions see it within 5 minutes."""
     import boto3
 
     client = boto3.client("secretsmanager")
-    arn = deployment["ProviderSecret"]
+    names = PAYMENT_KEYS if name in PAYMENT_KEYS else PROVIDER_KEYS
+    arn = deployment["PaymentSecret" if name in PAYMENT_KEYS else "ProviderSecret"]
     held = json.loads(client.get_secret_value(SecretId=arn).get("SecretString") or "{}")
     if value is None:
         held.pop(name, None)
     else:
         held[name] = value
     client.put_secret_value(SecretId=arn, SecretString=json.dumps(held))
-    return {key: "set" if held.get(key) else "not set" for key in PROVIDER_KEYS}
+    return {key: "set" if held.get(key) else "not set" for key in names}
 
 
 def redrive(deployment: Deployment, queue: str, per_second: float, limit: int | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ NEAR = (4, 5)
 
 
 class LimitWatch:
-    """Looks at one change at a time. `low_at` gives a tenant's threshold of credits."""
+    """Looks at one change at a time. `low_at` gives a tenant's threshold of credits; `buy` hears when it is passed."""
 
     def __init__(
         self,
@@ -33,9 +33,11 @@ class LimitWatch:
         tenant_of: Callable[[TenantId], Tenant],
         sites_of: Callable[[TenantId], list[Site]],
         low_at: Callable[[TenantId], int],
+        buy: Callable[[TenantId], None],
         clock: Clock,
     ) -> None:
         self._notices, self._days, self._tenant_of, self._low_at = notices, days, tenant_of, low_at
+        self._buy = buy
         self._sites_of = sites_of
         self._sites: TtlCache[TenantId, dict[str, Site]] = TtlCache(300, clock)
 
@@ -49,6 +51,8 @@ class LimitWatch:
         if before.day != after.day and before.site_counts:
             self._keep_day(before)
         low_at = self._low_at(tenant_id) if after.balance < before.balance else 0
+        if low_at and after.balance <= low_at:
+            self._buy(tenant_id)
         if after.balance < low_at <= before.balance:
             tenant = self._tenant(tenant_id)
             if tenant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfoNotFoundError
 
@@ -159,6 +159,15 @@ class Tenants:
     ) -> tuple[list[Tenant], Position | None]:
         """For the platform admin: tenants whose name, id or billing address holds `text`, newest first."""
         return self._store.list_tenants(text, self._plans.resolve(plan) if plan else "", limit, position)
+
+    def every_id(self) -> Iterator[TenantId]:
+        """The ids of all tenants, the newest first."""
+        position: Position | None = None
+        while True:
+            page, position = self._store.list_tenants("", "", 100, position)
+            yield from (each.tenant_id for each in page)
+            if position is None:
+                return
 
     def set_plan(self, tenant_id: TenantId, plan: str, actor: str) -> Tenant:
         """Move a tenant to a plan (name or alias); its limits follow at once. Raises NotFound."""
