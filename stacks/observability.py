@@ -108,6 +108,13 @@ class ObservabilityStack(Stack):
             meaning="An account does not agree with what it was made from: `noren reconcile` says which figure",
         )
 
+        self._alarm(
+            "PaymentsDiffer",
+            _metric(stage, "PaymentsDiffer", "Sum"),
+            threshold=1,
+            meaning="A payment is not what was ordered, or Stripe knows better than we do: the log names the order",
+        )
+
     def _function_alarms(self, made: PythonFunction) -> None:
         function, limit = made.function, made.timeout
         self._alarm(
@@ -167,7 +174,7 @@ class ObservabilityStack(Stack):
             for name in ("ChatLatency", "FirstToken")
             for statistic in ("p50", "p99")
         ]
-        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost", "BooksDiffer")
+        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost", "BooksDiffer", "PaymentsDiffer")
         lost = [_metric(stage, name, "Sum") for name in names]
         calls = [made.function for made in functions]
         board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")

@@ -17,18 +17,21 @@ from noren.settings import Settings
 
 SERVICES = wiring.build(Settings.from_env())
 log.configure(SERVICES.settings.stage)
-INBOX = SERVICES.inbox
 
 _log = logging.getLogger("noren.stripe_webhook")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Lambda's entry. What is not Stripe's is refused and changes nothing; what can't be kept is asked for again."""
+    """Lambda's entry. What is not Stripe's is refused and changes nothing; what can't be kept is asked for again.
+
+    Raises RuntimeError while there is no webhook secret: then nothing is taken for an event.
+    """
+    inbox = SERVICES.inbox
     request = to_request(event)
     try:
         if len(request.body) > MAX_BODY:
             raise TooLarge("An event is smaller than that.")
-        outcome = INBOX.take(request.body, request.headers.get("stripe-signature", ""))
+        outcome = inbox.take(request.body, request.headers.get("stripe-signature", ""))
     except NorenError as error:
         _log.warning("a delivery is refused", extra={"fields": {"code": error.code, "trace_id": request.trace_id}})
         SERVICES.security.count(error.code, f"address:{address_prefix(request.source_ip)}")

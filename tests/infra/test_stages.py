@@ -37,9 +37,9 @@ RUNTIME_NAMES = {
 }
 """Variables for Lambda and the Web Adapter; all others are fields of Settings."""
 
-TABLES = {"tenants", "quotas", "credits", "usage", "sites", "events", "runtime"}
+TABLES = {"tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime"}
 RECOVERABLE = TABLES - {"runtime"}
-EXPIRING = {"sites", "runtime", "usage", "events"}
+EXPIRING = {"billing", "sites", "runtime", "usage", "events"}
 
 STARS_ALLOWED = {
     "xray:PutTelemetryRecords",
@@ -138,7 +138,7 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
 
-FUNCTIONS = 8
+FUNCTIONS = 10
 
 GRANTS = {
     "Chat": {
@@ -154,6 +154,7 @@ GRANTS = {
         "tenants": "rwd",
         "quotas": "rw",
         "credits": "rw",
+        "billing": "rw",
         "usage": "r",
         "sites": "rw",
         "events": "rw",
@@ -162,6 +163,16 @@ GRANTS = {
     "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "credits": "rw", "sites": "rw"},
     "MailWorker": {},
     "SummaryWorker": {"tenants": "r", "usage": "w", "sites": "rw", "runtime": "rwd"},
+    "StripeWebhook": {"billing": "w", "events": "w"},
+    "StripeWorker": {
+        "tenants": "rw",
+        "quotas": "rw",
+        "credits": "rw",
+        "billing": "rw",
+        "usage": "r",
+        "sites": "r",
+        "events": "rw",
+    },
     "Scheduler": {"quotas": "rws", "credits": "rw", "usage": "rw"},
     "QuotaStream": {
         "tenants": "ru",
@@ -241,7 +252,7 @@ def test_prod_keeps_what_holds_data_and_dev_keeps_nothing(synthesized: Synthesiz
 def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     queues = {each.id: each for each in stage.of("AWS::SQS::Queue")}
     working = [each for each in queues.values() if "RedrivePolicy" in each.properties]
-    assert len(queues) == 2 * len(working) + 1 == 5  # and one for what streams gave up on
+    assert len(queues) == 2 * len(working) + 1 == 7  # and one for what streams gave up on
     for queue in queues.values():
         assert queue.properties["KmsMasterKeyId"]
     for queue in working:
@@ -250,10 +261,14 @@ def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     assert denying.count('"aws:SecureTransport": "false"') == (0 if stage.stage == "local" else len(queues))
 
 
+WORKERS = {"MailWorker": "Mail", "SummaryWorker": "Summary", "StripeWorker": "Billing"}
+"""Function to its queue."""
+
+
 def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> None:
     timeouts = {each.id: each.properties["Timeout"] for each in stage.functions()}
     sources = stage.of("AWS::Lambda::EventSourceMapping")
-    assert len(sources) == 2 + len(STREAMS)
+    assert len(sources) == 3 + len(STREAMS)
     for source in sources:
         assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         target = json.dumps(source.properties["FunctionName"])
@@ -263,8 +278,8 @@ def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> No
             assert source.properties["MaximumRecordAgeInSeconds"] < 86_400  # a stream keeps a day
             assert source.properties["BisectBatchOnFunctionError"] is True
             continue
-        queue = next(name for name in ("Mail", "Summary") if name in target)
-        (timeout,) = (value for name, value in timeouts.items() if name.startswith(queue))
+        worker, queue = next(pair for pair in WORKERS.items() if pair[0] in target)
+        (timeout,) = (value for name, value in timeouts.items() if name.startswith(worker))
         (made,) = (each for each in stage.of("AWS::SQS::Queue") if each.id.startswith(f"{queue}Queue"))
         assert made.properties["VisibilityTimeout"] >= 6 * timeout
 
@@ -339,7 +354,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 4 + 2 + 3
+    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 5 + 2 + 4
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 
@@ -357,7 +372,7 @@ def test_every_own_metric_that_is_looked_at_is_one_that_is_written(synthesized: 
         if each.properties.get("Namespace") == metrics.NAMESPACE
         and each.properties.get("Dimensions") == [{"Name": "stage", "Value": "prod"}]
     ]
-    assert sorted(alarmed) == ["AuditLost", "BooksDiffer", "BreakerOpened", "LateSettlements"]
+    assert sorted(alarmed) == ["AuditLost", "BooksDiffer", "BreakerOpened", "LateSettlements", "PaymentsDiffer"]
     assert set(shown) == set(metrics.UNITS)
     sources = "".join(path.read_text() for path in Path("layers/noren/python/noren").rglob("*.py"))
     for name in metrics.UNITS:
