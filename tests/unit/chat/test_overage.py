@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from noren.ledger.fold import Gift
 from noren.ledger.lots import NEVER
 from noren.llm.models import ProviderFault
 from tests.faults import Faulty
-from tests.unit.chat.rig import LIMITS, Container, Rig
+from tests.unit.chat.rig import LIMITS, Container, Inline, Rig
 
 SPENT = replace(LIMITS, chats_per_month=1, concurrent_chats=50, requests_per_day_per_site=500, max_tokens=512)
 
@@ -171,6 +172,31 @@ def test_a_short_balance_is_seen_where_the_plan_is_refused(rig: Rig) -> None:
     assert answer.credits.used == 2
     assert rig.script.prompts[-1].max_tokens < 4000
     assert asked[: asked.index("usage")].count("quotas") == 2
+
+
+def test_a_plans_chat_that_arrives_late_is_what_is_charged(rig: Rig) -> None:
+    """A try for the plan's chat is lost, the next one refused; then more chats come, and the lost one arrives."""
+    give(rig, 100)
+    reserves = itertools.count()
+
+    def before(name: str, options: dict[str, Any]) -> None:
+        if (name, options["TableName"]) != ("update_item", "quotas"):
+            return
+        number = next(reserves)
+        if number == 0:
+            client.plan = {len(client.calls): "late_copy"}
+        if number == 2:  # that of credits
+            raised = replace(rig.tenant, overrides={"chats_per_month": 5})
+            rig.ledger.change_limits(raised, replace(SPENT, chats_per_month=5))
+            assert client.deliver() == 1
+
+    client = Faulty(rig.client, before)
+    answer, _ = Container(client, rig, sleep=rig.clock.skip, pool=Inline()).chats.reply(
+        rig.member(), rig.ask(), rig.run()
+    )
+    record = rig.records()[-1]
+    assert (record.request_id, record.decision, record.chats, record.credits) == (answer.id, "USAGE", 1, 0)
+    assert (rig.chats_used(), rig.open_holds(), rig.credits.balance(rig.tenant.tenant_id).current) == (2, 0, 100)
 
 
 # -- prices

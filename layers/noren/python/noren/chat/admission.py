@@ -106,6 +106,7 @@ class Admission:
                 stack.enter_context(self._one_of_few(asker, tenant, deadline))
                 overage = Overage(bound, entitlement.limits.credits_per_overage_chat)
                 hold = self._hold(stack, ask, record, overage)
+                record.chats = hold.held.chats  # an earlier try's hold may be of the other kind
                 try:
                     yield hold
                 finally:
@@ -132,7 +133,6 @@ class Admission:
             if len(self._spent) >= REMEMBERED:
                 self._spent.clear()
             self._spent[ask.tenant_id] = self._clock() + SPENT_SECONDS
-        record.chats = 0
         check_known(self._limiter, "spend", ask.tenant_id)
         try:
             # At once: a rate that turns out to be exceeded gives the hold back as it leaves the stack.
