@@ -13,24 +13,19 @@ from datetime import datetime
 from typing import Any
 
 from bench.audit import Audit
-from bench.wire import Wire, make_table
+from bench.containers import Container, make_ledger_tables
+from bench.wire import Wire
 from noren import clock
 from noren.errors import Busy, NorenError
 from noren.ids import TenantId
-from noren.ledger.book_store import BookStore
-from noren.ledger.credits import Correction, Credits
+from noren.ledger.credits import Correction
 from noren.ledger.fold import Gift, Withdrawal
-from noren.ledger.journal import Journal
 from noren.ledger.lots import NEVER, EntryType
 from noren.ledger.models import Ask, Denied
-from noren.ledger.reconcile import Reconciler
-from noren.ledger.service import Ledger
-from noren.ledger.store import LedgerStore
 from noren.plans.models import Limits
 from noren.tables import is_retryable
 from noren.tenants.models import Tenant
 from noren.usage.models import Call, UsageRecord
-from noren.usage.store import UsageStore
 from tests.faults import FAULTS, Crash, Fault
 from tests.unit.ledger.steps import Task
 
@@ -61,19 +56,15 @@ class Gone(BaseException):
     """The client has closed its connection."""
 
 
-class Process:
-    """A container: what it remembers lasts until it crashes. It has a clock of its own and does one thing at a time."""
+class Process(Container):
+    """What it remembers lasts until it crashes. It has a clock of its own and does one thing at a time."""
 
     def __init__(self, history: History, name: str, skew: float) -> None:
         self.name, self.skew, self._history = name, skew, history
         self.client: Any = None
+        """That of what it does now."""
         self.task: Task | None = None
-        accounts, usage = LedgerStore(self, "quotas"), UsageStore(self, "usage")  # type: ignore[arg-type]
-        books = BookStore(self, "quotas", "credits")  # type: ignore[arg-type]
-        self.credits = Credits(accounts, books, self.now, sleep=_no_time)
-        self.ledger = Ledger(accounts, usage, self.credits, self.now, sleep=_no_time)
-        self.journal = Journal(books, usage, sleep=_no_time)
-        self.reconciler = Reconciler(accounts, books, usage, self.now, sleep=_no_time)
+        super().__init__(self, self.now)
 
     def now(self) -> float:
         """What its clock says."""
@@ -88,8 +79,7 @@ class History:
 
     def __init__(self, client: Wire, seed: int) -> None:
         client.reset()
-        for name in ("quotas", "credits", "usage"):
-            make_table(client, name, stream=name != "credits")
+        make_ledger_tables(client)
         random.seed(seed)  # the ledger's own dice
         self._dice = random.Random(seed)
         zone, day = self._dice.choice(STARTS)
@@ -247,20 +237,18 @@ class History:
 
     def _chat(self) -> None:
         dice = self._dice
-        credits = dice.choice((0, 0, 4, 9, 17))
-        chats = 0 if credits and dice.random() < 0.8 else 1
-        tokens = dice.choice((0, 0, 50))
-        if dice.random() < 0.1:
-            chats, credits, tokens = 0, 0, 40
-        again = bool(self._requests) and dice.random() < 0.12
-        request_id = dice.choice(self._requests).request_id if again else self._id("req")
+        if self._requests and dice.random() < 0.12:
+            asked = dice.choice(self._requests)  # once more, as a careless caller might
+        else:
+            asked = self._ask()
+            self._requests.append(asked)
         outcome = dice.choice(("settles", "settles", "settles", "releases", "raises", "overruns", "gone", "fee"))
-        site, taken = dice.choice(self._sites), dice.randint(1, max(1, credits))
-        asked = Ask(self._tenant.tenant_id, request_id, site, 0.0, chats, credits, tokens)
+        request_id, site, credits = asked.request_id, asked.site_id, asked.credits
+        taken = dice.randint(1, max(1, credits))
 
         def run(process: Process) -> None:
             ask = replace(asked, deadline=process.now() + 120)
-            record = UsageRecord(request_id, ask.tenant_id, site, process.now(), chats=chats, credits=taken)
+            record = UsageRecord(request_id, ask.tenant_id, site, process.now(), chats=asked.chats, credits=taken)
             try:
                 with process.ledger.reserve(ask, record) as hold:
                     if outcome != "releases":
@@ -284,9 +272,19 @@ class History:
                 self.audit.denied(self.now, ask, denied.reason)
                 raise
 
-        self._requests.append(asked)
-        what = f"{request_id[-6:]} of {chats} chats, {credits} credits, {tokens} tokens, takes {taken}, {outcome}"
-        self._start(what, run)
+        amounts = f"{asked.chats} chats, {credits} credits, {asked.embedding_tokens} tokens"
+        self._start(f"{request_id[-6:]} of {amounts}, takes {taken}, {outcome}", run)
+
+    def _ask(self) -> Ask:
+        """A chat of the plan's, one on credits, one of a plan that wants both, or something that only embeds."""
+        dice = self._dice
+        credits = dice.choice((0, 0, 4, 9, 17))
+        chats = 0 if credits and dice.random() < 0.8 else 1
+        tokens = dice.choice((0, 0, 50))
+        if dice.random() < 0.1:
+            chats, credits, tokens = 0, 0, 40
+        site = dice.choice(self._sites)
+        return Ask(self._tenant.tenant_id, self._id("req"), site, 0.0, chats, credits, tokens)
 
     def _give(self) -> None:
         dice = self._dice
@@ -420,7 +418,3 @@ def _run_the_job(process: Process) -> None:
         if not is_retryable(error):
             raise
         raise Busy from error  # the schedule runs it again
-
-
-def _no_time(seconds: float) -> None:
-    """Sleeps take none."""

@@ -13,18 +13,16 @@ import logging
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from bench.containers import cloud
 from bench.history import History
 from bench.tables import table
 from bench.wire import Wire
-from local import emulator
 
 STORY_LINES = 60
 MOST_FAILURES = 5
@@ -50,16 +48,17 @@ class Result:
 def play(endpoint: str, seeds: range) -> Result:
     """Play these histories one after another, alone on that emulator."""
     logging.disable(logging.CRITICAL)  # the ledger reports each late settlement and each hold that it must leave
-    client, result = Wire(endpoint), Result()
-    for seed in seeds:
-        history = History(client, seed)
-        violations = history.run()
-        result.histories += 1
-        result.did += history.did()
-        if violations:
-            result.failures[seed] = (violations, history.story)
-            if len(result.failures) >= MOST_FAILURES:
-                break
+    result = Result()
+    with Wire(endpoint) as client:
+        for seed in seeds:
+            history = History(client, seed)
+            violations = history.run()
+            result.histories += 1
+            result.did += history.did()
+            if violations:
+                result.failures[seed] = (violations, history.story)
+                if len(result.failures) >= MOST_FAILURES:
+                    break
     return result
 
 
@@ -67,12 +66,7 @@ def simulate(seed: int, histories: int, workers: int) -> Result:
     """Play `histories` from `seed` on, by several processes with an emulator each."""
     result = Result()
     with ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        endpoints = []
-        for number in range(min(workers, histories)):
-            port = emulator.free_port()
-            stack.callback(emulator.stop, emulator.start(port, log=logs / f"{number}.log"))
-            endpoints.append(f"http://127.0.0.1:{port}")
+        endpoints = [stack.enter_context(cloud()) for _ in range(min(workers, histories))]
         pool = ProcessPoolExecutor(len(endpoints), multiprocessing.get_context("spawn"))
         stack.enter_context(pool)
         shares = [range(seed + number, seed + histories, len(endpoints)) for number in range(len(endpoints))]

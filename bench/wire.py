@@ -7,8 +7,8 @@ This one says the same and raises the same errors, but signs nothing and checks 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
-from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,15 +23,23 @@ class Wire:
     """Every operation of DynamoDB and its streams by its boto3 name. Safe to share between threads."""
 
     def __init__(self, endpoint: str, account: str = emulator.ACCOUNT) -> None:
-        self._host = urlsplit(endpoint).netloc
+        url = urlsplit(endpoint)
+        self._address = str(url.hostname), int(url.port or 80)
         self._scope = f"AWS4-HMAC-SHA256 Credential={account}/20260101/{emulator.REGION}/dynamodb/aws4_request"
-        self._idle: list[HTTPConnection] = []
+        self._idle: list[_Connection] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
         operation = "".join(part.title() for part in name.split("_"))
         return lambda **given: self._call(operation, given)
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
     def reset(self) -> None:
         """The emulator forgets everything, of every account."""
@@ -56,12 +64,43 @@ class Wire:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = HTTPConnection(self._host, timeout=30)
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        self._idle.append(connection)
-        return response.status, answer
+            connection = _Connection(self._address)
+        answer = connection.post(path, body, headers)
+        if connection.open:
+            self._idle.append(connection)
+        return answer
+
+
+class _Connection:
+    """Just as much HTTP as the emulator speaks: a status line, the body's length, the body."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._socket.makefile("rb")
+        self.open = True
+        """Until the emulator says that it closes it: it does so after a thousand requests."""
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        lines = [f"POST {path} HTTP/1.1", "Host: cloud", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self._socket.sendall("\r\n".join((*lines, "", "")).encode() + body)
+        status, length = int(self._answers.readline().split()[1]), 0
+        while line := self._answers.readline().strip():
+            name, _, value = line.partition(b":")
+            match name.lower(), value.strip():
+                case b"content-length", number:
+                    length = int(number)
+                case b"connection", b"close":
+                    self.open = False
+        answer = json.loads(self._answers.read(length))
+        if not self.open:
+            self.close()
+        return status, answer
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
 
 
 def make_table(client: Any, name: str, *, stream: bool = False) -> None:
