@@ -82,13 +82,15 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.variables(tables=("quotas", "credits", "usage")),
+            environment=data.variables(tables=("tenants", "quotas", "credits", "usage")),
         )
-        data.grant(scheduler, quotas="sweep", credits="rw", usage="rw")
+        data.grant(scheduler, tenants="r", quotas="sweep", credits="rw", usage="rw")
         self._by_the_clock(scheduler, "sweep", events.Schedule.rate(SWEEP), "Sweeps dead holds, turns months")
         # From three to six in Tokyo; a run that finds the night's work done does nothing.
         night = events.Schedule.cron(minute="0/10", hour="18-20")
         self._by_the_clock(scheduler, "reconcile", night, "Compares every account with its books")
+        later = events.Schedule.cron(minute="5/10", hour="18-20")
+        self._by_the_clock(scheduler, "summaries", later, "Counts the last two days' usage anew")
         quota_stream = PythonFunction(
             self,
             "quota_stream",

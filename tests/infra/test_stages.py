@@ -173,7 +173,7 @@ GRANTS = {
         "sites": "r",
         "events": "rw",
     },
-    "Scheduler": {"quotas": "rws", "credits": "rw", "usage": "rw"},
+    "Scheduler": {"tenants": "r", "quotas": "rws", "credits": "rw", "usage": "rw"},
     "QuotaStream": {
         "tenants": "ru",
         "quotas": "rw",

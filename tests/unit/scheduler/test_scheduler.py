@@ -58,3 +58,21 @@ def test_the_nightly_job_reconciles_and_differences_are_its_result(monkeypatch: 
     monkeypatch.setattr(main, "SERVICES", services)
     assert main.handler({"job": "reconcile"}, Context())["accounts"] == 3
     assert asked == [(230.0, "2026-11-18")]
+
+
+def test_summaries_are_proven_for_yesterday_and_today_of_each_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    proven: list[tuple[str, str, str]] = []
+
+    def prove(tenant_id: str, first: str, last: str) -> Any:
+        proven.append((tenant_id, first, last))
+        return SimpleNamespace(equal=True)
+
+    pages = [([SimpleNamespace(tenant_id="ten_a"), SimpleNamespace(tenant_id="ten_b")], "")]
+    accounts = SimpleNamespace(
+        position=lambda job: ("", ""), every=lambda position: iter(pages), keep_position=lambda *_: None
+    )
+    prover = SimpleNamespace(kept_days=lambda _: ("2025-10-20", "2026-12-01"), prove=prove)
+    services = SimpleNamespace(accounts=accounts, usage_prover=prover, clock=lambda: 1_795_000_000.0)
+    monkeypatch.setattr(main, "SERVICES", services)
+    assert main.handler({"job": "summaries"}, Context()) == {"accounts": 2, "failures": 0, "finished": True}
+    assert proven == [("ten_a", "2026-11-30", "2026-12-01"), ("ten_b", "2026-11-30", "2026-12-01")]

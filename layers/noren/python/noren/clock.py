@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -30,6 +30,11 @@ def zone(name: str) -> ZoneInfo:
 def day_of(epoch: float, tz: str) -> str:
     """`2026-11-20`: the calendar day in the zone."""
     return datetime.fromtimestamp(epoch, zone(tz)).strftime("%Y-%m-%d")
+
+
+def day_before(day: str) -> str:
+    """`2026-11-19` before `2026-11-20`."""
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
 def month_of(epoch: float, tz: str) -> str:

@@ -21,6 +21,7 @@ from noren.ledger.book_store import BookStore
 from noren.ledger.holds import Held, request_of, time_of
 from noren.ledger.lots import Books, Entry
 from noren.ledger.store import LedgerStore
+from noren.ledger.walk import walk
 from noren.metrics import measured
 from noren.tables import insistently
 from noren.usage.models import UsageRecord
@@ -105,24 +106,13 @@ class Reconciler:
 
         One account's trouble stops no other's. Each difference is logged and counted for the alarm.
         """
-        ends = None if seconds is None else self._clock() + seconds
-        accounts = failures = 0
         found: list[Difference] = []
-        position, was_on = self._accounts.position("RECONCILE")
-        if day and was_on == day and not position:
-            return Report(0, (), 0, finished=True)
-        for page, following in self._accounts.every(position if was_on == day else ""):
-            for account in page:
-                accounts += 1
-                try:
-                    found += self.examine(account.tenant_id)
-                except Exception:
-                    failures += 1
-                    _log.exception("%s could not be reconciled", account.tenant_id)
-            self._accounts.keep_position("RECONCILE", following, day)
-            if following and ends is not None and self._clock() >= ends:
-                return Report(accounts, tuple(found), failures, finished=False)
-        return Report(accounts, tuple(found), failures, finished=True)
+
+        def work(tenant_id: TenantId) -> None:
+            found.extend(self.examine(tenant_id))
+
+        done = walk(self._accounts, self._clock, "RECONCILE", work, seconds=seconds, day=day)
+        return Report(done.accounts, tuple(found), done.failures, done.finished)
 
     def _look(self, tenant_id: TenantId) -> _Seen:
         account = self._get(tenant_id)

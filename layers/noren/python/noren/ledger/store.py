@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ACTIVE, STOPPED = "active", "stopped"
 
-Job = Literal["SWEEP", "RECONCILE"]
+Job = Literal["SWEEP", "RECONCILE", "SUMMARIES"]
 """What walks through all accounts."""
 
 
