@@ -12,9 +12,9 @@ from noren.errors import BadRequest
 from noren.insight.margins import Margin
 from noren.tenants.models import Role
 from noren.usage.histogram import Histogram
-from noren.usage.periods import month_after
+from noren.usage.periods import days_of_month, month_after
 from noren.usage.reports import Row, Wanted
-from platform_api import csv_table
+from platform_api import csv_table, prometheus
 from platform_api import schemas_usage as u
 
 MOST_DAYS = 400
@@ -51,6 +51,15 @@ def usage(call: Call) -> u.UsageReportOut | Response:
         items=[_row(row, wanted) for row in rows],
         next_cursor=cursor,
     )
+
+
+def metrics(call: Call) -> Response:
+    """This month's usage for a scraper."""
+    services, tenant = call.services, call.services.tenants.get(call.tenant_id)
+    first, last = days_of_month(month_of(services.clock(), tenant.timezone))
+    rows = services.usage_reports.rows(Wanted(tenant.tenant_id, tenant.timezone, "month", first, last, "model"))
+    text = prometheus.exposition(rows)
+    return Response(text.encode(), headers={"content-type": prometheus.CONTENT_TYPE})
 
 
 def margins(call: Call) -> u.MarginsOut | Response:
@@ -144,6 +153,14 @@ ROUTES = (
         answer=u.UsageReportOut,
         query=u.UsageQuery,
         csv=True,
+        rate="analytics",
+    ),
+    Route(
+        "GET",
+        "/api/v1/usage/metrics",
+        metrics,
+        Access(role=Role.VIEWER, scope="read"),
+        "This month's usage in Prometheus' text format",
         rate="analytics",
     ),
     Route(
