@@ -50,7 +50,7 @@ def test_a_buffered_answer_has_every_field(web: Web) -> None:
     assert answer["cost_usd"] == "0.000056"
     assert answer["cost_local"] == {"amount": "0.0084", "currency": "JPY", "rate": "150"}
     assert answer["quota"]["resets_at"].endswith("Z")
-    assert answer["credits"] == {"used": 0, "remaining": None}
+    assert answer["credits"] == {"used": 0, "remaining": 0}
     assert response.headers["x-trace-id"] == answer["trace_id"]
     assert response.headers["cache-control"] == "no-store"
     assert web.call("POST", "/api/chat", ASK).json()["answer"] == "Open from nine."

@@ -21,6 +21,8 @@ from noren.chat.models import Answer, Asker, ChatEvent, Delta, Done, Meta
 from noren.edge.respond import told
 from noren.errors import NorenError
 from noren.ids import new_id
+from noren.ledger.fold import Gift
+from noren.ledger.lots import NEVER
 from noren.ledger.store import LedgerStore
 from noren.llm.models import ProviderFault
 from noren.usage.models import UsageRecord
@@ -67,6 +69,8 @@ class World:
         self.other: Generator[ChatEvent, None, None] | None = None
         """An answer that another process has under way, and its request."""
         self.running = ""
+        self.credits = 0
+        """Given to the tenant."""
         self.calls: list[str] = []
         self._before = (0, 0)
 
@@ -106,12 +110,20 @@ class World:
         self.calls.clear()
 
     def charged(self) -> int:
-        """Chats charged."""
-        return sum(record.chats for record in self.records()) - self._before[0]
+        """Requests that were charged, a chat or credits."""
+        return sum(bool(record.chats or record.credits) for record in self.records()) - self._before[0]
 
     def asked(self) -> int:
         """Calls that reached the model."""
         return len(self.rig.script.prompts) - self._before[1]
+
+    def spend_the_plan(self) -> None:
+        """The month's chats are spent; credits pay from now on."""
+        rig, self.credits = self.rig, 100
+        rig.tenant = replace(rig.tenant, overage=True, overrides={"chats_per_month": 0})
+        rig.registry.tenants[rig.tenant.tenant_id] = rig.tenant
+        rig.ledger.change_limits(rig.tenant, replace(rig.catalogue.limits, chats_per_month=0))
+        rig.credits.give(rig.tenant.tenant_id, Gift("BON#given", "BONUS", "bonus", self.credits, NEVER))
 
     def begin_other(self) -> None:
         """Another process begins an answer and has passed on a piece of it."""
@@ -137,7 +149,9 @@ class World:
         assert account.chats_used == sum(record.chats for record in records) == sum(record.chats for record in used)
         assert sum(account.site_counts.values()) == len(used)
         assert account.embedding_left == account.embedding_grant.limit
-        assert account.credits == 0
+        assert account.credits_used == sum(record.credits for record in used)
+        assert account.credits == self.credits - account.credits_used
+        assert all(record.chats + bool(record.credits) == 1 for record in used)
         assert len({record.request_id for record in records}) == len(records)
         assert rig.script.closed == len(rig.script.prompts), "an upstream call was left open"
 
@@ -151,6 +165,10 @@ def plain(world: World, process: Container) -> Answer:
 
 def under_a_key(world: World, process: Container) -> Answer:
     return process.chats.reply(world.asker, world.rig.ask(), world.rig.run(KEY))[0]
+
+
+def on_credits(world: World, process: Container) -> Answer:
+    return under_a_key(world, process)
 
 
 def in_a_session(world: World, process: Container) -> Answer:
@@ -219,6 +237,8 @@ def prepare(world: World, scenario: Scenario) -> None:
         world.session_key = plain(world, world.rig).session_key
     elif scenario is answered_before:
         under_a_key(world, world.rig)
+    elif scenario is on_credits:
+        world.spend_the_plan()
     elif scenario is stop_button:
         world.begin_other()
     world.start()
@@ -237,6 +257,10 @@ FREE_KEY = ("delete_item runtime",)
 CALLS: dict[Scenario, tuple[str, ...]] = {
     plain: (*SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
     under_a_key: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
+    on_credits: (
+        *(*CLAIM, *SITE, *BREAKER, *RATE, *HOLD),  # there is no chat of the plan's
+        *(*RATE, *HOLD, *TURN, *SETTLE),
+    ),
     in_a_session: (
         *(*SITE, "get_item sites", "query sites", *BREAKER, "update_item runtime"),  # the session, its turns
         *(*HOLD, "put_item sites", "update_item sites", *SETTLE),
@@ -254,7 +278,7 @@ CALLS: dict[Scenario, tuple[str, ...]] = {
     model_breaks_off: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *FAILURE, *TURN, *SETTLE),
     answered_before: ("put_item runtime", "get_item usage", "get_item sites"),
 }
-KEYED = (under_a_key, cancelled, client_gone, model_down, model_breaks_off, answered_before)
+KEYED = (under_a_key, on_credits, cancelled, client_gone, model_down, model_breaks_off, answered_before)
 BEGUN = len((*CLAIM, *SITE, *BREAKER, *RATE, *HOLD))
 """Calls up to the model's answer: these are broken in `under_a_key` for all scenarios that begin like it."""
 ALIKE = (client_gone, model_down, model_breaks_off)
@@ -282,7 +306,7 @@ def test_the_matrix_is_complete() -> None:
     """So many calls, so many cases: who changes one of them has to look at the other."""
     calls = [call for scenario, calls in CALLS.items() for call in calls[BEGUN if scenario in ALIKE else 0 :]]
     reads = sum(map(is_read, calls))
-    assert (reads, len(calls) - reads) == (21, 57)
+    assert (reads, len(calls) - reads) == (24, 68)
     assert len(MATRIX) == reads * len(READ_FAULTS) + (len(calls) - reads) * len(WRITE_FAULTS) + len(CALLS)
 
 
@@ -352,7 +376,7 @@ def repeat(world: World, first: Outcome, is_paid: bool) -> None:
         assert world.asked() == asked + 1
     records = [record for record in world.records() if record.decision == "USAGE"]
     assert len(records) == 1
-    assert records[0].chats == 1
+    assert (records[0].chats, bool(records[0].credits)) == ((0, True) if world.credits else (1, False))
 
 
 def at_once_under_the_key(world: World, process: Container) -> Answer:
