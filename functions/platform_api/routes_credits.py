@@ -98,7 +98,7 @@ ROUTES = (
         "/api/v1/credits/auto-purchase",
         patch_auto_purchase,
         Access(role=Role.OWNER),
-        "Have credits bought when they run low (kept; nothing buys yet)",
+        "Have credits bought when they run low",
         c.AutoPurchaseOut,
         c.AutoPurchasePatch,
         before=auto_purchase_before,

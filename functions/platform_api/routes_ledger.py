@@ -82,12 +82,6 @@ def correct(call: Call) -> c.TransactionOut:
     return _transaction(call.services.credits.correct(tenant.tenant_id, correction), None)
 
 
-def admin_balance(call: Call) -> c.BalanceOut:
-    """One tenant's balance."""
-    tenant = call.services.tenants.fresh(TenantId(call.params["tenant_id"]))
-    return _balance(call.services.credits.balance(tenant.tenant_id), _use(call.services, tenant))
-
-
 def days_left(services: Services, tenant: Tenant, balance: int) -> int | None:
     """How long so many credits last by the last 30 days' use; None without any."""
     used = sum(day.credits for day in _use(services, tenant).daily)
@@ -196,6 +190,5 @@ ROUTES = (
         c.CorrectionIn,
         status=201,
         idempotent=True,
-        before=admin_balance,
     ),
 )

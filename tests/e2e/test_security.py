@@ -40,8 +40,10 @@ PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens"}
 
 NOTHING = "0" * 32
 NO_TENANT = f"ten_{NOTHING[:-1]}1"
-STORED = ("tenants", "quotas", "credits", "usage", "sites")
+STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
 """Tables in which nothing may change. `events` counts the refusals, `runtime` the rates."""
+
+BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
 
 
 def name(route: Route) -> str:
@@ -106,6 +108,11 @@ BODIES: dict[str, Any] = {
         "display_name": {"ja": "Own", "ko": "Own", "en": "Own"},
     },
     "PATCH /api/v1/admin/packages/{package_id}": {"prices": {"JPY": 1, "KRW": 1, "USD": 1}},
+    "POST /api/v1/checkout": {"plan": "pro"},
+    "POST /api/v1/subscription": {"plan": "pro"},
+    "PATCH /api/v1/subscription": {"plan": "starter"},
+    "POST /api/v1/credits/purchase": BOUGHT,
+    "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -256,7 +263,32 @@ def _model(world: World) -> Iterator[tuple[str, str]]:
     yield "claude-haiku", "no-such-model"
 
 
+@contextmanager
+def _order(world: World) -> Iterator[tuple[str, str]]:
+    made = world.victim.ok("POST", "/api/v1/credits/purchase", BOUGHT)
+    yield made["purchase"]["transaction_id"], f"ord_{NOTHING}"
+
+
+@contextmanager
+def _card(world: World) -> Iterator[tuple[str, str]]:
+    """Saved at the Stripe stand-in itself, as a browser does."""
+    secret = world.victim.ok("POST", "/api/v1/billing/cards")["client_secret"]
+    intent = secret.partition("_secret_")[0]
+    base = world.stack["stripe"]["api_base"]
+    saved = requests.post(
+        f"{base}/v1/setup_intents/{intent}/confirm",
+        data={"payment_method": "pm_card_visa"},
+        auth=("sk_test_" + "0" * 24, ""),
+        timeout=10,
+    )
+    assert saved.ok, saved.text
+    yield saved.json()["payment_method"], "pm_" + NOTHING
+
+
 IDS: dict[str, Callable[[World], Any]] = {
+    "DELETE /api/v1/billing/cards/{payment_method_id}": _card,
+    "GET /api/v1/credits/purchases/{order_id}": _order,
+    "PATCH /api/v1/billing/cards/{payment_method_id}": _card,
     "DELETE /api/v1/api-keys/{key_id}": _key,
     "DELETE /api/v1/invitations/{invitation_id}": _invitation,
     "DELETE /api/v1/members/{user_id}": _member,

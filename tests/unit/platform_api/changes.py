@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from noren.billing.seed import PACKAGES
 from noren.edge.http import Route
 from platform_api.routes import ROUTES
 from tests.unit.platform_api.kit import Platform, access_token
@@ -99,6 +100,34 @@ def _deleted_package(platform: Platform) -> str:
     return path
 
 
+BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
+
+
+def _subscribed(platform: Platform) -> None:
+    platform.json("POST", "/api/v1/subscription", access_token(OWNER), {"plan": "starter"})
+
+
+def _changed_plan(platform: Platform, path: str = "/api/v1/subscription", body: Any = None) -> Change:
+    _subscribed(platform)
+    return Change(path, body)
+
+
+def _cancelled(platform: Platform) -> Change:
+    _subscribed(platform)
+    platform.json("DELETE", "/api/v1/subscription", access_token(OWNER))
+    return Change("/api/v1/subscription/resume")
+
+
+def saved_card(platform: Platform, sub: str = OWNER) -> str:
+    """A card of somebody's; its id."""
+    tenant = platform.services.tenants.get(platform.services.tenants.memberships(sub)[0].tenant_id)
+    return platform.stripe.save_card(platform.services.billing.customer_of(tenant), "pm_" + "1" * 8)
+
+
+def _card(platform: Platform, body: Any = None) -> Change:
+    return Change(f"/api/v1/billing/cards/{saved_card(platform)}", body)
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
@@ -176,6 +205,16 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/admin/packages/{package_id}/restore": lambda platform: Change(
         f"{_deleted_package(platform)}/restore", owned=False
     ),
+    "POST /api/v1/checkout": lambda _: Change("/api/v1/checkout", {"plan": "starter"}),
+    "POST /api/v1/billing/portal": lambda _: Change("/api/v1/billing/portal"),
+    "POST /api/v1/subscription": lambda _: Change("/api/v1/subscription", {"plan": "starter"}),
+    "PATCH /api/v1/subscription": lambda platform: _changed_plan(platform, body={"plan": "pro"}),
+    "DELETE /api/v1/subscription": _changed_plan,
+    "POST /api/v1/subscription/resume": _cancelled,
+    "POST /api/v1/credits/purchase": lambda _: Change("/api/v1/credits/purchase", BOUGHT),
+    "POST /api/v1/billing/cards": lambda _: Change("/api/v1/billing/cards"),
+    "PATCH /api/v1/billing/cards/{payment_method_id}": lambda platform: _card(platform, {"is_default": True}),
+    "DELETE /api/v1/billing/cards/{payment_method_id}": _card,
     "POST /api/v1/notifications/read": lambda _: Change(
         "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
     ),

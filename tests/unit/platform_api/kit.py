@@ -22,6 +22,7 @@ from noren.settings import Settings
 from noren.tenants.directory import ADMIN_GROUP, Directory, Person
 from noren.wiring import Services
 from platform_api.routes import ROUTES
+from tests.unit.billing.fake_stripe import FakeStripe
 
 POOL = "ap-northeast-1_testpool"
 CLIENT = "client-of-ours"
@@ -108,6 +109,7 @@ class Platform:
     people: People
     outbox: Outbox
     time: Time
+    stripe: FakeStripe
 
     def call(
         self,
@@ -187,16 +189,17 @@ def build() -> Platform:
         inference_url="https://inference.example",
         console_url="https://console.example",
     )
-    people, outbox, now = People(), Outbox(), Time()
+    people, outbox, now, stripe = People(), Outbox(), Time(), FakeStripe()
     services = wiring.build(settings)
     object.__setattr__(services, "clock", now)
     parts = services.__dict__
     parts["directory"] = cast(Directory, people)
     parts["mailer"] = outbox
+    parts["stripe"] = stripe
     services.plans.seed()
     services.packages.seed()
     services.tenants.ensure_platform()
     parts["authenticator"] = Authenticator(
         settings, services.tenants, services.directory, services.signer, now, lambda: key_set("pool")
     )
-    return Platform(services, people, outbox, now)
+    return Platform(services, people, outbox, now, stripe)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from noren.ids import TenantId
+from noren.limits import RATES, Rate
 from platform_api.routes import ROUTES
-from tests.unit.platform_api.changes import PACKAGE
+from tests.unit.platform_api.changes import BOUGHT, PACKAGE
 from tests.unit.platform_api.kit import Platform
 
 VALUES: tuple[Any, ...] = (
@@ -61,6 +64,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "POST /api/v1/admin/tenants/{tenant_id}/credits": {"type": "bonus", "credits": 5, "reason": "sorry"},
     "POST /api/v1/admin/packages": PACKAGE,
     "PATCH /api/v1/admin/packages/{package_id}": PACKAGE,
+    "POST /api/v1/checkout": {"plan": "starter"},
+    "POST /api/v1/subscription": {"plan": "starter"},
+    "PATCH /api/v1/subscription": {"plan": "pro"},
+    "POST /api/v1/credits/purchase": BOUGHT | {"payment_details": {}, "metadata": {}},
+    "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
 }
 
 
@@ -68,14 +76,15 @@ def test_every_body_has_a_good_example() -> None:
     assert {f"{each.method} {each.path}" for each in ROUTES if each.body} == set(GOOD)
 
 
-def test_hostile_members_are_refused(platform: Platform) -> None:
+def test_hostile_members_are_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RATES, "purchase", Rate(10**6, 60))  # refused for what it is, not for how often
     token = platform.sign_up("boss", admin=True, totp=True)
     tenant = TenantId(platform.tenant_of("boss"))
     platform.services.tenants.set_overrides(tenant, {"requests_per_minute": 10**6}, "test")
     for route in (each for each in ROUTES if each.body):
         good = GOOD[f"{route.method} {route.path}"]
         path = route.path.replace("{tenant_id}", tenant).replace("{user_id}", "x").replace("{policy_id}", "x")
-        path = path.replace("{package_id}", "x")
+        path = path.replace("{package_id}", "x").replace("{payment_method_id}", "x")
         strange: tuple[Any, ...] = ([], "text", 5, None, good | {"surplus": 1})
         for odd in strange:
             assert platform.call(route.method, path, token, raw=json.dumps(odd).encode()).status == 400, route.path

@@ -11,6 +11,7 @@ import pytest
 from noren.edge.http import Response, Route
 from noren.ids import TenantId
 from platform_api.routes import ROUTES
+from tests.unit.platform_api.changes import BOUGHT, saved_card
 from tests.unit.platform_api.kit import Platform, access_token
 
 MISSING = "0" * 32
@@ -36,10 +37,21 @@ def _tenant(platform: Platform) -> tuple[str, str]:
     return platform.tenant_of("victim"), f"ten_{MISSING[:-1]}1"
 
 
+def _order(platform: Platform) -> tuple[str, str]:
+    made = platform.json("POST", "/api/v1/credits/purchase", access_token("victim"), BOUGHT)
+    return made["purchase"]["transaction_id"], f"ord_{MISSING}"
+
+
+def _card(platform: Platform) -> tuple[str, str]:
+    return saved_card(platform, "victim"), "pm_" + "9" * 8
+
+
 FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "user_id": _member,
     "invitation_id": _invitation,
     "key_id": _key,
+    "order_id": _order,
+    "payment_method_id": _card,
 }
 """Path parameter -> (another tenant's id, an id that does not exist)."""
 
@@ -54,6 +66,11 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/notifications/read": {"notification_ids": [f"note_{MISSING}"]},
     "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
     "PATCH /api/v1/credits/overage": {"enabled": True},
+    "POST /api/v1/checkout": {"plan": "starter"},
+    "POST /api/v1/subscription": {"plan": "starter"},
+    "PATCH /api/v1/subscription": {"plan": "pro"},
+    "POST /api/v1/credits/purchase": BOUGHT,
+    "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -85,7 +102,19 @@ NO_IDS = {
     "PATCH /api/v1/credits/auto-purchase",
     "PATCH /api/v1/credits/overage",
     "GET /api/v1/credits/balance",
+    "GET /api/v1/usage/metrics",
     "GET /api/v1/credits/transactions",
+    "POST /api/v1/checkout",
+    "POST /api/v1/billing/portal",
+    "GET /api/v1/subscription",
+    "POST /api/v1/subscription",
+    "GET /api/v1/subscription/preview",
+    "PATCH /api/v1/subscription",
+    "DELETE /api/v1/subscription",
+    "POST /api/v1/subscription/resume",
+    "POST /api/v1/credits/purchase",  # a payment's id in the body: test_billing.py
+    "GET /api/v1/billing/cards",
+    "POST /api/v1/billing/cards",
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""

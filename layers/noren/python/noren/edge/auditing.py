@@ -11,6 +11,7 @@ from noren.edge.respond import to_json, told
 from noren.edge.security import address_prefix
 from noren.errors import NorenError
 from noren.ids import TenantId, is_id
+from noren.insight.audit import HIDDEN
 
 PEOPLE = ("member", "user", "api_key")
 """Kinds of callers whose changes are recorded; visitors change nothing but their own conversation."""
@@ -77,5 +78,5 @@ def _entity_id(call: Call, thing: dict[str, Any]) -> str:
     """The last id of the path; of a new thing what its view begins with; "" for a setting."""
     if call.params:
         return list(call.params.values())[-1]
-    first = next(iter(thing.values()), "")
+    first = next((value for name, value in thing.items() if name not in HIDDEN), "")
     return first if isinstance(first, str) else ""
