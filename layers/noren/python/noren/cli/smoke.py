@@ -213,7 +213,7 @@ class Smoke:
                     self._note(Finding(name, "skipped", "nobody is signed in"))
         finally:
             self._tidy()
-        self._note(Finding("webhook signature", "skipped", "no webhooks yet: they come with billing"))
+        self._check("webhook signature", self.webhook)
         return all(each.state != "failed" for each in self.findings)
 
     def _check(self, name: str, check: Callable[[], str]) -> None:
@@ -277,6 +277,17 @@ class Smoke:
             Http(self.http.direct).call("GET", url).expect(401)
             Http(self.http.direct, self.tokens["IdToken"]).call("GET", url).expect(401)
         return "no token, ID token: 401 at both APIs"
+
+    def webhook(self) -> str:
+        """Stripe's webhook takes nothing that Stripe has not signed."""
+        url, event = self.platform + "/webhook/stripe", {"id": "evt_smoke", "type": "charge.refunded", "livemode": True}
+        for signature in ("", f"t={int(time.time())},v1={'0' * 64}"):
+            headers = {"stripe_signature": signature} if signature else {}
+            answer = Http(self.http.direct).call("POST", url, event, **headers)
+            if answer.status >= 500:
+                raise Skipped("it does not run: no webhook secret (`noren secrets set stripe_webhook_secret`)?")
+            answer.expect(400)
+        return "no signature, a forged one: 400"
 
     def chat(self) -> str:
         """The free route answers, streamed."""
