@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noren.chat.models import Answer
+from noren.chat.overage import Overage, TokenBound
 from noren.errors import Busy, QuotaExceeded, RateLimited, UpstreamFailed
+from noren.ids import TenantId
 from noren.ledger import prices
 from noren.ledger.fold import Gift
 from noren.ledger.lots import NEVER
+from noren.ledger.models import Ask
 from noren.llm.models import ProviderFault
 from tests.faults import Faulty
 from tests.unit.chat.rig import LIMITS, Container, Inline, Rig
@@ -77,6 +80,14 @@ def test_more_tokens_cost_more_and_the_rest_of_the_hold_comes_back(rig: Rig) -> 
     answer = reply(rig, max_tokens=400)
     assert answer.credits.used == prices.price(2, answer.tokens_consumed.chat) == 2
     assert rig.credits.balance(rig.tenant.tenant_id).current == 98
+
+
+def test_what_is_held_covers_prompt_and_answer() -> None:
+    """A prompt alone may cost more than the base."""
+    chat = Ask(TenantId("ten_1"), "req_1", "site_1", deadline=0.0)
+    held = Overage(TokenBound(prompt=2_500, answer=600), base=2).ask(chat)
+    assert (held.chats, held.credits) == (0, prices.price(2, 3_100)) == (0, 3)
+    assert Overage(TokenBound(prompt=2_500, answer=1_600), base=2).ask(chat).credits == 4
 
 
 def test_an_answer_is_shortened_to_what_credits_pay_for(rig: Rig) -> None:

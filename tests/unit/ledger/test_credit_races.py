@@ -127,6 +127,28 @@ def test_what_comes_between_a_folds_read_and_its_commit(
     world.come_to_rest()
 
 
+@pytest.mark.parametrize("day_turns", [False, True])
+def test_a_chat_of_a_new_day_is_counted_though_another_turns_the_day_or_folds(world: World, day_turns: bool) -> None:
+    """Both have read the day before, and would begin the new one with nothing."""
+    world.chat()
+    world.now += 86_400
+    slow: Callable[[Faulty], object] = (
+        (lambda client: world.chat(ledger=world.container(client)))
+        if day_turns
+        else (lambda client: world.credit_office(client).give(world.tenant.tenant_id, purchase("PUR#slow", 5)))
+    )
+    task = Task(world.client, slow)
+    if day_turns:
+        task.step()  # refused: it will turn the day
+        assert task.at == "update_item"
+    else:
+        up_to_its_commit(task)
+    world.chat()
+    task.finish()
+    assert sum(world.account.site_counts.values()) == (2 if day_turns else 1)
+    world.check_books()
+
+
 @pytest.mark.parametrize("release", [False, True])
 def test_a_hold_that_ends_between_a_folds_read_and_its_commit(world: World, release: bool) -> None:
     """The fold saw it back a lot; what it took is spent from the lots that the fold leaves."""
@@ -162,11 +184,36 @@ def test_nothing_that_a_fold_takes_may_be_reserved_meanwhile(world: World) -> No
     world.check_books(0)
 
 
+def test_nothing_is_spent_while_something_is_owed(world: World) -> None:
+    """What a hold gives back pays the debt, before anybody may have it."""
+    ask = world.ask(chats=0, credits=80)
+    with world.ledger.reserve(ask, world.record(ask)) as hold:
+        hold.release = True
+        world.credits.withdraw(world.tenant.tenant_id, taken_back("CHB#1", 60))
+        assert (world.account.credits, world.account.debt) == (0, 50)
+    assert (world.account.credits, world.account.debt) == (80, 50)
+    with pytest.raises(Denied) as denied:
+        world.chat(chats=0, credits=40)
+    assert denied.value.credits == 30
+    assert world.chat(chats=0, credits=30).credits == 30
+    world.check_books(30)
+
+
+def test_a_refund_of_what_is_not_booked_takes_nothing(world: World) -> None:
+    """Payments are granted before their refunds are looked at (`billing/settlement.py`)."""
+    world.credits.withdraw(world.tenant.tenant_id, taken_back("REF#1", 50, "REFUND", "PUR#unknown"))
+    assert (world.account.credits, world.account.debt) == (90, 0)
+    world.check_books(90)
+
+
 # -- twice, at once, late, lost
 
 
-@pytest.mark.parametrize("order", sorted(set(itertools.permutations("aaaabbbb")))[::5])
-def test_a_purchase_delivered_twice_at_once_is_booked_once(world: World, order: tuple[str, ...]) -> None:
+ORDERS = sorted({"".join(order) for order in itertools.permutations("aaaabbbb")})
+
+
+@pytest.mark.parametrize("order", sorted({*ORDERS[::6], "abbbbaaa"}))
+def test_a_purchase_delivered_twice_at_once_is_booked_once(world: World, order: str) -> None:
     deliver: Callable[[Credits], object] = lambda office: office.give(  # noqa: E731
         world.tenant.tenant_id, purchase("PUR#twice", 30)
     )

@@ -1,0 +1,215 @@
+"""The ledger, broken on purpose: each mutant is one small change of its code and the test that must notice it.
+
+A mutant whose text is no longer found fails, and so does one that its test lets pass. Who changes a rule of the ledger
+adds the mutant that breaks it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LEDGER = "tests/unit/ledger"
+FOLD = f"{LEDGER}/test_fold.py"
+RACES = f"{LEDGER}/test_races.py"
+CREDITS = f"{LEDGER}/test_credit_races.py"
+OVERAGE = "tests/unit/chat/test_overage.py"
+
+
+class Mutant(NamedTuple):
+    """`was` stands once in `path` (of the package) and becomes `becomes`; `killer` (a pytest node) must fail then."""
+
+    name: str
+    path: str
+    was: str
+    becomes: str
+    killer: str
+
+
+MUTANTS = (
+    # -- the conditions of a reserve
+    Mutant(
+        "credits are held that are not there",
+        "ledger/store.py",
+        'conditions += ["av >= :credits", "dbt = :owed"]',
+        'conditions += ["dbt = :owed"]',
+        f"{LEDGER}/test_ledger.py::test_credits_and_embedding_tokens_run_out",
+    ),
+    Mutant(
+        "credits are spent though some are owed",
+        "ledger/store.py",
+        'conditions += ["av >= :credits", "dbt = :owed"]\n            values[":owed"] = 0\n',
+        'conditions += ["av >= :credits"]\n',
+        f"{CREDITS}::test_nothing_is_spent_while_something_is_owed",
+    ),
+    Mutant(
+        "a reserve succeeds past the month's end",
+        "ledger/store.py",
+        '"nx > :t", ',
+        "",
+        f"{LEDGER}/test_ledger.py::test_the_month_turns_lazily_and_shows_at_once",
+    ),
+    Mutant(
+        "one chat too many",
+        "ledger/store.py",
+        'conditions.append("qc < ql")',
+        'conditions.append("qc <= ql")',
+        f"{LEDGER}/test_ledger.py::test_the_chats_of_the_month_run_out",
+    ),
+    Mutant(
+        "a hold of the same request is overwritten",
+        "ledger/store.py",
+        '"attribute_not_exists(hm.#r)", ',
+        "",
+        f"{RACES}::test_a_lost_answer_is_adopted_and_not_reserved_twice",
+    ),
+    # -- decide and apply
+    Mutant(
+        "whoever comes last decides",
+        "usage/store.py",
+        '                ConditionExpression="attribute_not_exists(pk)",\n',
+        "",
+        f"{RACES}::test_settle_and_sweep_at_once_decide_once",
+    ),
+    Mutant(
+        "a record settles holds that it does not name",
+        "ledger/service.py",
+        'mine = stands.decision == "USAGE" and stands.nonce == held.nonce',
+        'mine = stands.decision == "USAGE"',
+        f"{RACES}::test_a_late_copy_of_a_reserve_after_the_settle_is_released_whole",
+    ),
+    Mutant(
+        "a hold is given back twice",
+        "ledger/store.py",
+        'conditions = ["hm.#r = :h"]',
+        'conditions = ["attribute_exists(pk)"]',
+        f"{RACES}::test_two_sweeps_at_once_give_back_once",
+    ),
+    Mutant(
+        "what last month held comes back into this month",
+        "ledger/store.py",
+        'conditions.append("ps <= :t")',
+        "pass",
+        f"{LEDGER}/test_crashes.py::test_the_matrix_covers_every_call[settles_in_the_next_month-4]",
+    ),
+    Mutant(
+        "an upstream that overruns is charged",
+        "ledger/service.py",
+        "record.credits = 0 if hold.release else max(0, min(record.credits, hold.held.credits))",
+        "record.credits = 0 if hold.release else max(0, record.credits)",
+        f"{LEDGER}/test_ledger.py::test_what_was_held_and_not_used_goes_back_and_an_overrun_is_not_charged",
+    ),
+    Mutant(
+        "a hold has no grace after its deadline",
+        "ledger/holds.py",
+        "GRACE_SECONDS = 60",
+        "GRACE_SECONDS = 0",
+        f"{LEDGER}/test_ledger.py::test_a_hold_that_never_came_back_is_released_after_its_grace",
+    ),
+    # -- folds
+    Mutant(
+        "a turn overlooks another one",
+        "ledger/store.py",
+        '", ".join(sets), ["v = :v"], values, {})',
+        '", ".join(sets), ["v >= :v"], values, {})',
+        f"{CREDITS}::test_a_chat_of_a_new_day_is_counted_though_another_turns_the_day_or_folds[True]",
+    ),
+    Mutant(
+        "a fold overlooks a turn",
+        "ledger/book_store.py",
+        '"v = :v AND av >= :removed"',
+        '"v >= :v AND av >= :removed"',
+        f"{CREDITS}::test_a_chat_of_a_new_day_is_counted_though_another_turns_the_day_or_folds[False]",
+    ),
+    Mutant(
+        "a fold takes what has been reserved meanwhile",
+        "ledger/book_store.py",
+        '"v = :v AND av >= :removed"',
+        '"v = :v AND :removed >= :removed"',
+        f"{CREDITS}::test_nothing_that_a_fold_takes_may_be_reserved_meanwhile",
+    ),
+    Mutant(
+        "an entry's mark is no condition",
+        "ledger/book_store.py",
+        '"Item": tables.to_item(item)} | _ABSENT} for item in items]',
+        '"Item": tables.to_item(item)}} for item in items]',
+        f"{CREDITS}::test_a_purchase_delivered_twice_at_once_is_booked_once[abbbbaaa]",
+    ),
+    Mutant(
+        "what open holds back expires",
+        "ledger/fold.py",
+        "gone = lot.remaining - backed",
+        "gone = lot.remaining",
+        f"{FOLD}::test_an_expired_lot_loses_only_what_no_hold_backs",
+    ),
+    Mutant(
+        "a withdrawal takes what holds back",
+        "ledger/fold.py",
+        "here = min(wanted - taken, lot.remaining - backed)",
+        "here = min(wanted - taken, lot.remaining)",
+        f"{FOLD}::test_a_withdrawal_leaves_alone_what_holds_back",
+    ),
+    Mutant(
+        "new lots are spent from an old position on",
+        "ledger/fold.py",
+        "books = Books(version, self._used,",
+        "books = Books(version, self._books.base,",
+        f"{FOLD}::test_what_was_settled_while_a_fold_was_worked_out_is_spent_from_the_new_lots",
+    ),
+    Mutant(
+        "debt is never paid",
+        "ledger/fold.py",
+        "self._debt -= self._take(self._debt)",
+        "self._take(0)",
+        f"{FOLD}::test_a_purchase_pays_what_is_owed_first",
+    ),
+    Mutant(
+        "all of a month's rest is carried over",
+        "ledger/fold.py",
+        "kept = min(cap - over, gone)",
+        "kept = gone",
+        f"{FOLD}::test_a_month_ends_once_with_its_statistics",
+    ),
+    Mutant(
+        "a plan that falls and comes back is granted twice",
+        "ledger/account.py",
+        "return Grant(full, self.top + rise, self.granted + pro_rata(rise, share))",
+        "return Grant(full, full, self.granted + pro_rata(rise, share))",
+        f"{FOLD}::test_a_raised_plan_pays_its_rise_at_once_and_only_once",
+    ),
+    Mutant(
+        "a day turns back for a lot that came late",
+        "ledger/account.py",
+        "if account.day < today:",
+        "if account.day != today:",
+        f"{FOLD}::test_credits_that_come_after_their_own_end_move_no_day_back",
+    ),
+    # -- the journal, and money
+    Mutant(
+        "an entry stands where it ends",
+        "ledger/journal.py",
+        "start=before.credits_used,",
+        "start=after.credits_used,",
+        f"{LEDGER}/test_journal.py::test_lines_say_what_was_taken_from_what_and_what_is_left",
+    ),
+    Mutant(
+        "a price is rounded down",
+        "ledger/prices.py",
+        "return -(-base * (4 + steps) // 4)",
+        "return base * (4 + steps) // 4",
+        f"{OVERAGE}::test_the_price_list",
+    ),
+    Mutant(
+        "only the answer is held for, not the prompt",
+        "chat/overage.py",
+        "credits=prices.price(self.base, sum(self.bound)))",
+        "credits=prices.price(self.base, self.bound.answer))",
+        f"{OVERAGE}::test_what_is_held_covers_prompt_and_answer",
+    ),
+    Mutant(
+        "yen are taken for hundredths",
+        "ledger/lots.py",
+        "share = cost_places(Decimal(lot.paid) * count / lot.credits)",
+        "share = cost_places(Decimal(lot.paid) * count / lot.credits / 100)",
+        f"{CREDITS}::test_7800_yen_are_7800",
+    ),
+)
