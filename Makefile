@@ -6,7 +6,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run start stop reset setup test check bench smoke openapi lock clean
+.PHONY: help run start stop reset setup test check soak bench smoke openapi lock clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,11 +41,19 @@ STAGE ?= local
 smoke: setup ## after a deployment, STAGE=local|dev|staging|prod: does the main job work from outside?
 	@bin/noren smoke --stage $(STAGE)
 
-bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage and cost: tables, not tests
+SEED ?= 1
+HISTORIES ?= 10000
+soak: setup ## SEED=1 HISTORIES=10000: seeded histories of accounts with crashes, lost and late requests; the last credit raced for
+	@$(PY) -m bench.simulate $(SEED) $(HISTORIES)
+	@$(PY) -m bench.races
+
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost and scale: tables, not tests
 	@sh bench/setup.sh
 	@$(PY) -m bench.coldstart
 	@$(PY) -m bench.gateway
 	@$(PY) -m bench.cost
+	@$(PY) -m bench.hot_tenant
+	@$(PY) -m bench.races --rounds 500
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write

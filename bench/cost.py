@@ -35,7 +35,7 @@ from noren.ledger.lots import NEVER
 from noren.ledger.models import Ask
 from noren.llm.models import Message
 from noren.settings import Settings
-from noren.tenants.models import PLATFORM_TENANT
+from noren.tenants.models import PLATFORM_TENANT, Tenant
 from noren.usage.models import UsageRecord
 
 DOCUMENT = emulator.ROOT / "docs" / "cost.md"
@@ -47,7 +47,8 @@ NO_SESSION = ChatAsk(
 )
 FAR_SECONDS = 0.1
 """A call ahead of the first token is made to last this long, so that calls which don't wait for each other overlap."""
-HOLDS = (1, 10, 35, 100, 200)
+HOLDS = (1, 35, 40, 100, 200)
+"""Open at once, one's own among them."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ class Operation:
     when: str
     trip: int = 0
     """Its place in a row of calls that each began after the one before had ended: 1 for one that waited for none."""
+
+
+ByHolds = dict[str, dict[int, list[Operation]]]
+"""By what is held, and by how many holds are open."""
+WITHIN_QUOTA, ON_CREDITS = "within quota", "on credits"
+HELD = 4
+"""Credits that each of the other chats holds."""
 
 
 @dataclass
@@ -219,22 +227,25 @@ class Bench:
             "a denied one": self.counted(self.asker(self.spent.tenant_id), ask),
         }
 
-    def by_holds(self) -> dict[int, list[Operation]]:
-        """The quota path of a chat without a session, with that many holds open, its own among them."""
-        found = {}
-        member = self.asker(self.tenant.tenant_id)
-        for holds in HOLDS:
-            with contextlib.ExitStack() as stack:
-                for _ in range(holds - 1):
-                    stack.enter_context(self.services.ledger.reserve(*self._other()))
-                found[holds] = self.counted(member, NO_SESSION)
-        return found
+    def by_holds(self) -> ByHolds:
+        """A chat without a session, with that many holds like its own open: of the plan, and on credits."""
+        return {
+            WITHIN_QUOTA: {holds: self._among(self.tenant, holds, credits=0) for holds in HOLDS},
+            ON_CREDITS: {holds: self._among(self.on_credits, holds, credits=HELD) for holds in HOLDS},
+        }
 
-    def _other(self) -> tuple[Ask, UsageRecord]:
-        tenant_id, request_id = self.tenant.tenant_id, new_id("req", self.now)
-        site_id = self.services.sites.default_id(self.tenant)
+    def _among(self, tenant: Tenant, holds: int, credits: int) -> list[Operation]:
+        with contextlib.ExitStack() as stack:
+            for _ in range(holds - 1):
+                stack.enter_context(self.services.ledger.reserve(*self._other(tenant, credits)))
+            return self.counted(self.asker(tenant.tenant_id), NO_SESSION)
+
+    def _other(self, tenant: Tenant, credits: int) -> tuple[Ask, UsageRecord]:
+        tenant_id, request_id = tenant.tenant_id, new_id("req", self.now)
+        site_id = self.services.sites.default_id(tenant)
         record = UsageRecord(request_id=request_id, tenant_id=tenant_id, site_id=site_id, occurred_at=self.now)
-        return Ask(tenant_id=tenant_id, request_id=request_id, site_id=site_id, deadline=self.now + 7200), record
+        chats, deadline = 0 if credits else 1, self.now + 7200
+        return Ask(tenant_id, request_id, site_id, deadline, chats=chats, credits=credits), record
 
 
 def writes(operations: list[Operation], quota_path: bool | None = None) -> int:
@@ -247,7 +258,7 @@ def trips(operations: list[Operation]) -> int:
     return max(each.trip for each in operations if each.when == "before")
 
 
-def counted_part(scenarios: dict[str, list[Operation]], by_holds: dict[int, list[Operation]]) -> str:
+def counted_part(scenarios: dict[str, list[Operation]], by_holds: ByHolds) -> str:
     """What is generated of docs/cost.md, without the bill."""
     rows: list[list[object]] = []
     for name, done in scenarios.items():
@@ -261,11 +272,14 @@ def counted_part(scenarios: dict[str, list[Operation]], by_holds: dict[int, list
         parts.append(f"### {name[0].upper()}{name[1:]}")
         parts.append(table(["trip", "table", "operation", "read units", "write units", "the first token"], each_of))
     parts.append("### The quota path by open holds")
-    held = [
-        [n, *(each.writes for each in done if each.table in QUOTA_PATH and each.writes), writes(done, True)]
-        for n, done in by_holds.items()
-    ]
-    parts.append(table(["open holds", "reserve", "record", "apply", "write units"], held))
+    for name, counts in by_holds.items():
+        units = {
+            n: [each.writes for each in done if each.table in QUOTA_PATH and each.writes] for n, done in counts.items()
+        }
+        steps = ["reserve", "record", "apply"] if name == WITHIN_QUOTA else ["refused", "reserve", "record", "apply"]
+        parts.append(
+            table([f"open holds, {name}", *steps, "write units"], [[n, *each, sum(each)] for n, each in units.items()])
+        )
     return "\n\n".join(parts)
 
 
@@ -288,7 +302,7 @@ def upstream() -> Iterator[str]:
         emulator.stop(process)
 
 
-def count(url: str) -> tuple[dict[str, list[Operation]], dict[int, list[Operation]]]:
+def count(url: str) -> tuple[dict[str, list[Operation]], ByHolds]:
     """All counts, in the account that boto3 points at."""
     bench = Bench(url)
     return bench.scenarios(), bench.by_holds()

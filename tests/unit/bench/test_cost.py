@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from bench import bill, cost
 from bench.cost import Operation
+from local import emulator
 
-Counts = tuple[dict[str, list[Operation]], dict[int, list[Operation]]]
+Counts = tuple[dict[str, list[Operation]], cost.ByHolds]
 
 
-@pytest.fixture
-def counts(aws: str) -> Counts:
-    with cost.upstream() as url:
-        return cost.count(url)
+@pytest.fixture(scope="module")
+def counts(ministack: str) -> Iterator[Counts]:
+    """Counted once, in an account of its own."""
+    with pytest.MonkeyPatch.context() as patch, cost.upstream() as url:
+        patch.setattr("boto3.DEFAULT_SESSION", None)
+        for name, value in emulator.aws_env(ministack, access_key=f"4{os.getpid():011d}").items():
+            patch.setenv(name, value)
+        yield cost.count(url)
 
 
 def test_the_document_states_what_is_counted(counts: Counts) -> None:
@@ -25,11 +33,23 @@ def test_the_document_states_what_is_counted(counts: Counts) -> None:
 
 
 def test_the_quota_path_is_three_writes_and_a_bounded_number_of_units(counts: Counts) -> None:
-    scenarios, by_holds = counts
+    scenarios = counts[0]
     for name in ("a chat in a session", "the first chat of a session", "one in OpenAI's format (no session)"):
         quota_path = [each.name for each in scenarios[name] if each.table in cost.QUOTA_PATH]
         assert quota_path == ["UpdateItem", "PutItem", "UpdateItem"], name
-    assert cost.writes(by_holds[10], True) <= 5
+
+
+def test_a_chat_within_quota_takes_at_most_five_units_with_up_to_35_holds_open(counts: Counts) -> None:
+    within, on_credits = counts[1][cost.WITHIN_QUOTA], counts[1][cost.ON_CREDITS]
+    assert set(within) == set(on_credits) >= {1, 35, 40, 100, 200}
+    assert max(cost.writes(done, True) for holds, done in within.items() if holds <= 35) <= 5
+    for done in within.values():
+        assert [each.writes for each in done if each.table == "usage"] == [1]
+    for done in on_credits.values():  # its first reserve, of a chat of the plan, is refused and billed all the same
+        assert [each.name for each in done if each.table in cost.QUOTA_PATH] == ["UpdateItem"] * 2 + [
+            "PutItem",
+            "UpdateItem",
+        ]
 
 
 def test_a_chat_makes_at_most_three_round_trips_before_the_first_token(counts: Counts) -> None:
