@@ -13,17 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from bench.audit import Audit
-from bench.containers import Container, make_ledger_tables
+from bench.containers import make_ledger_tables
+from bench.processes import Gone, Process, run_the_job
 from bench.wire import Wire
 from noren import clock
-from noren.errors import Busy, NorenError
+from noren.errors import NorenError
 from noren.ids import TenantId
 from noren.ledger.credits import Correction
 from noren.ledger.fold import Gift, Withdrawal
 from noren.ledger.lots import NEVER, EntryType
 from noren.ledger.models import Ask, Denied
 from noren.plans.models import Limits
-from noren.tables import is_retryable
 from noren.tenants.models import Tenant
 from noren.usage.models import Call, UsageRecord
 from tests.faults import FAULTS, Crash, Fault
@@ -50,28 +50,6 @@ PLANS = (
 )
 CURRENCIES = ("JPY", "KRW", "USD")
 PROCESSES = 4
-
-
-class Gone(BaseException):
-    """The client has closed its connection."""
-
-
-class Process(Container):
-    """What it remembers lasts until it crashes. It has a clock of its own and does one thing at a time."""
-
-    def __init__(self, history: History, name: str, skew: float) -> None:
-        self.name, self.skew, self._history = name, skew, history
-        self.client: Any = None
-        """That of what it does now."""
-        self.task: Task | None = None
-        super().__init__(self, self.now)
-
-    def now(self) -> float:
-        """What its clock says."""
-        return self._history.now + self.skew
-
-    def __getattr__(self, operation: str) -> Any:
-        return getattr(self.client, operation)
 
 
 class History:
@@ -143,13 +121,16 @@ class History:
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{int(self.now * 1000):012x}7{self._dice.getrandbits(76):019x}"
 
+    def _clock(self) -> float:
+        return self.now
+
     def _process(self) -> Process:
         self._names += 1
-        return Process(self, f"p{self._names}", self._dice.choice((0, 0, 0, -3, 3, -20, 20, -200, 200)))
+        return Process(f"p{self._names}", self._clock, self._dice.choice((0, 0, 0, -3, 3, -20, 20, -200, 200)))
 
     def _calm(self, name: str) -> Process:
         """A process that nothing happens to, and that is alone at work."""
-        process = Process(self, name, 0)
+        process = Process(name, self._clock, 0)
         process.client = self._client
         return process
 
@@ -348,7 +329,7 @@ class History:
 
     def _job(self) -> None:
         if self._dice.random() < 0.5:
-            self._start("the job", _run_the_job)
+            self._start("the job", run_the_job)
         else:
             self._start("a sweep", lambda process: process.ledger.sweep(self._tenant.tenant_id))
 
@@ -409,12 +390,3 @@ class History:
         self.audit.at_rest(self.now, history, entries, splits)
         self.now += 1
         self.audit.violations += map(str, calm.reconciler.examine(self._tenant.tenant_id))
-
-
-def _run_the_job(process: Process) -> None:
-    try:
-        process.ledger.sweep_all()
-    except Exception as error:
-        if not is_retryable(error):
-            raise
-        raise Busy from error  # the schedule runs it again
