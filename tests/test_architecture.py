@@ -23,7 +23,7 @@ DOMAINS = {
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
     "sites": {"tenants"},
-    "insight": {"tenants", "ledger", "sites", "plans", "usage"},
+    "insight": {"tenants", "ledger", "sites", "plans", "usage", "billing"},
     "billing": {"tenants", "plans", "ledger"},
 }
 """What each domain package may import of its sisters."""

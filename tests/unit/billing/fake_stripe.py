@@ -78,7 +78,7 @@ class FakeStripe:
 
     def make_subscription(self, params: dict[str, Any], key: str) -> Any:
         now = int(time.time())
-        item = {"id": "si_1", "price": self._raw(params["items"][0]["price"])}
+        item: dict[str, Any] = {"id": "si_1", "price": self._raw(params["items"][0]["price"])}
         item |= {"current_period_start": now, "current_period_end": now + MONTH}
         facts = {"status": "active", "created": now, "livemode": False, "schedule": None, "pending_update": None}
         facts |= {"customer": params["customer"], "cancel_at_period_end": False, "latest_invoice": None}

@@ -13,7 +13,8 @@ from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.insight.notices import Notices
 from noren.insight.store import InsightStore
-from noren.mail import WORDS, Mailer, Notice, Template, write
+from noren.mail import TEMPLATES, WORDS, Mailer, Notice, Template, write
+from noren.mail_billing import BILLING_NOTICES, BillingNotice
 from noren.settings import Settings
 from noren.tenants.models import PLATFORM_TENANT, Tenant
 from tests.faults import Crash, Faulty, emulator_client, make_table
@@ -55,6 +56,10 @@ class Desk:
 
     def near(self, tenant: Tenant = TENANT, period: str = "2026-11", used: int = 1_600) -> bool:
         return self.notices.limit(tenant, "limit_near", "chats", period, used, 2_000, RESETS)
+
+    def bought(self, order: str = "ord_1", **more: Any) -> bool:
+        facts = {"credits": "500", "amount": "¥1,500", "order": order}
+        return self.notices.billing(TENANT, "credits_bought", order, facts, **more)
 
     def notes(self, tenant: Tenant = TENANT) -> list[Any]:
         return self.notices.notes(tenant.tenant_id, 100, None)[0]
@@ -99,7 +104,7 @@ def test_a_repeated_producer_tells_once(desk: Desk) -> None:
     (mail,) = desk.post.mails
     assert (mail["to"], mail["template"], mail["locale"]) == ("aya@example.jp", "limit_near", "ja")
     assert mail["data"]["resets"] == "2026-12-01 00:00 (Asia/Tokyo)"
-    assert mail["data"]["link"] == "https://console.example/billing"
+    assert mail["data"]["link"] == "https://console.example/billing.html"
     assert desk.near(period="2026-12")
     assert len(desk.notes()) == len(desk.post.mails) == 2
 
@@ -182,3 +187,76 @@ def test_every_mail_says_what_happened_when_it_resets_and_what_to_do(kind: Notic
     if kind != "credits_low":
         assert shown in text.body
     assert len(text.body) < 400
+
+
+FACTS = {"credits": "500", "amount": "¥1,500", "why": "WHY", "cap": "2,000", "plan": "pro", "until": "UNTIL"}
+NEEDED: dict[BillingNotice, set[str]] = {
+    "credits_bought": {"credits", "amount"},
+    "purchase_failed": {"credits", "amount", "why"},
+    "invoice_sent": {"credits", "amount"},
+    "auto_purchase_paid": {"credits", "amount"},
+    "auto_purchase_failed": {"why"},
+    "auto_purchase_off": {"why"},
+    "auto_purchase_capped": {"cap"},
+    "payment_action": {"amount"},
+    "plan_past_due": {"plan", "until"},
+    "plan_changed": {"plan"},
+    "plan_ended": {"plan"},
+    "trial_ending": {"plan", "until"},
+    "payment_disputed": set(),
+}
+
+
+@pytest.mark.parametrize("locale", ["ja", "ko", "en", "fr"])
+@pytest.mark.parametrize("kind", BILLING_NOTICES)
+def test_every_mail_of_billing_says_what_happened_and_what_to_do(kind: BillingNotice, locale: str) -> None:
+    needed = {name: FACTS[name] for name in NEEDED[kind]}
+    text = write(kind, locale, needed | {"tenant": "T{x}", "link": "LINK"})  # KeyError: a fact that nobody gives
+    assert "T{x}" in text.body
+    assert text.body.endswith("LINK\n")
+    assert not [value for value in needed.values() if value not in text.subject + text.body]
+    assert text.subject
+    assert len(text.body) < 420
+    if locale != "fr":
+        assert (kind, locale) in TEMPLATES
+
+
+def test_a_payment_is_told_once_with_the_way_to_its_order(desk: Desk) -> None:
+    assert [desk.bought(), desk.bought(), desk.bought("ord_2")] == [True, False, True]
+    assert {note.data["order"] for note in desk.notes()} == {"ord_1", "ord_2"}
+    first, second = desk.post.mails
+    assert (first["to"], first["template"], first["locale"]) == ("aya@example.jp", "credits_bought", "ja")
+    assert first["data"]["link"] == "https://console.example/billing.html?order=ord_1"
+    assert second["data"]["link"].endswith("?order=ord_2")
+
+
+def test_a_page_that_opens_without_a_sign_in_is_for_the_mail_alone(desk: Desk) -> None:
+    page = "https://invoice.stripe.example/1"
+    desk.bought(link=page, also_to="keiri@example.jp")
+    assert [mail["to"] for mail in desk.post.mails] == ["aya@example.jp", "keiri@example.jp"]
+    assert {mail["data"]["link"] for mail in desk.post.mails} == {page}
+    (note,) = desk.notes()
+    assert page not in str(note.data)
+    assert "keiri" not in str(note.data)
+
+
+def test_a_date_is_told_in_the_tenants_own_zone(desk: Desk) -> None:
+    desk.notices.billing(TENANT, "plan_past_due", "sub_1#1", {"plan": "pro"}, until=RESETS)
+    (mail,) = desk.post.mails
+    assert mail["data"]["until"] == "2026-12-01 00:00 (Asia/Tokyo)"
+    (note,) = desk.notes()
+    assert note.data == {"plan": "pro", "until": "2026-11-30T15:00:00Z"}
+
+
+@pytest.mark.parametrize("fault", ["crash_before", "crash_after", "throttle", "timeout_before", "timeout_after"])
+@pytest.mark.parametrize("step", range(3))
+def test_a_payment_is_told_by_the_repetition_of_who_died(desk: Desk, step: int, fault: Any) -> None:
+    desk.client.plan = {step: fault}
+    with pytest.raises(BaseException):  # noqa: B017 - a crash is no Exception
+        desk.bought()
+    again = Desk(Faulty(emulator_client()), desk.post)
+    again.bought()
+    again.bought()
+    assert len(again.notes()) == 1
+    died_between_queue_and_mark = step == 2 and fault != "crash_after" and fault != "timeout_after"
+    assert len(desk.post.mails) == (2 if died_between_queue_and_mark else 1)

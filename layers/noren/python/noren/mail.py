@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from noren.mail_billing import BILLING_TEXTS, BillingNotice
 from noren.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 Notice = Literal["limit_near", "limit_reached", "site_limit_reached", "credits_low"]
-"""What a tenant is told of by `insight.notices`."""
-Template = Literal["invitation"] | Notice
+"""What a tenant is told of by `insight.notices.Notices.limit`."""
+Template = Literal["invitation"] | Notice | BillingNotice
 
 
 class Text(NamedTuple):
@@ -106,6 +107,7 @@ TEMPLATES: dict[tuple[Template, str], Text] = {
         "{tenant} has {used} credits left (you are told at {limit}). Without credits, what costs credits stops.\n\n"
         "Buy credits here:\n{link}\n",
     ),
+    **{key: Text(*text) for key, text in BILLING_TEXTS.items()},
 }
 
 WORDS: dict[tuple[str, str], str] = {

@@ -41,3 +41,10 @@ def plain(value: Decimal) -> str:
 def to_minor(amount: Decimal, currency: str) -> int:
     """A total in major units as minor units, rounded half up once."""
     return int(amount.scaleb(MINOR_DIGITS[currency]).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def shown(minor: int, currency: str) -> str:
+    """An amount in minor units as people read it: `¥7,800`, `₩70,000`, `$52.00`."""
+    sign = {"JPY": "¥", "KRW": "₩", "USD": "$"}[currency]
+    digits = MINOR_DIGITS[currency]
+    return f"{sign}{Decimal(minor).scaleb(-digits):,.{digits}f}"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from noren.idempotency import Idempotency
     from noren.ids import TenantId
     from noren.insight.audit import Audit
+    from noren.insight.billing_watch import BillingWatch
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.margins import Margins
     from noren.insight.notices import Notices
@@ -290,7 +291,7 @@ class Services:
     def settlement(self) -> Settlement:
         from noren.billing.settlement import Settlement
 
-        return Settlement(self.stripe, self.orders, self.credits, self.tenants, self.clock)
+        return Settlement(self.stripe, self.orders, self.credits, self.tenants, self.clock, self.billing_watch)
 
     @cached_property
     def billing(self) -> Billing:
@@ -334,7 +335,7 @@ class Services:
         from noren.billing.auto import AutoBuyer
 
         parts = self.auto_purchases, self.packages, self.billing, self.orders, self.credits
-        return AutoBuyer(*parts, self.tenants.get, lambda *_: None, self.clock)
+        return AutoBuyer(*parts, self.tenants.get, self.billing_watch, self.clock)
 
     @cached_property
     def auto_purchases(self) -> AutoPurchases:
@@ -362,6 +363,12 @@ class Services:
         return Notices(Events(self.insight, self.clock), self.insight, self.mailer, self.settings, self.clock)
 
     @cached_property
+    def billing_watch(self) -> BillingWatch:
+        from noren.insight.billing_watch import BillingWatch
+
+        return BillingWatch(self.notices, self.tenants.get)
+
+    @cached_property
     def router(self) -> Router:
         from noren.llm import providers
         from noren.llm.breaker import Breaker
@@ -385,15 +392,9 @@ class Services:
         from noren.insight.day_store import DayStore
         from noren.insight.limit_watch import LimitWatch
 
-        return LimitWatch(
-            self.notices,
-            DayStore(self.dynamodb, self.settings.usage_table),
-            self.tenants.get,
-            self.sites.every,
-            lambda tenant_id: self.auto_purchases.get(tenant_id).threshold,
-            self._buy_soon,
-            self.clock,
-        )
+        days = DayStore(self.dynamodb, self.settings.usage_table)
+        parts = self.notices, days, self.tenants.get, self.sites.every
+        return LimitWatch(*parts, lambda each: self.auto_purchases.get(each).threshold, self._buy_soon, self.clock)
 
     @cached_property
     def pool(self) -> Executor:

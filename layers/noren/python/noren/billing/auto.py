@@ -16,10 +16,13 @@ from noren.billing.order_store import OrderStore
 from noren.billing.orders import Buyer, Order
 from noren.billing.packages import Packages
 from noren.billing.service import Billing
+from noren.billing.told import Told
 from noren.clock import Clock, month_of
 from noren.errors import NorenError
 from noren.ids import TenantId
 from noren.ledger.credits import Credits
+from noren.mail_billing import BillingNotice
+from noren.money import shown
 from noren.tenants.models import Tenant
 
 MOST_FAILURES = 3
@@ -30,8 +33,6 @@ LEASE_SECONDS = 120
 """What one purchase may take before another process finishes it."""
 ACTION_SECONDS = 86_400
 """How long the owner has to confirm a payment that the bank asks about."""
-
-Told = Callable[[Tenant, str, dict[str, str]], None]
 
 
 class AutoBuyer:
@@ -65,7 +66,7 @@ class AutoBuyer:
             return None
         month = month_of(now, tenant.timezone)
         bought = read.bought if read.month == month else 0
-        package = self._package(tenant, wanted, bought)
+        package = self._package(tenant, wanted, bought, month)
         if package is None:
             return None
         number = read.number if resumes else read.number + 1
@@ -78,12 +79,13 @@ class AutoBuyer:
         order = self._store.order(tenant_id, buyer.order_id) if buyer.order_id else None
         return order is not None and order.status not in ("open", "requires_action")
 
-    def _package(self, tenant: Tenant, wanted: AutoPurchase, bought: int) -> Package | None:
+    def _package(self, tenant: Tenant, wanted: AutoPurchase, bought: int, month: str) -> Package | None:
         """The smallest that holds the amount and stays within the month's cap."""
         for package in self._packages.offered(tenant):
             if package.credits_amount >= wanted.amount:
                 if bought + package.credits_amount > wanted.monthly_cap:
-                    self._told(tenant, "auto_purchase_capped", {"cap": f"{wanted.monthly_cap:,}"})
+                    key = f"{month}#{wanted.monthly_cap}"
+                    self._told.auto(tenant, "auto_purchase_capped", key, {"cap": f"{wanted.monthly_cap:,}"})
                     return None
                 return package
         return None
@@ -99,12 +101,11 @@ class AutoBuyer:
             return None
         if order.status == "paid":
             done = replace(claim, paying_until=0, failures=0, not_before=0, bought=claim.bought + order.credits)
-            if self._store.put_buyer(tenant.tenant_id, done):
-                self._told(tenant, "auto_purchase_paid", _facts(order))
+            self._store.put_buyer(tenant.tenant_id, done)
         elif order.status == "requires_action":
             until = int(self._clock()) + ACTION_SECONDS
-            if self._store.put_buyer(tenant.tenant_id, replace(claim, paying_until=until, order_id=order.order_id)):
-                self._told(tenant, "payment_action", _facts(order))
+            self._told.auto(tenant, "payment_action", order.order_id, _facts(order))
+            self._store.put_buyer(tenant.tenant_id, replace(claim, paying_until=until, order_id=order.order_id))
         else:
             self._failed(tenant, claim, order.error)
         return order
@@ -116,9 +117,11 @@ class AutoBuyer:
         state = replace(claim, paying_until=0, failures=0 if off else failures, not_before=int(self._clock()) + wait)
         if off:
             self._settings.put(tenant.tenant_id, {"enabled": False}, "auto-purchase")
-        if self._store.put_buyer(tenant.tenant_id, state):
-            self._told(tenant, "auto_purchase_off" if off else "auto_purchase_failed", {"why": why or "-"})
+        kind: BillingNotice = "auto_purchase_off" if off else "auto_purchase_failed"
+        self._told.auto(tenant, kind, f"{claim.number}#{failures}", {"why": why or "-"})
+        self._store.put_buyer(tenant.tenant_id, state)
 
 
 def _facts(order: Order) -> dict[str, str]:
-    return {"credits": f"{order.credits:,}", "amount": f"{order.amount:,} {order.currency}", "order": order.order_id}
+    amount = shown(order.amount, order.currency)
+    return {"credits": f"{order.credits:,}", "amount": amount, "order": order.order_id}

@@ -26,11 +26,13 @@ class Events:
         match kind:
             case "checkout.session":
                 self._session(refs)
+            case "customer.subscription" if type.endswith("trial_will_end"):
+                self._settlement.trial(refs["customer"])
             case "customer.subscription" | "customer":
                 self._settlement.customer(refs.get("customer") or refs["id"])
             case "invoice":
                 if self._settlement.invoice(refs["id"]) is None and "customer" in refs:
-                    self._settlement.customer(refs["customer"])
+                    self._renewed(type, refs)
             case "payment_intent":
                 self._settlement.payment(refs["id"])
             case "charge":
@@ -40,6 +42,12 @@ class Events:
                 self._settlement.dispute(refs["id"])
             case "setup_intent":
                 self._default_card(refs)
+
+    def _renewed(self, type: str, refs: Mapping[str, str]) -> None:
+        if type == "invoice.payment_action_required":
+            self._settlement.renewal(refs["customer"], refs["id"])
+        else:
+            self._settlement.customer(refs["customer"])
 
     def _session(self, refs: Mapping[str, str]) -> None:
         session = self._stripe.checkout(refs["id"])

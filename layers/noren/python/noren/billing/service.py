@@ -322,7 +322,8 @@ class Billing:
         made = self._stripe.make_invoice(invoice | self._tax(), item, f"order-{order.order_id}")
         self._store.put_payment(made.id, order)
         known = replace(order, invoice=made.id)
-        return Started(self._store.put_order(known) or known, url=str(made.hosted_invoice_url or ""))
+        self._store.put_order(known)
+        return Started(self._settlement.invoice(made.id) or known, url=str(made.hosted_invoice_url or ""))
 
     def _go_on(self, tenant: Tenant, payment_intent: str) -> Started:
         """Look at a payment that the buyer's bank has been asked about. Raises NotFound for one of others'."""

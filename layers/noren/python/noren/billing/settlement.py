@@ -8,7 +8,6 @@ ids of their own (`PUR#<order>`, `REF#<refund>`, `CHB#<dispute>`), rows have ver
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +15,7 @@ from noren.billing.catalogue import plan_of_price
 from noren.billing.order_store import OrderStore
 from noren.billing.orders import Contest, Order, OrderStatus, Subscribed
 from noren.billing.stripe import Missing, Stripe
+from noren.billing.told import Nobody, Told
 from noren.clock import Clock
 from noren.errors import Busy
 from noren.ids import TenantId
@@ -59,10 +59,10 @@ class Settlement:
         credits: Credits,
         tenants: Registry,
         clock: Clock,
-        told: Callable[[TenantId, str, Order], None] = lambda *_: None,
+        told: Told | None = None,
     ) -> None:
         self._stripe, self._store, self._credits, self._tenants, self._clock = stripe, store, credits, tenants, clock
-        self._told = told
+        self._told = told or Nobody()
 
     # -- credits
 
@@ -124,6 +124,10 @@ class Settlement:
                 status = "paid" if self._matches(order, *same) else "mismatch"
             elif invoice.status in ("void", "uncollectible"):
                 status = "expired"
+            elif invoice.status == "open":
+                facts: Any = invoice.metadata or {}
+                email = str(facts["invoice_email"]) if "invoice_email" in facts else ""
+                self._told.invoice(order, str(invoice.hosted_invoice_url or ""), email)
             if status == "paid":
                 self._grant(order, invoice_id)
                 if paid_with:
@@ -148,6 +152,7 @@ class Settlement:
             if order:
                 self.payment(payment)
             contest = replace(read, status=dispute.status, order_id=order.order_id if order else "")
+            self._told.contest(contest)
             if contest == read or self._store.put_contest(contest):
                 self._stop_or_go(tenant_id)
                 return
@@ -247,10 +252,9 @@ class Settlement:
         changed = replace(order, status=status, error=error, payment_intent=payment_intent or order.payment_intent)
         if changed == order:
             return order
-        written = self._store.put_order(changed)
-        if written and status != order.status:
-            self._told(order.tenant_id, status, written)
-        return written
+        if status != order.status:
+            self._told.order(changed)
+        return self._store.put_order(changed)
 
     def _order_of(self, payment_intent: str) -> Order | None:
         known = self._store.order_paid_by(payment_intent)
@@ -280,6 +284,19 @@ class Settlement:
                 self._follow(written)
                 return written
         raise Busy(retry_after=2)
+
+    def trial(self, customer: str) -> None:
+        """Tell of a trial that ends soon."""
+        row = self.customer(customer)
+        if row and row.status == "trialing":
+            self._told.trial(row)
+
+    def renewal(self, customer: str, invoice_id: str) -> None:
+        """Tell of a renewal that the bank wants to be confirmed. At a first payment the buyer sits before it anyway."""
+        row = self.customer(customer)
+        invoice = self._stripe.invoice(invoice_id)
+        if row and invoice.status == "open" and invoice.billing_reason == "subscription_cycle":
+            self._told.action(row, invoice_id, invoice.amount_due, str(invoice.hosted_invoice_url or ""))
 
     def _subscription_now(self, read: Subscribed) -> Subscribed:
         """What Stripe says of the tenant's subscription at this moment."""
@@ -323,13 +340,20 @@ class Settlement:
         return ""
 
     def _follow(self, row: Subscribed) -> None:
-        """Give the tenant the plan that it pays for, and its status."""
-        if not row.subscription:
-            return
-        plan = LAPSED_PLAN if row.plan_status == "canceled" else row.plan
-        tenant = self._tenants.fresh(row.tenant_id)
-        if (tenant.plan, tenant.plan_status, tenant.grace_until) != (plan, row.plan_status, row.grace_until):
-            self._tenants.set_billing(row.tenant_id, plan, row.plan_status, row.grace_until)
+        """Give the tenant the plan that it pays for, and its status: the last row's, whoever comes last."""
+        for _ in range(ROUNDS):
+            if not row.subscription:
+                return
+            plan = LAPSED_PLAN if row.plan_status == "canceled" else row.plan
+            tenant = self._tenants.fresh(row.tenant_id)
+            if (tenant.plan, tenant.plan_status, tenant.grace_until) != (plan, row.plan_status, row.grace_until):
+                self._told.plan(tenant, row, plan)
+                self._tenants.set_billing(row.tenant_id, plan, row.plan_status, row.grace_until)
+            now = self._store.subscribed(row.tenant_id) or row
+            if now.version == row.version:
+                return
+            row = now
+        raise Busy(retry_after=2)
 
     def _stop_or_go(self, tenant_id: TenantId) -> None:
         """Stop the tenant while any dispute is open."""

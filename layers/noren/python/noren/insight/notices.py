@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from noren.clock import Clock, iso, zone
@@ -9,13 +10,14 @@ from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.insight.models import Event, Note
 from noren.insight.store import InsightStore, Position
-from noren.mail import Mailer, Notice
+from noren.mail import Mailer, Notice, Template
+from noren.mail_billing import BillingNotice
 from noren.settings import Settings
 from noren.tenants.models import Tenant
 
 
 class Notices:
-    """Tells tenants of their limits and credits.
+    """Tells tenants of their limits, credits and payments.
 
     Its producers deliver at least once, so each step can be repeated: the event is put once and carries the id that
     the notification is put under once; the mail is queued; then the event is marked as told, after which a repetition
@@ -27,7 +29,7 @@ class Notices:
         self._events = events
         self._store = store
         self._mailer = mailer
-        self._billing_url = settings.console_url.rstrip("/") + "/billing"
+        self._billing_url = settings.console_url.rstrip("/") + "/billing.html"
         self._clock = clock
 
     def limit(
@@ -54,6 +56,34 @@ class Notices:
             self._store.mark_told(event)
         return event.is_new
 
+    def billing(
+        self,
+        tenant: Tenant,
+        kind: BillingNotice,
+        key: str,
+        facts: Mapping[str, str],
+        *,
+        until: float | None = None,
+        link: str = "",
+        also_to: str = "",
+    ) -> bool:
+        """Tell of a payment or plan, once per kind and key; whether it was news.
+
+        `facts` fill the kind's text and show in the console, `order` leads there. `link` is for the mail alone: a page
+        of Stripe's that opens without a sign-in. `also_to` gets the mail too.
+        """
+        data = dict(facts) | ({"until": iso(until)} if until is not None else {})
+        event = self._events.ensure(tenant.tenant_id, kind, key, data)
+        if not event.told:
+            self._store.put_note(_note(event))
+            page = f"{self._billing_url}?order={facts['order']}" if "order" in facts else self._billing_url
+            filled = dict(facts) | {"tenant": tenant.name, "link": link or page}
+            filled |= {"until": _local(until, tenant.timezone)} if until is not None else {}
+            for address in dict.fromkeys((tenant.billing_email, also_to)):
+                self._send(address, kind, filled, tenant.locale)
+            self._store.mark_told(event)
+        return event.is_new
+
     def notes(self, tenant_id: TenantId, limit: int, position: Position | None) -> tuple[list[Note], Position | None]:
         """A tenant's notifications, newest first."""
         return self._store.notes(tenant_id, limit, position)
@@ -64,8 +94,6 @@ class Notices:
         return [each for each in notification_ids if self._store.mark_read(tenant_id, each, now, actor)]
 
     def _mail(self, tenant: Tenant, kind: Notice, what: str, used: int, limit: int, resets_at: float | None) -> None:
-        if not tenant.billing_email:  # the platform's own tenant has none
-            return
         data = {
             "tenant": tenant.name,
             "what": what,
@@ -74,7 +102,11 @@ class Notices:
             "resets": _local(resets_at, tenant.timezone) if resets_at is not None else "",
             "link": self._billing_url,
         }
-        self._mailer.queue(tenant.billing_email, kind, data, tenant.locale)
+        self._send(tenant.billing_email, kind, data, tenant.locale)
+
+    def _send(self, address: str, kind: Template, data: Mapping[str, str], locale: str) -> None:
+        if address:  # the platform's own tenant has none
+            self._mailer.queue(address, kind, data, locale)
 
 
 def _note(event: Event) -> Note:
