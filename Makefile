@@ -21,7 +21,7 @@ stop: ## stop what `make start` started (data is kept)
 	@if [ -x $(PY) ]; then $(PY) -m local.up --stop; fi
 
 reset: stop ## forget all local data
-	@rm -rf .noren/state .noren/run.json .noren/deploy
+	@rm -rf .noren/state .noren/stripe .noren/run.json .noren/deploy
 	@echo "Local data is gone; the next run starts afresh."
 
 setup:

@@ -87,8 +87,8 @@ class Demo:
     site: dict[str, Any]
 
 
-def put_provider_keys(secret_arn: str, keys: dict[str, str]) -> None:
-    """Store the model services' keys where the functions read them."""
+def put_keys(secret_arn: str, keys: dict[str, str]) -> None:
+    """Store the model services' or the payment service's keys where the functions read them."""
     boto3.client("secretsmanager").put_secret_value(SecretId=secret_arn, SecretString=json.dumps(keys))
 
 

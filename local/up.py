@@ -22,12 +22,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from local import cloud, emulator, frontdoor, models, seed
+from local import cloud, emulator, frontdoor, models, payments, seed
 
 ROOT = emulator.ROOT
 FIRST_PORT = 8080
 PORTS = 8
-"""A run takes this many ports: page, emulator, chat, models (llm, runpod), the rest in reserve."""
+"""A run takes this many ports: page, emulator, chat, models (llm, runpod), stripe, the rest in reserve."""
 REAL_SERVICES = {
     "OPENAI_API_KEY": ("openai_api_key", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
     "ANTHROPIC_API_KEY": ("anthropic_api_key", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
@@ -96,7 +96,7 @@ class Run:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.run_file.unlink(missing_ok=True)
         first = ports_from_environment()
-        page, emulator_port, chat_port, models_port = first, first + 1, first + 2, first + 3
+        page, emulator_port, chat_port, models_port, stripe_port = first, first + 1, first + 2, first + 3, first + 5
         base = f"http://localhost:{page}"
 
         self._say("Starting the embedded cloud …")
@@ -111,16 +111,23 @@ class Run:
         self._children |= stack.processes
         model_env, keys, real = model_services(stack)
 
+        webhook_url = f"http://127.0.0.1:{page}/webhook/stripe"
+        paying = payments.start(stripe_port, home=self.home, logs=self.logs, webhook_url=webhook_url)
+        if paying.process:
+            self._stack.callback(emulator.stop, paying.process)
+            self._children["stripe"] = paying.process
+
         self._say("Deploying the CDK app into it (the first time takes about half a minute) …")
         outputs = cloud.deploy(
             endpoint,
-            model_env | {"CONSOLE_URL": base, "INFERENCE_URL": base, "MAIL_FROM": "noren@example.com"},
+            model_env | paying.env | {"CONSOLE_URL": base, "INFERENCE_URL": base, "MAIL_FROM": "noren@example.com"},
             work=self.home / "deploy",
         )
 
         self._say("Starting chat …")
         os.environ.update(emulator.aws_env(endpoint))
-        seed.put_provider_keys(outputs.provider_secret_arn, keys)
+        seed.put_keys(outputs.provider_secret_arn, keys)
+        seed.put_keys(outputs.payment_secret_arn, paying.secrets)
         self._start_chat(chat_port, outputs)
 
         front_config = self.home / "frontdoor.json"
@@ -157,7 +164,7 @@ class Run:
             "admin": demo.admin,
             "users": demo.users,
             "site": demo.site,
-            "stripe": None,
+            "stripe": paying.run,
             "runpod": {"base_url": model_env["RUNPOD_BASE_URL"], "stand_in_url": stack.runpod_url},
             "llm": {"stand_in_url": stack.llm_url, "real": real},
             "logs": str(self.logs),
@@ -171,9 +178,10 @@ class Run:
     def _start_chat(self, port: int, outputs: cloud.Outputs) -> None:
         """The chat app under uvicorn as the Web Adapter would run it, with the deployed function's own role."""
         env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OPENAI_", "ANTHROPIC_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "OPENAI_", "ANTHROPIC_", "STRIPE_")) and name != "RUNPOD_API_KEY"
         }
-        env = {name: value for name, value in env.items() if name not in ("RUNPOD_API_KEY", "STRIPE_SECRET_KEY")}
         env |= outputs.chat_environment()
         env |= {"PYTHONPATH": os.pathsep.join([str(ROOT / "layers/noren/python"), str(ROOT / "functions")])}
         command = [sys.executable, "-m", "uvicorn", "chat.main:app", "--host", "127.0.0.1", "--port", str(port)]
@@ -235,6 +243,8 @@ def banner(run: dict[str, Any]) -> str:
     lines.append(
         f"  Models: {', '.join(real) + ' (real), the rest' if real else 'all'} by the stand-ins on this machine."
     )
+    dashboard = run["stripe"]["dashboard_url"]
+    lines.append(f"  Payments: {f'by a stand-in, {dashboard}' if dashboard else 'Stripe (real)'}")
     lines.append(f"  Everything a script needs: .noren/run.json   Logs: {run['logs']}")
     return "\n".join(lines)
 

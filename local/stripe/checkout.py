@@ -125,6 +125,9 @@ def _check(world: World, given: Obj, mode: str) -> Obj | None:
         raise unsupported(f"ui_mode {given['ui_mode']}")
     if "success_url" not in given:
         raise Refusal("Missing required param: success_url.", code="parameter_missing", param="success_url")
+    for name in ("success_url", "cancel_url"):
+        if name in given and not given[name].startswith(("http://", "https://")):
+            raise Refusal("Not a valid URL", code="url_invalid", param=name)
     if mode == "setup":
         if "line_items" in given:
             raise Refusal("You can not pass `line_items` in `setup` mode.", param="line_items")

@@ -109,9 +109,8 @@ def record(world: World, given: Obj) -> Obj:
     identifier = given.get("identifier") or world.id("mevt")
     seen: Obj = world.settings.setdefault("_identifiers", {})
     if now - seen.get(identifier, now - _UNIQUE) < _UNIQUE:
-        raise Refusal(
-            f"An event already exists with identifier {identifier}.", code="duplicate_meter_event", param="identifier"
-        )
+        # Without a code: this is how Stripe answers.
+        raise Refusal(f"An event already exists with identifier {identifier}.")
     seen[identifier] = now
     meter["_events"].append((moment, customer, amount))
     return {

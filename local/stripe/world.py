@@ -49,6 +49,10 @@ class World:
         self._timers: list[tuple[int, int, int, Action, str]] = []
         self._order = itertools.count()
 
+    def afresh(self) -> World:
+        """A new account beside the same clock."""
+        return World(self._clock, url=self.url)
+
     # Time
 
     def now(self) -> int:
