@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from noren import ids
+from noren import ids, tables
 from noren.errors import Conflict, NorenError, NotFound
 from noren.ids import TenantId
 from noren.ledger.models import Denied, Reason
@@ -360,3 +360,20 @@ def test_a_sweep_that_runs_out_of_time_is_carried_on(world: World, monkeypatch: 
         assert runs < 1000
     assert runs >= 4
     assert not any(other.account.holds for other in others)
+
+
+def test_an_account_from_before_there_were_credits_gets_its_first_when_limits_are_applied(world: World) -> None:
+    world.chat()
+    world.client.update_item(
+        TableName="quotas",
+        Key=tables.to_item({"pk": tables.tenant_key(world.tenant.tenant_id, "ACC"), "sk": "0"}),
+        UpdateExpression="REMOVE cap, lx, ov, gr.f",
+    )
+    world.chat()
+    world.ledger.change_limits(world.tenant, replace(LIMITS, free_credits_per_month=30))
+    assert world.account.credits == 30
+    world.check_books(30)
+    world.chat(chats=0, credits=5)
+    world.now = at("2026-12-01T00:00:05")
+    world.chat(chats=0, credits=5)
+    world.come_to_rest()

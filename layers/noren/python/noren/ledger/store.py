@@ -31,6 +31,7 @@ from noren import tables
 from noren.ids import TenantId
 from noren.ledger.account import Account, Grant
 from noren.ledger.holds import Held
+from noren.ledger.lots import NEVER
 from noren.ledger.models import Ask
 from noren.tables import Item
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ACTIVE, STOPPED = "active", "stopped"
+
+BEFORE_CREDITS: Item = {"cap": 0, "lx": NEVER, "ov": False}
+"""What an account of the first version lacks."""
 
 Job = Literal["SWEEP", "RECONCILE", "SUMMARIES"]
 """What walks through all accounts."""
@@ -267,7 +271,9 @@ def _turn_values(account: Account) -> Item:
 
 
 def account_of(item: Item) -> Account:
-    """The account that an item of `quotas` holds."""
+    """The account that an item of `quotas` holds. One from before there were credits has none and gets its first when
+    its limits are next applied."""
+    item = BEFORE_CREDITS | item
     return Account(
         tenant_id=TenantId(item["pk"].partition("#")[2]),
         timezone=item["tz"],
@@ -279,7 +285,7 @@ def account_of(item: Item) -> Account:
         next_turn=item["nx"],
         chat_grant=Grant(*item["gr"]["c"]),
         embedding_grant=Grant(*item["gr"]["e"]),
-        free_grant=Grant(*item["gr"]["f"]),
+        free_grant=Grant(*item["gr"].get("f", (0, 0, 0))),
         carry_over_cap=item["cap"],
         lots_end=item["lx"],
         site_daily_limit=item["dl"],
