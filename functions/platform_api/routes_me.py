@@ -56,7 +56,8 @@ def records(call: Call) -> Page[s.UsageRecordOut]:
 
 def _membership(call: Call, each: Membership, active: Tenant | None) -> s.MembershipOut:
     name = active.name if active and active.tenant_id == each.tenant_id else _name(call, each.tenant_id)
-    return s.MembershipOut(tenant_id=each.tenant_id, name=name, role=views.ROLE_NAMES[each.role])
+    role = views.ROLE_NAMES[each.role]
+    return s.MembershipOut(tenant_id=each.tenant_id, name=name, role=role, active=not each.frozen)
 
 
 def _name(call: Call, tenant_id: TenantId) -> str:

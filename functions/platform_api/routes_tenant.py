@@ -53,11 +53,14 @@ def list_members(call: Call) -> Page[s.MemberOut]:
 
 
 def patch_member(call: Call) -> s.MemberOut:
-    """Change a role."""
-    role = views.ROLES[call.body.role]
-    changed = call.services.tenants.team.change_role(call.tenant_id, call.params["user_id"], role, _actor(call))
+    """Change a role, or who has a seat."""
+    team, body, user_id = call.services.tenants.team, call.body, call.params["user_id"]
+    if body.role:
+        team.change_role(call.tenant_id, user_id, views.ROLES[body.role], _actor(call))
+    if body.active is not None:
+        team.set_active(call.tenant_id, user_id, body.active, _actor(call))
     call.services.authenticator.forget()
-    return views.member(changed)
+    return views.member(team.member(call.tenant_id, user_id))
 
 
 def delete_member(call: Call) -> Response:
@@ -187,9 +190,9 @@ ROUTES = (
         "/api/v1/members/{user_id}",
         patch_member,
         ADMINS,
-        "Change a role",
+        "Change a role, or who has one of the plan's seats",
         s.MemberOut,
-        s.RolePatch,
+        s.MemberPatch,
         before=member_before,
     ),
     Route(

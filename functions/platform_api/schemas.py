@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
@@ -65,6 +65,8 @@ class MembershipOut(Answer):
     tenant_id: str
     name: str
     role: RoleName
+    active: bool
+    """False: the plan has no seat for them now."""
 
 
 class Left(Answer):
@@ -102,6 +104,8 @@ class TenantOut(Answer):
     name: str
     plan: str
     plan_status: str
+    grace_until: str | None
+    """While past due: until when the plan goes on."""
     timezone: str
     currency: CurrencyName
     locale: LocaleName
@@ -166,11 +170,26 @@ class MemberOut(Answer):
     user_id: str
     email: str
     role: RoleName
+    active: bool
+    """False: the plan has no seat for them now, so that they have no access."""
     created_at: str
 
 
+class MemberPatch(Body):
+    """A member's new role; whether they have one of the plan's seats, where there are fewer than members."""
+
+    role: RoleName | None = None
+    active: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> MemberPatch:
+        if self.role is None and self.active is None:
+            raise ValueError("give role, active or both")
+        return self
+
+
 class RolePatch(Body):
-    """A member's new role."""
+    """The role that an invitation offers."""
 
     role: RoleName
 

@@ -13,7 +13,7 @@ PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,
 StripeId = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}_[A-Za-z0-9_]{1,250}$")]
 
 
-class PlanIn(Body):
+class PlanChoice(Body):
     """A plan, by its name or alias."""
 
     plan: PlanName

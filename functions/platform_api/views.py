@@ -33,7 +33,8 @@ def when(epoch: float | None) -> str | None:
 def tenant(each: Tenant) -> s.TenantOut:
     """A tenant as its members see it."""
     plain = {name: getattr(each, name) for name in s.TenantOut.model_fields}
-    return s.TenantOut.model_validate(plain | {"created_at": iso(each.created_at)})
+    times = {"created_at": iso(each.created_at), "grace_until": when(each.grace_until or None)}
+    return s.TenantOut.model_validate(plain | times)
 
 
 def limits(each: Limits) -> s.LimitsOut:
@@ -80,7 +81,11 @@ def admin_detail(each: Tenant, services: Services) -> a.AdminTenantDetail:
 def member(each: Membership) -> s.MemberOut:
     """A member of the team."""
     return s.MemberOut(
-        user_id=each.user_id, email=each.email, role=ROLE_NAMES[each.role], created_at=iso(each.created_at)
+        user_id=each.user_id,
+        email=each.email,
+        role=ROLE_NAMES[each.role],
+        active=not each.frozen,
+        created_at=iso(each.created_at),
     )
 
 

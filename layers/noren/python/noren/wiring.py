@@ -120,18 +120,15 @@ class Services:
 
     @cached_property
     def tenants(self) -> Tenants:
+        from noren.tenants.seat_store import SeatStore
+        from noren.tenants.seats import Seats
         from noren.tenants.service import Tenants
         from noren.tenants.store import TenantStore
 
-        return Tenants(
-            TenantStore(self.dynamodb, self.settings.tenants_table),
-            self.plans,
-            self.ledger,
-            self.sites,
-            self.mailer,
-            self.settings,
-            self.clock,
-        )
+        table = self.dynamodb, self.settings.tenants_table
+        store = TenantStore(*table)
+        parts = self.plans, self.ledger, self.sites, self.mailer, self.settings
+        return Tenants(store, Seats(store, SeatStore(*table)), *parts, self.clock)
 
     @cached_property
     def authenticator(self) -> Authenticator:

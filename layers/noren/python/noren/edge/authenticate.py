@@ -58,7 +58,7 @@ class Authenticator:
         """The caller of a request; `public` without a credential.
 
         Raises Unauthenticated for a credential that is not good, Forbidden for an `x-tenant-id` that is not the
-        caller's.
+        caller's and for a membership that is frozen.
         """
         given = request.headers.get("authorization", "")
         wanted = request.headers.get("x-tenant-id", "")
@@ -126,10 +126,17 @@ def _claims_admin(claims: dict[str, Any]) -> bool:
 
 
 def _choose(memberships: list[Membership], wanted: str) -> Membership | None:
-    """The membership that the header selects; without one the oldest, which is the personal tenant's."""
+    """The membership that the header selects; without one the oldest that works, the personal tenant's as a rule."""
     if wanted:
         chosen = next((each for each in memberships if each.tenant_id == wanted), None)
         if chosen is None:
             raise Forbidden("You are no member of that tenant.", code="foreign_tenant")
-        return chosen
-    return min(memberships, key=lambda each: (each.created_at, each.tenant_id), default=None)
+    else:
+        chosen = min(memberships, key=lambda each: (each.frozen, each.created_at, each.tenant_id), default=None)
+    if chosen and chosen.frozen:
+        raise Forbidden(
+            "Your access is paused: the plan has fewer seats than the team members. "
+            "Ask an owner or admin to make you active, or to choose a larger plan.",
+            code="membership_frozen",
+        )
+    return chosen

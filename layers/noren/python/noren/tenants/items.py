@@ -68,6 +68,7 @@ def membership_of(item: Item) -> Membership:
         role=Role(item["role"]),
         email=item["email"],
         created_at=item["created_at"],
+        frozen=item.get("frozen", False),
     )
 
 

@@ -69,6 +69,8 @@ class Membership:
     role: Role
     email: str = ""
     created_at: float = 0.0
+    frozen: bool = False
+    """Beyond what the plan has room for: kept, but without access."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from noren.settings import Settings
 from noren.tenants.items import search_text
 from noren.tenants.keys import Keys
 from noren.tenants.models import PLATFORM_TENANT, ApiKey, Membership, Role, Stop, Tenant
+from noren.tenants.seats import Seats
 from noren.tenants.store import Position, TenantStore
 from noren.tenants.team import Team
 
@@ -38,6 +39,7 @@ class Tenants:
     def __init__(
         self,
         store: TenantStore,
+        seats: Seats,
         plans: Plans,
         ledger: Ledger,
         sites: Sites,
@@ -51,7 +53,7 @@ class Tenants:
         self._sites = sites
         self._clock = clock
         self._cache: TtlCache[TenantId, Tenant] = TtlCache(CACHE_SECONDS, clock)
-        self.team = Team(store, plans, mailer, settings, clock)
+        self.team = Team(store, seats, plans, mailer, settings, clock)
         self.keys = Keys(store, clock)
 
     def ensure_tenant(self, sub: str, email: str, name: str = "", locale: str = "ja") -> Tenant:
@@ -207,7 +209,7 @@ class Tenants:
         return self._limited(tenant) if tenant.extra.get("ready") else tenant
 
     def _limited(self, tenant: Tenant) -> Tenant:
-        """Bring the account's copies of the limits in line with plan, overrides, zone and catalogue.
+        """Bring the account's copies of the limits, and the team, in line with plan, overrides, zone and catalogue.
 
         The tenant carries a mark of what was applied last, so whoever reads the tenant next finishes a change whose
         maker died, and a change of the catalogue itself reaches every account without a job that visits them all. A
@@ -219,6 +221,7 @@ class Tenants:
         if applied.get("digest") == mark["digest"] or applied.get("version", "") > version:
             return tenant
         self._ledger.change_limits(tenant, limits)
+        self.team.seats.fit(tenant.tenant_id, limits.members)
         return self._change(tenant.tenant_id, {"applied": mark})
 
     def _change(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str = "") -> Tenant:

@@ -158,14 +158,14 @@ class TenantStore:
                 "TableName": self._table,
                 "Key": to_item({"pk": tenant_key(member.tenant_id, "TEN"), "sk": f"MEM#{member.user_id}"}),
                 "UpdateExpression": "SET #role = :role, updated_at = :now, updated_by = :by",
-                "ConditionExpression": "#role = :old",
+                "ConditionExpression": as_read(member),
                 "ExpressionAttributeNames": {"#role": "role"},
                 "ExpressionAttributeValues": to_item(
                     {":role": int(role), ":old": int(member.role), ":now": iso(now), ":by": actor}
                 ),
             }
         }
-        owners = (role is Role.OWNER) - (member.role is Role.OWNER)
+        owners = 0 if member.frozen else (role is Role.OWNER) - (member.role is Role.OWNER)
         self._transact([update, self._count(member.tenant_id, 0, owners)] if owners else [update])
 
     def remove_member(self, member: Membership) -> None:
@@ -174,12 +174,14 @@ class TenantStore:
             "Delete": {
                 "TableName": self._table,
                 "Key": to_item({"pk": tenant_key(member.tenant_id, "TEN"), "sk": f"MEM#{member.user_id}"}),
-                "ConditionExpression": "#role = :old",
+                "ConditionExpression": as_read(member),
                 "ExpressionAttributeNames": {"#role": "role"},
                 "ExpressionAttributeValues": to_item({":old": int(member.role)}),
             }
         }
-        self._transact([delete, self._count(member.tenant_id, -1, -int(member.role is Role.OWNER))])
+        is_owner = member.role is Role.OWNER and not member.frozen
+        count = self._count(member.tenant_id, -1, -int(is_owner), frozen=-int(member.frozen))
+        self._transact([delete, count])
 
     # Invitations
 
@@ -389,9 +391,11 @@ class TenantStore:
             put["ConditionExpression"] = "attribute_not_exists(pk)"
         return {"Put": put}
 
-    def _count(self, tenant_id: TenantId, members: int, owners: int, most_members: int | None = None) -> dict[str, Any]:
-        """Move META's counters; a team keeps an owner and stays within `most_members`."""
-        condition, values = "attribute_exists(pk)", {":members": members, ":owners": owners}
+    def _count(
+        self, tenant_id: TenantId, members: int, owners: int, most_members: int | None = None, frozen: int = 0
+    ) -> dict[str, Any]:
+        """Move META's counters; a team keeps an owner and stays within `most_members`. Frozen owners don't count."""
+        condition, values = "attribute_exists(pk)", {":members": members, ":owners": owners, ":frozen": frozen}
         if owners < 0:
             condition, values[":least"] = f"{condition} AND owners > :least", -owners
         if most_members is not None:
@@ -400,23 +404,32 @@ class TenantStore:
             "Update": {
                 "TableName": self._table,
                 "Key": to_item({"pk": tenant_key(tenant_id, "TEN"), "sk": META}),
-                "UpdateExpression": "ADD members :members, owners :owners",
+                "UpdateExpression": "ADD members :members, owners :owners, frozen :frozen",
                 "ConditionExpression": condition,
                 "ExpressionAttributeValues": to_item(values),
             }
         }
 
     def _transact(self, writes: Sequence[Any]) -> None:
-        """All or nothing. Conflicts with other transactions are tried again; raises Refused for failed conditions."""
-        for attempt in range(TRIES):
-            try:
-                self._client.transact_write_items(TransactItems=writes)
-                return
-            except self._client.exceptions.TransactionCanceledException as error:
-                reasons = [each.get("Code") for each in error.response.get("CancellationReasons", [])]
-                failed = [index for index, code in enumerate(reasons) if code == "ConditionalCheckFailed"]
-                if failed:
-                    raise Refused(failed) from None
-                if attempt == TRIES - 1 or "ValidationError" in reasons:
-                    raise
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+        transact(self._client, writes)
+
+
+def as_read(member: Membership) -> str:
+    """The condition that a membership is as it was read; `:old` is its role."""
+    return "#role = :old AND " + ("attribute_exists(frozen)" if member.frozen else "attribute_not_exists(frozen)")
+
+
+def transact(client: DynamoDBClient, writes: Sequence[Any]) -> None:
+    """All or nothing. Conflicts with other transactions are tried again; raises Refused for failed conditions."""
+    for attempt in range(TRIES):
+        try:
+            client.transact_write_items(TransactItems=writes)
+            return
+        except client.exceptions.TransactionCanceledException as error:
+            reasons = [each.get("Code") for each in error.response.get("CancellationReasons", [])]
+            failed = [index for index, code in enumerate(reasons) if code == "ConditionalCheckFailed"]
+            if failed:
+                raise Refused(failed) from None
+            if attempt == TRIES - 1 or "ValidationError" in reasons:
+                raise
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311

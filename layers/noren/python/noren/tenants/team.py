@@ -14,6 +14,7 @@ from noren.mail import Mailer
 from noren.plans.service import Plans
 from noren.settings import Settings
 from noren.tenants.models import Invitation, Membership, Role, Tenant
+from noren.tenants.seats import Seats
 from noren.tenants.store import Position, Refused, TenantStore
 
 INVITATION_SECONDS = 7 * 24 * 3600
@@ -30,8 +31,11 @@ class Actor:
 class Team:
     """Nobody grants above their own role, only owners touch owners, the last owner stays, plans bound the size."""
 
-    def __init__(self, store: TenantStore, plans: Plans, mailer: Mailer, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, store: TenantStore, seats: Seats, plans: Plans, mailer: Mailer, settings: Settings, clock: Clock
+    ) -> None:
         self._store = store
+        self.seats = seats
         self._plans = plans
         self._mailer = mailer
         self._console_url = settings.console_url.rstrip("/")
@@ -65,7 +69,13 @@ class Team:
                 self._store.change_role(member, role, actor.principal, self._clock())
             except Refused as refused:
                 raise _team_conflict(refused) from None
-        return Membership(tenant_id, user_id, role, member.email, member.created_at)
+        return replace(member, role=role)
+
+    def set_active(self, tenant_id: TenantId, user_id: str, active: bool, actor: Actor) -> Membership:
+        """Choose who works where seats are fewer than members. Raises NotFound, Forbidden, Conflict."""
+        member = self.member(tenant_id, user_id)
+        self._check_authority(actor, member.role, member.role)
+        return self.seats.set_active(tenant_id, user_id, active, self._room(tenant_id))
 
     def remove(self, tenant_id: TenantId, user_id: str, actor: Actor) -> None:
         """Remove a member, or leave. Raises NotFound, Forbidden, Conflict (`last_owner`)."""
@@ -78,6 +88,7 @@ class Team:
             self._store.remove_member(member)
         except Refused as refused:
             raise _team_conflict(refused) from None
+        self.seats.fit(tenant_id, self._room(tenant_id))
 
     def invite(self, tenant: Tenant, email: str, role: Role, actor: Actor, inviter: str) -> Invitation:
         """Send an invitation to an address. Raises Forbidden, Conflict (`member_limit`, `already_member`)."""
@@ -158,7 +169,16 @@ class Team:
             if 1 in refused.failed:
                 raise Conflict("You are a member already.", code="already_member") from None
             raise _full() from None
-        return member
+        # The plan may have become smaller meanwhile: its change has seen the new member, or this sees the change.
+        self.seats.fit(found.tenant_id, self._room(found.tenant_id))
+        return self._store.membership(found.tenant_id, user_id) or member
+
+    def _room(self, tenant_id: TenantId) -> int:
+        """How many members the plan in force has seats for."""
+        tenant = self._store.tenant(tenant_id)
+        if tenant is None:
+            raise NotFound()
+        return self._plans.entitlement(tenant).limits.members
 
     def _still_grants(self, invitation: Invitation) -> bool:
         """Whether who invited could still give that role."""
