@@ -1,4 +1,4 @@
-"""A smaller plan freezes whom it has no seat for; the tenant chooses; a larger one thaws. Also at once, and half done."""
+"""A smaller plan freezes whom it has no seat for; the tenant chooses; a larger one thaws. Also at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who of a team is frozen: a mark on the membership, counted on META (`frozen`), where the team's other counters are."""
+"""Who of a team is frozen: a mark on the membership, counted on META (`frozen`) beside the team's other counters."""
 
 from __future__ import annotations
 
