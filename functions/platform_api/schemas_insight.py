@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from noren.edge.paging import PageQuery
+from noren.mail import BillingNotice, Notice
 from platform_api.schemas import Answer, Body
 
 
@@ -46,11 +47,12 @@ class NotificationOut(Answer):
     """Something that happened to the tenant. All members share it; `read_at` is null until one has read it."""
 
     notification_id: str
-    kind: Literal["limit_near", "limit_reached", "site_limit_reached", "credits_low"]
+    kind: Notice | BillingNotice
     occurred_at: str
     read_at: str | None
     data: dict[str, Any] = Field(
-        description="`what`, `period`, `used`, `limit` and, where something resets, `resets_at`."
+        description="Of a limit: `what`, `period`, `used`, `limit` and, where something resets, `resets_at`. "
+        "Of a payment: what it is about, as the mail says it."
     )
 
 

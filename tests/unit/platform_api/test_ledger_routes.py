@@ -177,3 +177,11 @@ def test_what_can_not_be_is_refused_and_changes_nothing(
     answer = platform.call("POST", f"/api/v1/admin/tenants/{tenant(platform)}/credits", boss, body)
     assert answer.status == status, json.loads(answer.body)
     assert platform.json("GET", "/api/v1/credits/balance", owner)["balance"] == before
+
+
+def test_what_a_payment_has_told_is_shown(platform: Platform, owner: str) -> None:
+    tenant_ = platform.services.tenants.get(tenant(platform))
+    data = {"credits": "500", "amount": "1,500 JPY", "order": "ord_1"}
+    platform.services.notices.billing(tenant_, "credits_bought", "ord_1", data)
+    (note,) = platform.json("GET", "/api/v1/notifications", owner)["items"]
+    assert (note["kind"], note["data"]["credits"]) == ("credits_bought", "500")

@@ -43,7 +43,7 @@ def configure(stage: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(stage))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("botocore", "urllib3", "openai", "httpx2"):
+    for chatty in ("botocore", "urllib3", "openai", "httpx2", "stripe"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
