@@ -88,8 +88,9 @@ def purchase(call: Call) -> b.PurchaseAnswer:
 
 def order(call: Call) -> b.PurchaseAnswer:
     """One order, as it stands."""
-    tenant = _tenant(call)
-    return _purchase(call, tenant, Started(call.services.billing.order(tenant, call.params["order_id"])))
+    billing, tenant = call.services.billing, _tenant(call)
+    order = billing.order(tenant, call.params["order_id"])
+    return _purchase(call, tenant, Started(order, url=billing.page_of(order)))
 
 
 def cards(call: Call) -> b.CardsOut:

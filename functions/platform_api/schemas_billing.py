@@ -117,7 +117,7 @@ class PaymentOut(Answer):
     client_secret: str | None
     error_message: str | None
     url: str | None
-    """A page to pay on: Checkout, or the invoice's own."""
+    """A page of Stripe's to go on at: Checkout, the invoice's own, or the bank's question."""
 
 
 class BuyerAccount(Answer):

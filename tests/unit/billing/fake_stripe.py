@@ -129,7 +129,13 @@ class FakeStripe:
         facts = {name: params[name] for name in ("amount", "currency", "customer", "metadata")}
         facts |= {"status": status, "livemode": False, "latest_charge": None, "client_secret": f"{key}_secret"}
         facts |= {"amount_received": params["amount"] if status == "succeeded" else 0}
-        facts |= {"last_payment_error": {"message": DECLINED} if outcome == "declined" else None}
+        facts |= {
+            "last_payment_error": {"message": DECLINED, "code": "card_declined", "decline_code": "generic_decline"}
+            if outcome == "declined"
+            else None
+        }
+        asks = {"redirect_to_url": {"url": f"https://bank.example/{key}"}} if "return_url" in params else {}
+        facts |= {"next_action": {"redirect_to_url": None, **asks} if outcome == "3ds" else None}
         made = self._make("pi", facts, key)
         if outcome == "declined":
             raise PaymentRefused(DECLINED, reason="generic_decline", payment_intent_id=made["id"])
@@ -143,6 +149,10 @@ class FakeStripe:
     def cancel_payment(self, payment_intent: str) -> None:
         raw = self._raw(payment_intent)
         raw["status"] = raw["status"] if raw["status"] == "succeeded" else "canceled"
+
+    def payment_of(self, customer: str, order_id: str, since: int) -> str | None:
+        made = [each for each in self.things.values() if each["object"] == "pi" and each["customer"] == customer]
+        return next((each["id"] for each in made if each["metadata"]["order_id"] == order_id), None)
 
     def payment(self, payment_intent: str) -> Any:
         return self._read(payment_intent, stripe.PaymentIntent)

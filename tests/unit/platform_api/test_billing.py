@@ -63,7 +63,10 @@ def test_a_bank_that_asks_is_waited_for(peopled: Platform) -> None:
     payment = made["payment"]
     assert payment["status"] == "requires_action"
     assert payment["client_secret"]
+    assert payment["url"].startswith("https://bank.example/")
     assert balance(peopled) == before
+    shown = peopled.json("GET", f"/api/v1/credits/purchases/{made['purchase']['transaction_id']}", access_token(OWNER))
+    assert shown["payment"]["url"] == payment["url"]
     peopled.stripe.confirm(payment["payment_intent_id"])
     path = f"/api/v1/credits/purchases/{made['purchase']['transaction_id']}"
     assert peopled.json("GET", path, access_token(OWNER))["payment"]["status"] == "completed"
@@ -82,6 +85,12 @@ def test_an_invoice_grants_when_it_is_paid(peopled: Platform) -> None:
     path = f"/api/v1/credits/purchases/{made['purchase']['transaction_id']}"
     assert peopled.json("GET", path, access_token(OWNER))["payment"]["status"] == "completed"
     assert balance(peopled) == before + 500
+
+
+def test_a_page_that_was_left_is_found_again(peopled: Platform) -> None:
+    made = buy(peopled, "stripe")
+    path = f"/api/v1/credits/purchases/{made['purchase']['transaction_id']}"
+    assert peopled.json("GET", path, access_token(OWNER))["payment"]["url"] == made["payment"]["url"] != ""
 
 
 def test_what_is_not_offered_is_not_sold(peopled: Platform) -> None:

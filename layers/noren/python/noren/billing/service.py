@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,7 +78,7 @@ class Billing:
     def customer_of(self, tenant: Tenant) -> str:
         """The tenant's customer at Stripe: exactly one, made when it is first needed."""
         row = self._store.subscribed(tenant.tenant_id)
-        if row and row.customer:
+        if row and row.customer and not row.is_gone:
             return row.customer
         number = self._settings.invoice_registration_number
         params: dict[str, Any] = {
@@ -94,9 +95,10 @@ class Billing:
             }
         # The key holds what is sent: a tenant renamed between two tries makes another, unused one, never an error.
         digest = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
-        customer = self._stripe.make_customer(params, f"customer-{tenant.tenant_id}-{digest}")
+        number_of = row.version if row else 0  # one that was deleted is not to come back
+        customer = self._stripe.make_customer(params, f"customer-{tenant.tenant_id}-{number_of}-{digest}")
         self._store.put_customer(tenant.tenant_id, customer)
-        self._store.put_subscribed(replace(row or Subscribed(tenant.tenant_id, ""), customer=customer))
+        self._store.put_subscribed(replace(row or Subscribed(tenant.tenant_id, ""), customer=customer, is_gone=False))
         made = self._store.subscribed(tenant.tenant_id)
         assert made is not None
         return made.customer
@@ -160,6 +162,10 @@ class Billing:
         row, plan = self._live(tenant), self._paid_plan(plan_name)
         price = price_of(self._stripe, plan, row.currency)
         current = self._stripe.subscription(row.subscription)
+        if current.pending_update:
+            if current.pending_update.subscription_items[0].price.id != price:
+                raise Conflict("Another change waits for its payment.", code="change_pending")
+            return self._refreshed(row.customer), _secret(current)
         if plan.prices[row.currency] < row.amount:
             self._stripe.change_at_period_end(current, price)
             return self._refreshed(row.customer), ""
@@ -169,7 +175,8 @@ class Billing:
             "proration_behavior": "always_invoice",
             "payment_behavior": "pending_if_incomplete",
         }
-        changed = self._stripe.change_subscription(row.subscription, params)
+        invoice: Any = current.latest_invoice  # another one after each change that was billed
+        changed = self._stripe.change_subscription(row.subscription, params, f"change-{invoice.id}-{price}")
         return self._refreshed(row.customer), _secret(changed) if changed.pending_update else ""
 
     def cancel_plan(self, tenant: Tenant) -> Subscribed:
@@ -200,7 +207,11 @@ class Billing:
         method: Method = "invoice" if wanted.method == "invoice" else "stored_card"
         if wanted.method == "stripe":
             method = "card" if wanted.payment_method else "checkout"
-        order = self._ordered(tenant, package, method, wanted.source, actor, key)
+        if wanted.payment_method:
+            self._check_card(tenant, wanted.payment_method)
+        order, is_new = self._ordered(tenant, package, method, wanted.source, actor, key)
+        if not is_new and (begun := self._begun(order)):
+            return begun
         match order.method:
             case "checkout":
                 return self._by_checkout(tenant, package, order)
@@ -208,18 +219,19 @@ class Billing:
                 return self._by_invoice(tenant, package, order, wanted.invoice_email)
         return self.by_card(order, wanted.payment_method or self._default_card(order.customer), off_session=False)
 
-    def buy_automatically(self, tenant: Tenant, package: Package, key: str, *, is_last: bool) -> Order:
+    def buy_automatically(self, tenant: Tenant, package: Package, key: str, waits: int) -> Order:
         """Order a package and pay it by the saved card, without the buyer. The same `key` is the same purchase.
 
-        One that waits for the owner's word is given up if `is_last`. Raises Unprocessable without a card.
+        One that has waited `waits` seconds for the owner's word is given up. Raises Unprocessable without a card.
         """
-        order = self._ordered(tenant, package, "auto", "auto_purchase", "auto-purchase", key)
-        if order.payment_intent and order.status == "requires_action" and is_last:
-            self._stripe.cancel_payment(order.payment_intent)
-        if order.payment_intent:
-            return self._settlement.order(order)
-        if order.status != "open":
-            return order
+        order, is_new = self._ordered(tenant, package, "auto", "auto_purchase", "auto-purchase", key)
+        if not is_new:
+            order = self._settlement.order(order)
+            if order.status == "requires_action" and self._clock() >= order.created_at + waits:
+                self._stripe.cancel_payment(order.payment_intent)
+                order = self._settlement.order(order)
+            if order.status != "open" or order.payment_intent:
+                return order
         return self.by_card(order, self._default_card(order.customer), off_session=True).order
 
     def by_card(self, order: Order, payment_method: str, *, off_session: bool) -> Started:
@@ -248,7 +260,18 @@ class Billing:
                 return Started(self._store.put_order(failed) or failed)
             payment_id, secret = refused.payment_intent_id, ""
         settled = self._settlement.payment(payment_id) or order
-        return Started(settled, secret if settled.status == "requires_action" else "")
+        if settled.status != "requires_action":
+            return Started(settled)
+        return Started(settled, secret, self.page_of(settled))
+
+    def page_of(self, order: Order) -> str:
+        """Stripe's page on which an order that waits for its buyer goes on; "" where there is none."""
+        if order.status == "requires_action" and order.payment_intent:
+            action = self._stripe.payment(order.payment_intent).next_action
+            return str(action.redirect_to_url.url or "") if action and action.redirect_to_url else ""
+        if order.status == "open" and order.invoice:
+            return str(self._stripe.invoice(order.invoice).hosted_invoice_url or "")
+        return str(self._stripe.checkout(order.session).url or "") if order.status == "open" and order.session else ""
 
     def order(self, tenant: Tenant, order_id: str) -> Order:
         """One order, brought in line with Stripe if it is still open. Raises NotFound."""
@@ -257,14 +280,38 @@ class Billing:
             raise NotFound("There is no such order.")
         return self._settlement.order(order) if order.status in ("open", "requires_action") else order
 
+    def _begun(self, order: Order) -> Started | None:
+        """How far an order has come that was begun before; None if nothing has been asked of Stripe yet.
+
+        Stripe knows a key for a day only: so nothing is paid, opened or sent anew by relying on it.
+        """
+        order = self._settlement.order(order) if order.status in ("open", "requires_action") else order
+        if order.invoice:
+            return Started(order, url=str(self._stripe.invoice(order.invoice).hosted_invoice_url or ""))
+        if order.session:
+            return Started(order, url=str(self._stripe.checkout(order.session).url or ""))
+        if not order.payment_intent:
+            return Started(order) if order.status != "open" else None
+        asked = order.status == "requires_action"
+        return Started(order, str(self._stripe.payment(order.payment_intent).client_secret) if asked else "")
+
+    def _check_card(self, tenant: Tenant, payment_method: str) -> None:
+        """Raises NotFound for somebody else's card; a new one is nobody's yet."""
+        with suppress(Missing):
+            card = self._stripe.card(payment_method)
+            if card.customer and str(card.customer) != self.customer_of(tenant):
+                raise NotFound("There is no such card.")
+
     def _package(self, tenant: Tenant, package_id: str) -> Package:
         for package in self._packages.offered(tenant):
             if package.package_id == package_id:
                 return package
         raise Unprocessable("This package is not on offer for your plan now.", code="package_not_offered")
 
-    def _ordered(self, tenant: Tenant, package: Package, method: Method, source: str, actor: str, key: str) -> Order:
-        """The order of that key, made if there is none."""
+    def _ordered(
+        self, tenant: Tenant, package: Package, method: Method, source: str, actor: str, key: str
+    ) -> tuple[Order, bool]:
+        """The order of that key, made if there is none; and whether it was."""
         digest = hashlib.sha256(f"{tenant.tenant_id} {key}".encode()).hexdigest()[:32]
         order = Order(
             order_id=f"ord_{digest}" if key else new_id("ord", self._clock()),
@@ -282,9 +329,12 @@ class Billing:
             source=source,
             discount_rate=str(package.discount_rate),
         )
-        made = self._store.put_order(order) or self._store.order(tenant.tenant_id, order.order_id)
-        assert made is not None
-        return made
+        made = self._store.put_order(order)
+        if made:
+            return made, True
+        known = self._store.order(tenant.tenant_id, order.order_id)
+        assert known is not None
+        return known, False
 
     def _by_checkout(self, tenant: Tenant, package: Package, order: Order) -> Started:
         name = package.display_name.get(tenant.locale) or package.display_name["en"]
