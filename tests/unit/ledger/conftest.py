@@ -199,6 +199,7 @@ def call(**changes: Any) -> Call:
 def ledger_tables(ministack: str) -> Iterator[Any]:
     """A client of tables that all ledger tests share: each test has a tenant of its own."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the first account's credentials
         for name, value in emulator.aws_env(ministack, access_key=f"2{os.getpid():011d}").items():
             patch.setenv(name, value)
         client = emulator_client()

@@ -16,7 +16,8 @@ from tests.unit.usage.world import World
 @pytest.fixture(scope="session")
 def usage_table(ministack: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in emulator.aws_env(ministack, access_key=f"3{os.getpid():011d}").items():
+        patch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the first account's credentials
+        for name, value in emulator.aws_env(ministack, access_key=f"5{os.getpid():011d}").items():
             patch.setenv(name, value)
         client = emulator_client()
     make_table(client, "usage")
