@@ -186,7 +186,7 @@ class FakeStripe:
         raw |= {"status": "paid", "amount_paid": raw["amount_due"]}
 
     def invoice(self, invoice: str) -> Any:
-        return self._read(invoice, stripe.Invoice)
+        return stripe.Invoice.construct_from({"metadata": {}} | self._raw(invoice), "")
 
     def invoice_of(self, payment_intent: str) -> str | None:
         return None

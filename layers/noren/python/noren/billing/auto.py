@@ -72,7 +72,7 @@ class AutoBuyer:
         number = read.number if resumes else read.number + 1
         claim = replace(read, number=number, paying_until=now + LEASE_SECONDS, month=month, bought=bought)
         claimed = self._store.put_buyer(tenant_id, claim)
-        return self._buy(tenant, package, claimed, is_last=resumes) if claimed else None
+        return self._buy(tenant, package, claimed) if claimed else None
 
     def _is_over(self, tenant_id: TenantId, buyer: Buyer) -> bool:
         """Whether the purchase under way has come to its end since: the owner has confirmed it, say."""
@@ -90,10 +90,10 @@ class AutoBuyer:
                 return package
         return None
 
-    def _buy(self, tenant: Tenant, package: Package, claim: Buyer, *, is_last: bool) -> Order | None:
-        """Pay, or look what became of a purchase that was begun; `is_last`: nobody has to be waited for any more."""
+    def _buy(self, tenant: Tenant, package: Package, claim: Buyer) -> Order | None:
+        """Pay, or look what became of a purchase that was begun."""
         try:
-            order = self._billing.buy_automatically(tenant, package, f"auto-{claim.number}", is_last=is_last)
+            order = self._billing.buy_automatically(tenant, package, f"auto-{claim.number}", ACTION_SECONDS)
         except NorenError as error:
             if error.status >= 500:
                 raise  # ours or Stripe's trouble: the message comes again, and the lease runs out
@@ -103,10 +103,10 @@ class AutoBuyer:
             done = replace(claim, paying_until=0, failures=0, not_before=0, bought=claim.bought + order.credits)
             self._store.put_buyer(tenant.tenant_id, done)
         elif order.status == "requires_action":
-            until = int(self._clock()) + ACTION_SECONDS
+            until = order.created_at + ACTION_SECONDS
             self._told.auto(tenant, "payment_action", order.order_id, _facts(order))
             self._store.put_buyer(tenant.tenant_id, replace(claim, paying_until=until, order_id=order.order_id))
-        else:
+        elif order.status != "open":  # else it is on its way: the lease runs out, and somebody looks again
             self._failed(tenant, claim, order.error)
         return order
 

@@ -28,8 +28,10 @@ class Events:
                 self._session(refs)
             case "customer.subscription" if type.endswith("trial_will_end"):
                 self._settlement.trial(refs["customer"])
-            case "customer.subscription" | "customer":
-                self._settlement.customer(refs.get("customer") or refs["id"])
+            case "customer.subscription":
+                self._settlement.customer(refs["customer"], refs["id"])
+            case "customer":
+                self._settlement.customer(refs["id"])
             case "invoice":
                 if self._settlement.invoice(refs["id"]) is None and "customer" in refs:
                     self._renewed(type, refs)
@@ -68,4 +70,4 @@ class Events:
             return
         cards = self._stripe.cards(refs["customer"])
         if cards:
-            self._stripe.set_default_card(refs["customer"], str(cards[0].id))
+            self._stripe.set_default_card(refs["customer"], str(cards[-1].id))  # listed newest first

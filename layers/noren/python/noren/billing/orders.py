@@ -37,6 +37,8 @@ class Order:
     payment_intent: str = ""
     session: str = ""
     invoice: str = ""
+    refunded: int = 0
+    """Minor units that have been paid back, as last seen."""
     version: int = 0
 
     @property
@@ -51,6 +53,8 @@ class Subscribed:
 
     tenant_id: TenantId
     customer: str
+    is_gone: bool = False
+    """Whether the customer has been deleted at Stripe: another one is made when one is needed."""
     subscription: str = ""
     plan: str = ""
     status: str = ""

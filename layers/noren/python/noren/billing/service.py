@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from noren.billing.catalogue import price_of
+from noren.billing.customers import Customers
 from noren.billing.models import Package
 from noren.billing.order_store import OrderStore
 from noren.billing.orders import Method, Order, Subscribed
@@ -69,6 +69,7 @@ class Billing:
     ) -> None:
         self._stripe, self._store, self._packages, self._plans = stripe, store, packages, plans
         self._settlement, self._settings, self._clock = settlement, settings, clock
+        self._customers = Customers(stripe, store, settings)
         self._page = settings.console_url.rstrip("/") + "/billing.html"
 
     def subscribed(self, tenant: Tenant) -> Subscribed | None:
@@ -76,32 +77,8 @@ class Billing:
         return self._store.subscribed(tenant.tenant_id)
 
     def customer_of(self, tenant: Tenant) -> str:
-        """The tenant's customer at Stripe: exactly one, made when it is first needed."""
-        row = self._store.subscribed(tenant.tenant_id)
-        if row and row.customer and not row.is_gone:
-            return row.customer
-        number = self._settings.invoice_registration_number
-        params: dict[str, Any] = {
-            "name": tenant.name,
-            "preferred_locales": [tenant.locale],
-            "metadata": {"tenant_id": tenant.tenant_id},
-        }
-        if tenant.billing_email:
-            params["email"] = tenant.billing_email
-        if number:
-            params["invoice_settings"] = {
-                "custom_fields": [{"name": "登録番号", "value": number}],
-                "footer": f"適格請求書発行事業者登録番号 {number}",
-            }
-        # The key holds what is sent: a tenant renamed between two tries makes another, unused one, never an error.
-        digest = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
-        number_of = row.version if row else 0  # one that was deleted is not to come back
-        customer = self._stripe.make_customer(params, f"customer-{tenant.tenant_id}-{number_of}-{digest}")
-        self._store.put_customer(tenant.tenant_id, customer)
-        self._store.put_subscribed(replace(row or Subscribed(tenant.tenant_id, ""), customer=customer, is_gone=False))
-        made = self._store.subscribed(tenant.tenant_id)
-        assert made is not None
-        return made.customer
+        """The tenant's customer at Stripe."""
+        return self._customers.of(tenant)
 
     # -- plans
 
@@ -126,12 +103,12 @@ class Billing:
 
     def portal(self, tenant: Tenant) -> str:
         """The address of Stripe's page for cards, invoices and the subscription."""
-        return self._stripe.make_portal(self.customer_of(tenant), self._page)
+        return self._stripe.make_portal(self._customers.of(tenant), self._page)
 
     def subscribe(self, tenant: Tenant, plan_name: str, key: str) -> tuple[Subscribed, str]:
         """Subscribe in the app: incomplete until it is paid with the client secret. Raises NotFound, Conflict."""
         plan = self._paid_plan(plan_name)
-        customer = self.customer_of(tenant)
+        customer = self._customers.of(tenant)
         row = self._settlement.customer(customer)
         if row and row.status in LIVE:
             raise Conflict("There is a subscription already: change it instead.", code="already_subscribed")
@@ -163,7 +140,8 @@ class Billing:
         price = price_of(self._stripe, plan, row.currency)
         current = self._stripe.subscription(row.subscription)
         if current.pending_update:
-            if current.pending_update.subscription_items[0].price.id != price:
+            wanted: Any = current.pending_update.subscription_items
+            if wanted[0].price.id != price:
                 raise Conflict("Another change waits for its payment.", code="change_pending")
             return self._refreshed(row.customer), _secret(current)
         if plan.prices[row.currency] < row.amount:
@@ -175,8 +153,8 @@ class Billing:
             "proration_behavior": "always_invoice",
             "payment_behavior": "pending_if_incomplete",
         }
-        invoice: Any = current.latest_invoice  # another one after each change that was billed
-        changed = self._stripe.change_subscription(row.subscription, params, f"change-{invoice.id}-{price}")
+        last = getattr(current.latest_invoice, "id", row.subscription)  # another one after each change that was billed
+        changed = self._stripe.change_subscription(row.subscription, params, f"change-{last}-{price}")
         return self._refreshed(row.customer), _secret(changed) if changed.pending_update else ""
 
     def cancel_plan(self, tenant: Tenant) -> Subscribed:
@@ -208,7 +186,7 @@ class Billing:
         if wanted.method == "stripe":
             method = "card" if wanted.payment_method else "checkout"
         if wanted.payment_method:
-            self._check_card(tenant, wanted.payment_method)
+            self._customers.check_card(tenant, wanted.payment_method)
         order, is_new = self._ordered(tenant, package, method, wanted.source, actor, key)
         if not is_new and (begun := self._begun(order)):
             return begun
@@ -217,7 +195,9 @@ class Billing:
                 return self._by_checkout(tenant, package, order)
             case "invoice":
                 return self._by_invoice(tenant, package, order, wanted.invoice_email)
-        return self.by_card(order, wanted.payment_method or self._default_card(order.customer), off_session=False)
+        return self.by_card(
+            order, wanted.payment_method or self._customers.default_card(order.customer), off_session=False
+        )
 
     def buy_automatically(self, tenant: Tenant, package: Package, key: str, waits: int) -> Order:
         """Order a package and pay it by the saved card, without the buyer. The same `key` is the same purchase.
@@ -232,7 +212,7 @@ class Billing:
                 order = self._settlement.order(order)
             if order.status != "open" or order.payment_intent:
                 return order
-        return self.by_card(order, self._default_card(order.customer), off_session=True).order
+        return self.by_card(order, self._customers.default_card(order.customer), off_session=True).order
 
     def by_card(self, order: Order, payment_method: str, *, off_session: bool) -> Started:
         """Pay an order by a card, without the buyer if `off_session`. Settled when it returns."""
@@ -295,13 +275,6 @@ class Billing:
         asked = order.status == "requires_action"
         return Started(order, str(self._stripe.payment(order.payment_intent).client_secret) if asked else "")
 
-    def _check_card(self, tenant: Tenant, payment_method: str) -> None:
-        """Raises NotFound for somebody else's card; a new one is nobody's yet."""
-        with suppress(Missing):
-            card = self._stripe.card(payment_method)
-            if card.customer and str(card.customer) != self.customer_of(tenant):
-                raise NotFound("There is no such card.")
-
     def _package(self, tenant: Tenant, package_id: str) -> Package:
         for package in self._packages.offered(tenant):
             if package.package_id == package_id:
@@ -320,7 +293,7 @@ class Billing:
             credits=package.credits_amount,
             amount=package.prices[tenant.currency],
             currency=tenant.currency,
-            customer=self.customer_of(tenant),
+            customer=self._customers.of(tenant),
             live=self._stripe.is_live,
             method=method,
             valid_days=self._packages.valid_days(package),
@@ -392,41 +365,21 @@ class Billing:
         row = self._store.subscribed(tenant.tenant_id)
         if row is None or not row.customer:
             return [], ""
-        return self._stripe.cards(row.customer), self._default_card(row.customer, required=False)
+        return self._stripe.cards(row.customer), self._customers.default_card(row.customer, required=False)
 
     def save_card(self, tenant: Tenant, key: str) -> str:
         """The client secret with which a browser saves a card."""
-        made = self._stripe.make_setup_intent(self.customer_of(tenant), f"card-{key}")
+        made = self._stripe.make_setup_intent(self._customers.of(tenant), f"card-{key}")
         return str(made.client_secret)
 
     def set_default_card(self, tenant: Tenant, payment_method: str) -> None:
         """Pay what comes by that card. Raises NotFound."""
-        self._stripe.set_default_card(self._own_card(tenant, payment_method), payment_method)
+        self._stripe.set_default_card(self._customers.own_card(tenant, payment_method), payment_method)
 
     def forget_card(self, tenant: Tenant, payment_method: str) -> None:
         """Detach a card. Raises NotFound."""
-        self._own_card(tenant, payment_method)
+        self._customers.own_card(tenant, payment_method)
         self._stripe.detach_card(payment_method)
-
-    def _own_card(self, tenant: Tenant, payment_method: str) -> str:
-        row = self._store.subscribed(tenant.tenant_id)
-        try:
-            card = self._stripe.card(payment_method)
-        except Missing:
-            raise NotFound("There is no such card.") from None
-        if row is None or str(card.customer) != row.customer:
-            raise NotFound("There is no such card.")
-        return row.customer
-
-    def _default_card(self, customer: str, *, required: bool = True) -> str:
-        settings = self._stripe.customer(customer).invoice_settings
-        default = str(settings.default_payment_method or "") if settings else ""
-        if not default and required:
-            cards = self._stripe.cards(customer)
-            if not cards:
-                raise Unprocessable("There is no saved card. Pay by a new one.", code="no_saved_card")
-            return str(cards[0].id)
-        return default
 
     # -- small things
 
@@ -450,7 +403,7 @@ class Billing:
     def _page_params(self, tenant: Tenant, mode: str, facts: dict[str, str]) -> dict[str, Any]:
         return {
             "mode": mode,
-            "customer": self.customer_of(tenant),
+            "customer": self._customers.of(tenant),
             "client_reference_id": tenant.tenant_id,
             "metadata": facts,
             "success_url": f"{self._page}?paid=1",

@@ -8,45 +8,37 @@ ids of their own (`PUR#<order>`, `REF#<refund>`, `CHB#<dispute>`), rows have ver
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from noren.billing.catalogue import plan_of_price
 from noren.billing.order_store import OrderStore
-from noren.billing.orders import Contest, Order, OrderStatus, Subscribed
+from noren.billing.orders import Order, OrderStatus, Subscribed
+from noren.billing.returns import ROUNDS, Registry, Returns
 from noren.billing.stripe import Missing, Stripe
 from noren.billing.told import Nobody, Told
 from noren.clock import Clock
 from noren.errors import Busy
 from noren.ids import TenantId
 from noren.ledger.credits import Credits
-from noren.ledger.fold import Gift, Withdrawal
+from noren.ledger.fold import Gift
 from noren.ledger.lots import NEVER
 from noren.metrics import measured
 from noren.plans.service import LAPSED_PLAN
 
 if TYPE_CHECKING:
     from noren.billing.stripe import Invoice, PaymentIntent, Session, Subscription
-    from noren.tenants.models import Stop, Tenant
 
 GRACE_SECONDS = 7 * 86_400
 """How long a plan goes on when a renewal is not paid."""
-ROUNDS = 8
-"""Tries to write what was read while others write too."""
+SKEW_SECONDS = 300
+"""How far our clock may be ahead of Stripe's."""
 
-_RANK = {"active": 0, "trialing": 1, "past_due": 2, "unpaid": 3, "paused": 4}
-"""Which of several subscriptions counts; others don't."""
+_RANK = {"active": 0, "trialing": 1, "past_due": 2, "unpaid": 3, "paused": 4, "canceled": 5}
+"""Which of several subscriptions counts; others were never paid."""
 
 _log = logging.getLogger("noren.billing")
-
-
-class Registry(Protocol):
-    """What is needed of the tenants."""
-
-    def fresh(self, tenant_id: TenantId) -> Tenant: ...
-    def set_billing(self, tenant_id: TenantId, plan: str, plan_status: str, grace_until: int) -> Tenant: ...
-    def stop(self, tenant_id: TenantId, cause: Stop, reason: str, actor: str) -> Tenant: ...
-    def lift(self, tenant_id: TenantId, cause: Stop, actor: str) -> Tenant: ...
 
 
 class Settlement:
@@ -63,6 +55,7 @@ class Settlement:
     ) -> None:
         self._stripe, self._store, self._credits, self._tenants, self._clock = stripe, store, credits, tenants, clock
         self._told = told or Nobody()
+        self._returns = Returns(stripe, store, credits, tenants, clock, self._told)
 
     # -- credits
 
@@ -71,14 +64,15 @@ class Settlement:
         order = self._order_of(payment_intent)
         if order is None:
             return None
+        if order.method == "invoice":  # what its payment has come to is not the last word
+            invoice = order.invoice or self._stripe.invoice_of(payment_intent)
+            return self.invoice(invoice) if invoice else order
         for _ in range(ROUNDS):
             order = self._store.order(order.tenant_id, order.order_id) or order
             payment = self._stripe.payment(payment_intent)
             status, error = self._status(order, payment)
-            if status == "paid":
-                self._grant(order, payment_intent)
-                self._take_back(order, payment_intent)
-            settled = self._note(order, status, error, payment_intent=payment_intent)
+            refunded = self._paid(order, payment_intent, payment_intent) if status == "paid" else 0
+            settled = self._note(order, status, error, payment_intent=payment_intent, refunded=refunded)
             if settled:
                 return settled
         raise Busy(retry_after=2)
@@ -92,26 +86,29 @@ class Settlement:
             if session.payment_intent:
                 return self.payment(str(session.payment_intent)) or order
             return self.session(session) or order
-        return (self.payment(order.payment_intent) if order.payment_intent else None) or order
+        # Who made the payment may have died before it was noted
+        made = order.payment_intent or self._stripe.payment_of(
+            order.customer, order.order_id, order.created_at - SKEW_SECONDS
+        )
+        return (self.payment(made) if made else None) or order
 
     def session(self, session: Session) -> Order | None:
         """Note what became of a Checkout page on which nothing has been paid yet; None where it is no order's."""
-        facts: Any = session.metadata or {}
-        if "order_id" not in facts:
+        order = self._named(session.metadata)
+        if order is None:
             return None
         for _ in range(ROUNDS):
-            order = self._store.order(TenantId(facts["tenant_id"]), facts["order_id"])
-            if order is None:
-                return None
+            order = self._store.order(order.tenant_id, order.order_id) or order
             session = self._stripe.checkout(session.id)
-            noted = self._note(order, "expired" if session.status == "expired" else order.status, "")
+            status = "expired" if session.status == "expired" else order.status
+            noted = self._note(order, status, order.error, session=session.id)
             if noted:
                 return noted
         raise Busy(retry_after=2)
 
     def invoice(self, invoice_id: str) -> Order | None:
         """Grant what a company's invoice ordered, once it is paid; None where it is no order's."""
-        order = self._store.order_paid_by(invoice_id)
+        order = self._store.order_paid_by(invoice_id) or self._named(self._stripe.invoice(invoice_id).metadata)
         if order is None:
             return None
         for _ in range(ROUNDS):
@@ -119,6 +116,7 @@ class Settlement:
             invoice = self._stripe.invoice(invoice_id)
             paid_with = _paid_with(invoice)
             status: OrderStatus = "open"
+            refunded = 0
             if invoice.status == "paid":
                 same = (invoice.amount_paid, invoice.currency, invoice.customer, invoice.livemode)
                 status = "paid" if self._matches(order, *same) else "mismatch"
@@ -129,34 +127,31 @@ class Settlement:
                 email = str(facts["invoice_email"]) if "invoice_email" in facts else ""
                 self._told.invoice(order, str(invoice.hosted_invoice_url or ""), email)
             if status == "paid":
-                self._grant(order, invoice_id)
-                if paid_with:
-                    self._store.put_payment(paid_with, order)
-                    self._take_back(order, paid_with)
-            settled = self._note(order, status, "", payment_intent=paid_with)
+                refunded = self._paid(order, invoice_id, paid_with)
+            settled = self._note(order, status, invoice=invoice_id, payment_intent=paid_with, refunded=refunded)
             if settled:
                 return settled
         raise Busy(retry_after=2)
 
     def dispute(self, dispute_id: str) -> None:
         """Take the credits of a contested payment back, give them back if it is won, and stop the tenant meanwhile."""
-        for _ in range(ROUNDS):
-            dispute = self._stripe.dispute(dispute_id)
-            payment = str(dispute.payment_intent or "")
-            tenant_id = self._tenant_of_payment(payment, str(dispute.charge))
-            if tenant_id is None:
-                return
-            read = self._store.contest(tenant_id, dispute_id) or Contest(dispute_id, tenant_id, "", "")
-            dispute = self._stripe.dispute(dispute_id)  # after the row: see `order_store`
-            order = self._order_of(payment) if payment else None
-            if order:
-                self.payment(payment)
-            contest = replace(read, status=dispute.status, order_id=order.order_id if order else "")
-            self._told.contest(contest)
-            if contest == read or self._store.put_contest(contest):
-                self._stop_or_go(tenant_id)
-                return
-        raise Busy(retry_after=2)
+        dispute = self._stripe.dispute(dispute_id)
+        order = self.payment(str(dispute.payment_intent)) if dispute.payment_intent else None
+        if order and order.status == "paid":
+            return  # all of its disputes have been looked at
+        customer = order.customer if order else str(self._stripe.charge(str(dispute.charge)).customer)
+        tenant_id = self._store.tenant_of(customer)
+        if tenant_id:
+            self._returns.contest(tenant_id, dispute_id, order.order_id if order else "")
+
+    def _paid(self, order: Order, reference: str, payment_intent: str) -> int:
+        """Grant, then take back what has been paid back or is contested; how much has been paid back."""
+        self._grant(order, reference)
+        if not payment_intent:
+            return 0
+        if order.method == "invoice":
+            self._store.put_payment(payment_intent, order)
+        return self._returns.take_back(order, payment_intent)
 
     def _status(self, order: Order, payment: PaymentIntent) -> tuple[OrderStatus, str]:
         """What a payment means for its order; and in words for the buyer, why it failed."""
@@ -169,7 +164,10 @@ class Settlement:
             case "canceled":
                 return "expired", ""
             case "requires_payment_method" if payment.last_payment_error:
-                return "failed", payment.last_payment_error.message or "The card was refused."
+                # Without the buyer, the bank's question comes as a refusal
+                asked = payment.last_payment_error.code == "authentication_required"
+                message = payment.last_payment_error.message or "The card was refused."
+                return ("requires_action", "") if asked else ("failed", message)
         return "open", ""
 
     def _matches(self, order: Order, amount: int, currency: str, customer: object, live: bool) -> bool:
@@ -198,58 +196,17 @@ class Settlement:
         )
         self._credits.give(order.tenant_id, gift)
 
-    def _take_back(self, order: Order, payment_intent: str) -> None:
-        """Refunds, then disputes, each by its share of the order's credits: all of them where all was paid back."""
-        back = 0
-        for refund in self._stripe.refunds(payment_intent):
-            if refund.status != "succeeded":
-                continue
-            credits = _share(order, back + refund.amount) - _share(order, back)
-            back += refund.amount
-            self._withdraw(order, f"REF#{refund.id}", "REFUND", credits, refund.amount, refund.id)
-        for dispute in self._stripe.disputes(payment_intent):
-            if dispute.status not in ("needs_response", "under_review", "won", "lost"):
-                continue  # an inquiry: no money has moved
-            credits = _share(order, dispute.amount)
-            self._withdraw(order, f"CHB#{dispute.id}", "CHARGEBACK", credits, dispute.amount, dispute.id)
-            if dispute.status == "won":
-                self._give_back(order, f"WON#{dispute.id}", credits, dispute.amount, dispute.id)
+    def _note(self, order: Order, status: OrderStatus, error: str = "", **found: str | int) -> Order | None:
+        """Write what an order has come to, and what else was found; None where somebody else has written meanwhile.
 
-    def _withdraw(self, order: Order, entry_id: str, type: str, credits: int, amount: int, reference: str) -> None:
-        wanted = Withdrawal(
-            entry_id=entry_id,
-            type="REFUND" if type == "REFUND" else "CHARGEBACK",
-            credits=credits,
-            lot_id=order.entry_id,
-            paid=amount,
-            currency=order.currency,
-            description=order.package_id,
-            reference_id=reference,
-            user_id="stripe",
-        )
-        self._credits.withdraw(order.tenant_id, wanted)
-
-    def _give_back(self, order: Order, entry_id: str, credits: int, amount: int, reference: str) -> None:
-        now = int(self._clock())
-        gift = Gift(
-            entry_id=entry_id,
-            type="CHARGEBACK",
-            kind="purchased",
-            credits=credits,
-            expires_at=now + order.valid_days * 86_400 if order.valid_days else NEVER,
-            paid=amount,
-            currency=order.currency,
-            description=order.package_id,
-            reference_id=reference,
-            user_id="stripe",
-        )
-        self._credits.give(order.tenant_id, gift)
-
-    def _note(self, order: Order, status: OrderStatus, error: str, *, payment_intent: str = "") -> Order | None:
-        """Write what an order has come to; None where somebody else has written since it was read. Paid stays paid."""
-        if order.status == "paid" and status != "mismatch":
+        Paid stays paid, by the payment that paid it.
+        """
+        if order.status == "paid":
             status, error = "paid", ""
-        changed = replace(order, status=status, error=error, payment_intent=payment_intent or order.payment_intent)
+            if order.payment_intent:
+                found.pop("payment_intent", None)
+        known: dict[str, Any] = {name: value for name, value in found.items() if value}
+        changed = replace(order, status=status, error=error, **known)
         if changed == order:
             return order
         if status != order.status:
@@ -260,17 +217,32 @@ class Settlement:
         known = self._store.order_paid_by(payment_intent)
         if known:
             return known
-        payment = self._stripe.payment(payment_intent)
-        facts: Any = payment.metadata or {}
-        if "order_id" in facts and "tenant_id" in facts:
-            return self._store.order(TenantId(facts["tenant_id"]), facts["order_id"])
+        found = self._named(self._stripe.payment(payment_intent).metadata)
+        if found:
+            return found
         invoice = self._stripe.invoice_of(payment_intent)
-        return self._store.order_paid_by(invoice) if invoice else None
+        if not invoice:
+            return None
+        return self._store.order_paid_by(invoice) or self._named(self._stripe.invoice(invoice).metadata)
+
+    def _named(self, metadata: Any) -> Order | None:
+        """The order that metadata names. One that is not there wakes somebody: there is money without an order."""
+        facts = metadata or {}
+        if "order_id" not in facts or "tenant_id" not in facts:
+            return None
+        order = self._store.order(TenantId(facts["tenant_id"]), facts["order_id"])
+        if order is None:
+            fields = {"tenant": facts["tenant_id"], "order": facts["order_id"]}
+            _log.error("a payment names an order that is not there", extra=measured(fields, PaymentsDiffer=1))
+        return order
 
     # -- plans
 
-    def customer(self, customer: str) -> Subscribed | None:
-        """Bring a customer's tenant in line with its subscriptions; None where the customer is none of ours."""
+    def customer(self, customer: str, subscription: str = "") -> Subscribed | None:
+        """Bring a customer's tenant in line with its subscriptions; None where the customer is none of ours.
+
+        `subscription` is one that is known to be the customer's: a deleted customer's can't be listed.
+        """
         tenant_id = self._store.tenant_of(customer)
         if tenant_id is None:
             return None
@@ -278,7 +250,7 @@ class Settlement:
             read = self._store.subscribed(tenant_id) or Subscribed(tenant_id, customer)
             if read.customer != customer:
                 return read  # one that the tenant has left behind
-            now = self._subscription_now(read)
+            now = self._subscription_now(read, subscription)
             written = read if now == read else self._store.put_subscribed(now)
             if written:
                 self._follow(written)
@@ -298,44 +270,62 @@ class Settlement:
         if row and invoice.status == "open" and invoice.billing_reason == "subscription_cycle":
             self._told.action(row, invoice_id, invoice.amount_due, str(invoice.hosted_invoice_url or ""))
 
-    def _subscription_now(self, read: Subscribed) -> Subscribed:
-        """What Stripe says of the tenant's subscription at this moment."""
-        try:
-            gone = bool(getattr(self._stripe.customer(read.customer), "deleted", False))
-        except Missing:
-            gone = True
-        found = [] if gone else self._stripe.subscriptions(read.customer)
-        live = [each for each in found if each.status in _RANK and each.livemode == self._stripe.is_live]
-        if not live:
-            ended = replace(read, status="canceled") if read.subscription else read
-            return replace(ended, next_plan="", cancel_at_period_end=False, grace_until=0)
-        best = min(live, key=lambda each: (_RANK[each.status], -each.created, each.id))
+    def _subscription_now(self, read: Subscribed, named: str) -> Subscribed:
+        """What Stripe says of the tenant's subscription at this moment: of the best there is, else of the last one."""
+        is_gone = self._is_gone(read.customer)
+        known = self._each({named, read.subscription}) if is_gone else self._stripe.subscriptions(read.customer)
+        found = [each for each in known if each.status in _RANK and each.livemode == self._stripe.is_live]
+        found = [each for each in found if str(each.customer) == read.customer]
+        if not found:
+            ended = replace(read, status="canceled", next_plan="", cancel_at_period_end=False, grace_until=0)
+            return replace(ended if read.subscription else read, is_gone=is_gone)
+        best = min(found, key=lambda each: (not _plan(each), _RANK[each.status], -each.created, each.id))
+        self._check(read, [each for each in found if each.status != "canceled"])
         item = best["items"].data[0]
-        plan = plan_of_price(item.price)
-        if plan is None:
-            fields = {"tenant": read.tenant_id, "subscription": best.id, "price": item.price.id}
-            _log.error("a subscription has a price that is not ours", extra=measured(fields, PaymentsDiffer=1))
-            return read
+        status = best.status if _plan(best) else "canceled"
+        over = status == "canceled"
         return replace(
             read,
+            is_gone=is_gone,
             subscription=best.id,
-            plan=plan,
-            status=best.status,
+            plan=_plan(best),
+            status=status,
             amount=item.price.unit_amount,
             currency=item.price.currency.upper(),
             period_end=item.current_period_end,
-            cancel_at_period_end=best.cancel_at_period_end,
-            next_plan=self._next_plan(best, plan),
-            grace_until=_grace_until(best),
+            cancel_at_period_end=best.cancel_at_period_end and not over,
+            next_plan="" if over else self._next_plan(best),
+            grace_until=0 if over else _grace_until(best),
         )
 
-    def _next_plan(self, subscription: Subscription, plan: str) -> str:
+    def _is_gone(self, customer: str) -> bool:
+        try:
+            return bool(getattr(self._stripe.customer(customer), "deleted", False))
+        except Missing:
+            return True
+
+    def _each(self, ids: set[str]) -> list[Subscription]:
+        found = []
+        for each in sorted(ids - {""}):
+            with suppress(Missing):
+                found.append(self._stripe.subscription(each))
+        return found
+
+    def _check(self, read: Subscribed, live: list[Subscription]) -> None:
+        """Wake somebody where a price is not ours (it gives nobody a plan), or a tenant pays twice."""
+        foreign = [each.id for each in live if not _plan(each)]
+        if foreign or len(live) > 1:
+            what = "a subscription has a price that is not ours" if foreign else "a tenant has several subscriptions"
+            fields = {"tenant": read.tenant_id, "subscriptions": str(foreign or [each.id for each in live])}
+            _log.error(what, extra=measured(fields, PaymentsDiffer=1))
+
+    def _next_plan(self, subscription: Subscription) -> str:
         if subscription.schedule is None:
             return ""
         schedule = self._stripe.schedule(str(subscription.schedule))
         for phase in schedule.phases:
             following = plan_of_price(phase.items[0].price) if phase.start_date > int(self._clock()) else None
-            if following and following != plan:
+            if following and following != _plan(subscription):
                 return following
         return ""
 
@@ -355,31 +345,6 @@ class Settlement:
             row = now
         raise Busy(retry_after=2)
 
-    def _stop_or_go(self, tenant_id: TenantId) -> None:
-        """Stop the tenant while any dispute is open."""
-        for _ in range(ROUNDS):
-            contested = any(each.is_open for each in self._store.contests(tenant_id))
-            stopped = "billing" in self._tenants.fresh(tenant_id).stops
-            if contested == stopped:
-                return
-            if contested:
-                self._tenants.stop(tenant_id, "billing", "a payment is disputed", "stripe")
-            else:
-                self._tenants.lift(tenant_id, "billing", "stripe")
-        raise Busy(retry_after=2)
-
-    def _tenant_of_payment(self, payment_intent: str, charge: str) -> TenantId | None:
-        order = self._order_of(payment_intent) if payment_intent else None
-        if order:
-            return order.tenant_id
-        customer = self._stripe.charge(charge).customer
-        return self._store.tenant_of(str(customer)) if customer else None
-
-
-def _share(order: Order, amount: int) -> int:
-    """The part of an order's credits that `amount` of its price stands for; all of them for all of it."""
-    return order.credits * min(amount, order.amount) // order.amount
-
 
 def _paid_with(invoice: Invoice) -> str:
     """The payment that paid an invoice, "" where there is none."""
@@ -396,3 +361,8 @@ def _grace_until(subscription: Subscription) -> int:
     invoice = subscription.latest_invoice
     since = getattr(invoice, "created", None) or subscription["items"].data[0].current_period_start
     return int(since) + GRACE_SECONDS
+
+
+def _plan(subscription: Subscription) -> str:
+    """The plan that a subscription is for, "" where its price is not ours."""
+    return plan_of_price(subscription["items"].data[0].price) or ""

@@ -211,17 +211,24 @@ class Stripe:
             "stripe.PaymentIntent", self._read(lambda: self._v1.payment_intents.retrieve(payment_intent, expand))
         )
 
+    def payment_of(self, customer: str, order_id: str, since: int) -> str | None:
+        """The customer's payment that was made for an order since then (epoch seconds), if there is one."""
+        params = {"customer": customer, "created": {"gte": since}, "limit": 100}
+        found = self._read(lambda: list(self._v1.payment_intents.list(params).auto_paging_iter()))
+        named = (each for each in found if each.metadata and "order_id" in each.metadata)
+        return next((str(each.id) for each in named if each.metadata["order_id"] == order_id), None)
+
     def refunds(self, payment_intent: str) -> list[stripe.Refund]:
         """A payment's refunds, the oldest first."""
         params = {"payment_intent": payment_intent, "limit": 100}
         found: list[stripe.Refund] = self._read(lambda: list(self._v1.refunds.list(params).auto_paging_iter()))
-        return sorted(found, key=lambda each: (each.created, each.id))
+        return found[::-1]
 
     def disputes(self, payment_intent: str) -> list[stripe.Dispute]:
         """A payment's disputes, the oldest first."""
         params = {"payment_intent": payment_intent, "limit": 100}
         found: list[stripe.Dispute] = self._read(lambda: list(self._v1.disputes.list(params).auto_paging_iter()))
-        return sorted(found, key=lambda each: (each.created, each.id))
+        return found[::-1]
 
     def charge(self, charge: str) -> stripe.Charge:
         """One charge."""
