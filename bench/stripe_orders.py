@@ -1,6 +1,6 @@
 """Flows of billing × orders of their events: whatever comes when, and however often, the end is the same.
 
-    python -m bench.stripe_orders [--orders 500] [--interleaved 40] [--cloud 100] [--workers 2]
+    python -m bench.stripe_orders [--orders 500] [--interleaved 40] [--cloud 100] [--workers 2] [--flow NAME]
 
 Each flow (`stripe_flows.py`) is played once in good order; what it has come to is the measure. Then its events come
 once, five times, in every order (up to six events; seeded ones beyond), late, between the flow's own steps, and with a
@@ -11,30 +11,41 @@ sample on the embedded cloud.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import logging
-import math
 import multiprocessing
 import os
 import pickle
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from bench.containers import cloud
 from bench.stripe_flows import FLOWS, Flow, Step
 from bench.stripe_rig import Event, Process, Remembering, Rig
 from bench.tables import print_table
+from bench.wire import Wire, make_table
 from tests.faults import Crash, Faulty
 
-EXHAUSTIVE = 6
-"""Up to so many events every order is tried."""
-WAYS = ("orders", "repeated", "interleaved", "deaths of workers", "deaths in steps")
+WAYS = ("orders", "repeated", "interleaved", "deaths of workers", "deaths in steps", "in the cloud")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is tried."""
+
+    exhaustive: int = 6
+    """Up to so many events every order is tried."""
+    orders: int = 500
+    """Seeded orders of more events."""
+    interleaved: int = 40
+    stride: int = 1
+    """Every so-manieth storage call is died after."""
 
 
 @dataclass
@@ -80,12 +91,12 @@ def measure(flow: Flow, make: MakeRig) -> dict[str, Any]:
     return rig.state()
 
 
-def orders_of(events: list[Event], most: int, dice: random.Random) -> Iterator[list[Event]]:
+def orders_of(events: list[Event], effort: Effort, dice: random.Random) -> Iterator[list[Event]]:
     """Every order of a few events, seeded ones of many."""
-    if len(events) <= EXHAUSTIVE and math.factorial(len(events)) <= max(most, 720):
+    if len(events) <= effort.exhaustive:
         yield from (list(each) for each in itertools.permutations(events))
         return
-    for _ in range(most):
+    for _ in range(effort.orders):
         yield dice.sample(events, len(events))
 
 
@@ -133,7 +144,7 @@ def _thaw(rig: Rig, frozen: bytes) -> None:
     world.objects, world.kinds, rig.stripe.api.kept = pickle.loads(frozen)
 
 
-def in_orders(flow: Flow, wanted: dict[str, Any], most: int, outcome: Outcome) -> None:
+def in_orders(flow: Flow, wanted: dict[str, Any], effort: Effort, outcome: Outcome) -> None:
     """Every order, and every event five times in a seeded order."""
     ready, dice = Prepared.of(flow), random.Random(flow.name)
     outcome.events = len(ready.events)
@@ -144,15 +155,15 @@ def in_orders(flow: Flow, wanted: dict[str, Any], most: int, outcome: Outcome) -
             ready.rig.apply(event)
         return ready.rig.state()
 
-    for order in orders_of(ready.events, most, dice):
+    for order in orders_of(ready.events, effort, dice):
         outcome.compare("orders", " ".join(each.type for each in order), partial(play, order), wanted)
     five = ready.events * 5
     outcome.compare("repeated", "in order", partial(play, five), wanted)
-    for number in range(most // 20):
+    for number in range(effort.orders // 20):
         outcome.compare("repeated", f"{number}", partial(play, dice.sample(five, len(five))), wanted)
 
 
-def deaths_of_workers(flow: Flow, wanted: dict[str, Any], outcome: Outcome) -> None:
+def deaths_of_workers(flow: Flow, wanted: dict[str, Any], effort: Effort, outcome: Outcome) -> None:
     """A worker dies after each of its storage calls; the event comes again."""
     ready = Prepared.of(flow)
 
@@ -172,7 +183,7 @@ def deaths_of_workers(flow: Flow, wanted: dict[str, Any], outcome: Outcome) -> N
 
     calls: list[int] = []
     play(sys.maxsize)
-    for number in range(calls[0]):
+    for number in range(0, calls[0], effort.stride):
         outcome.compare("deaths of workers", f"after call {number}", partial(play, number), wanted)
 
 
@@ -196,7 +207,7 @@ def interleaved(flow: Flow, seed: int, make: MakeRig) -> dict[str, Any]:
     return rig.state()
 
 
-def deaths_in_steps(flow: Flow, wanted: dict[str, Any], outcome: Outcome) -> None:
+def deaths_in_steps(flow: Flow, wanted: dict[str, Any], effort: Effort, outcome: Outcome) -> None:
     """The process that takes the flow's own steps dies after each of its storage calls; the step is taken again."""
 
     def play(number: int) -> dict[str, Any]:
@@ -222,56 +233,76 @@ def deaths_in_steps(flow: Flow, wanted: dict[str, Any], outcome: Outcome) -> Non
 
     calls: list[int] = []
     play(sys.maxsize)
-    for number in range(calls[0]):
+    for number in range(0, calls[0], effort.stride):
         outcome.compare("deaths in steps", f"after call {number}", partial(play, number), wanted)
 
 
-def run(flow: Flow, orders: int, between: int) -> Outcome:
+def run(flow: Flow, effort: Effort) -> Outcome:
     """Everything about one flow, in memory."""
-    logging.disable(logging.CRITICAL)
     outcome = Outcome(flow.name)
     wanted = measure(flow, Rig)
-    in_orders(flow, wanted, orders, outcome)
-    deaths_of_workers(flow, wanted, outcome)
-    for seed in range(between):
+    in_orders(flow, wanted, effort, outcome)
+    deaths_of_workers(flow, wanted, effort, outcome)
+    for seed in range(effort.interleaved):
         outcome.compare("interleaved", f"seed {seed}", partial(interleaved, flow, seed, Rig), wanted)
-    deaths_in_steps(flow, wanted, outcome)
+    deaths_in_steps(flow, wanted, effort, outcome)
     return outcome
 
 
-def _run(given: tuple[int, int, int]) -> Outcome:
-    number, orders, between = given
-    return run(FLOWS[number], orders, between)
+def in_the_cloud(outcomes: Mapping[str, Outcome], count: int) -> None:
+    """So many of the interleaved ones again, on the embedded cloud."""
+    flows = [flow for flow in FLOWS if flow.name in outcomes]
+    with cloud() as endpoint, Wire(endpoint) as client:
+
+        def make() -> Rig:
+            client.reset()
+            for name in ("quotas", "credits", "billing", "tenants"):
+                make_table(client, name)
+            return Rig(client)
+
+        for number in range(count):
+            flow = flows[number % len(flows)]
+            play = partial(interleaved, flow, number, make)
+            outcomes[flow.name].compare("in the cloud", f"seed {number}", play, measure(flow, Rig))
+
+
+def _run(given: tuple[str, Effort]) -> Outcome:
+    logging.disable(logging.CRITICAL)  # each payment that differs is reported each time
+    name, effort = given
+    return run(next(flow for flow in FLOWS if flow.name == name), effort)
 
 
 def main() -> int:
     """Run and print; 1 where anything differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--orders", type=int, default=500)
-    parser.add_argument("--interleaved", type=int, default=40)
+    parser.add_argument("--orders", type=int, default=Effort.orders)
+    parser.add_argument("--interleaved", type=int, default=Effort.interleaved)
     parser.add_argument("--cloud", type=int, default=100)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--flow", default="")
+    parser.add_argument("--flow", default="", help="only those whose name has this in it")
     given = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     began = time.monotonic()
-    chosen = [number for number, flow in enumerate(FLOWS) if given.flow in flow.name]
-    work = [(number, given.orders, given.interleaved) for number in chosen]
+    effort = Effort(orders=given.orders, interleaved=given.interleaved)
+    work = [(flow.name, effort) for flow in FLOWS if given.flow in flow.name]
     with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn")) as pool:
-        outcomes = list(pool.map(_run, work))
-    print_outcomes(outcomes)
+        outcomes = {each.name: each for each in pool.map(_run, work)}
+    in_the_cloud(outcomes, given.cloud)
+    print_outcomes(list(outcomes.values()))
     print(f"{time.monotonic() - began:,.0f} s")
-    return 1 if any(each.differences for each in outcomes) else 0
+    return 1 if any(each.differences for each in outcomes.values()) else 0
 
 
 def print_outcomes(outcomes: list[Outcome]) -> None:
     """The table, the sums, and what differs."""
-    rows = [[each.name, each.events, *each.tried.values(), len(each.differences)] for each in outcomes]
-    sums = [sum(row[place] for row in rows) for place in range(1, 3 + len(WAYS))]  # type: ignore[misc]
-    print_table(["flow", "events", *WAYS, "differences"], [*rows, ["sum", *(f"{each:,}" for each in sums)]])
+    rows = [[each.events, *each.tried.values(), len(each.differences)] for each in outcomes]
+    sums = [f"{sum(column):,}" for column in zip(*rows, strict=True)]
+    named = [[each.name, *row] for each, row in zip(outcomes, rows, strict=True)]
+    print_table(["flow", "events", *WAYS, "differences"], [*named, [f"{len(outcomes)} flows", *sums]])
     for each in outcomes:
-        print("\n".join(each.differences[:3]))
+        if each.differences:
+            print("\n".join(each.differences[:3]))
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())
