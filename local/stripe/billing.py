@@ -62,10 +62,10 @@ def invoice_for(world: World, subscription: Obj, lines: list[Obj], reason: str, 
             "due_date": world.now() + subscription["days_until_due"] * DAY if sent else None,
             "parent": parent(subscription),
             "account_tax_ids": looks["account_tax_ids"],
-            "custom_fields": looks.get("custom_fields"),
-            "footer": looks.get("footer"),
             "metadata": {},
             "_coupon": _coupon_for(world, subscription),
+            # What the subscription says nothing about is as the customer has it
+            **{name: looks[name] for name in ("custom_fields", "footer") if looks.get(name)},
             **members,
         },
     )

@@ -14,6 +14,9 @@ from noren.errors import NotFound, Unprocessable
 from noren.settings import Settings
 from noren.tenants.models import Tenant
 
+COUNTRIES = {"JPY": "JP", "KRW": "KR"}
+"""Where who pays in a currency is, as far as that can be told."""
+
 
 class Customers:
     """Each tenant has one, made when it is first needed."""
@@ -34,6 +37,9 @@ class Customers:
         }
         if tenant.billing_email:
             params["email"] = tenant.billing_email
+        country = COUNTRIES.get(tenant.currency)
+        if country and self._settings.stripe_tax == "true":
+            params["address"] = {"country": country}  # tax is reckoned by it, until the customer says better
         if number:
             params["invoice_settings"] = {
                 "custom_fields": [{"name": "登録番号", "value": number}],

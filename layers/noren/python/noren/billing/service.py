@@ -97,7 +97,6 @@ class Billing:
             "subscription_data": data,
             "allow_promotion_codes": True,
             "tax_id_collection": {"enabled": True},
-            "customer_update": {"name": "auto", "address": "auto"},
         }
         return str(self._stripe.make_checkout(params, f"plan-{key}").url)
 
@@ -409,6 +408,7 @@ class Billing:
             "success_url": f"{self._page}?paid=1",
             "cancel_url": f"{self._page}?cancelled=1",
             "locale": tenant.locale,
+            "customer_update": {"name": "auto", "address": "auto"},
         } | self._tax()
 
     def _tax(self) -> dict[str, Any]:

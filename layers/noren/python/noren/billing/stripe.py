@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from noren.errors import Busy, NorenError, UpstreamFailed
+from noren.errors import Busy, NorenError, NotFound, Unprocessable, UpstreamFailed
 
 if TYPE_CHECKING:
     import stripe
@@ -38,7 +38,7 @@ class PaymentRefused(NorenError):
         self.payment_intent_id = payment_intent_id
 
 
-class Missing(Exception):
+class Missing(NotFound):
     """Stripe knows no such object."""
 
 
@@ -261,14 +261,19 @@ class Stripe:
     # -- meters
 
     def report(self, event_name: str, customer: str, value: int, identifier: str, at: int) -> None:
-        """One metered event; the same `identifier` counts once."""
+        """One metered event; the same `identifier` counts once, however often and late it comes again."""
         params = {
             "event_name": event_name,
             "payload": {"stripe_customer_id": customer, "value": str(value)},
             "identifier": identifier,
             "timestamp": at,
         }
-        self._write(self._v1.billing.meter_events.create, params, f"meter-{identifier}")
+        try:
+            self._write(self._v1.billing.meter_events.create, params, f"meter-{identifier}")
+        except UpstreamFailed as error:
+            # That it has been counted is all that Stripe refuses without a code; each other refusal has one.
+            if getattr(error.__cause__, "code", "") is not None:
+                raise
 
     def reported(self, meter: str, customer: str, start: int, end: int) -> int:
         """What Stripe has counted in [start, end), whole minutes."""
@@ -315,7 +320,10 @@ def _told() -> Iterator[None]:
         ) from error
     except stripe.InvalidRequestError as error:
         if error.http_status == 404 or error.code == "resource_missing":
-            raise Missing(error.param or "") from error
+            raise Missing(f"The payment service knows no such {error.param or 'thing'}.") from error
+        if error.code == "customer_tax_location_invalid":
+            words = "Your address is not known yet. Pay on Stripe's page once, or enter it there."
+            raise Unprocessable(words, code="address_needed") from error
         _log.error("Stripe refuses a request of ours: %s %s %s", error.code, error.param, error.request_id)
         raise UpstreamFailed("The payment service refused our request.", code="payment_rejected") from error
     except (stripe.RateLimitError, stripe.APIConnectionError) as error:

@@ -55,15 +55,28 @@ class Sync:
         before = self._store.subscribed(tenant_id)
         if before is None or not before.customer:
             return []
+        known = {each.dispute_id: each.status for each in self._store.contests(tenant_id)}
         found = _changed(before, self._settlement.customer(before.customer))
         for order in self._orders(tenant_id):
             after = self._settlement.order(order)
             if after.status != order.status:
                 found.append(f"order {order.order_id}: {order.status}, at Stripe {after.status}")
+            if after.refunded != order.refunded:
+                found.append(f"order {order.order_id}: {order.refunded} refunded, at Stripe {after.refunded}")
+        found += self._disputes(tenant_id, known)
         for each in found:
             fields = {"tenant": tenant_id, "what": each}
             _log.error("Stripe says otherwise", extra=measured(fields, PaymentsDiffer=1))
         return found
+
+    def _disputes(self, tenant_id: TenantId, known: dict[str, str]) -> list[str]:
+        """How disputes differ from what was known of them; an order's have been looked at with it."""
+        for each in self._store.contests(tenant_id):
+            if each.is_open:
+                self._settlement.dispute(each.dispute_id)
+        now = {each.dispute_id: each.status for each in self._store.contests(tenant_id)}
+        changed = [(each, status) for each, status in now.items() if status != known.get(each)]
+        return [f"dispute {each}: {known.get(each)}, at Stripe {status}" for each, status in changed]
 
     def all(self, seconds: float | None = None) -> Report:
         """Bring every tenant that has a customer in line. One tenant's trouble stops no other's."""
@@ -86,9 +99,13 @@ class Sync:
         position: str | None = None
         while True:
             page, position = self._store.orders(tenant_id, PAGE, position)
-            yield from (each for each in page if each.created_at >= since or each.status in OPEN)
+            yield from (each for each in page if each.created_at >= since or _may_be_paid(each))
             if position is None:
                 return
+
+
+def _may_be_paid(order: Order) -> bool:
+    return order.status in OPEN and bool(order.payment_intent or order.session or order.invoice)
 
 
 def _changed(before: Subscribed, after: Subscribed | None) -> list[str]:
