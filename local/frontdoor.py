@@ -60,7 +60,7 @@ CLIENT_CLAIMS = {
     "x-forwarded-proto",
 }
 """What a client may say about where it comes from is not believed."""
-PAGE_ROUTES = ("/", "/billing", "/invite")
+PAGE_ROUTES = {"/": "/index.html", "/billing": "/billing.html", "/invite": "/index.html"}
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -182,7 +182,7 @@ async def proxy(request: web.Request, base: str) -> web.StreamResponse:
 def static(path: str) -> web.Response:
     """A file of the page, never anything outside its folder."""
     files = {f"/{file.name}": file for file in PAGE.iterdir() if file.suffix in TYPES}
-    file = files.get("/index.html" if path in PAGE_ROUTES else path)
+    file = files.get(PAGE_ROUTES.get(path, path))
     if file is None:
         raise web.HTTPNotFound
     headers = {"Content-Type": TYPES[file.suffix], "Cache-Control": "no-cache"}

@@ -23,8 +23,8 @@ PAGE = ROOT / "web" / "page"
 HEADERS = ROOT / "web" / "headers.json"
 """The security headers, shared with the local front door; `{connect}` stands for the origins that the page may call."""
 
-ROUTES = ("/billing", "/invite")
-"""Paths that are not files: the page itself answers them."""
+ROUTES = {"/billing": "/billing.html", "/invite": "/index.html"}
+"""Paths that are not files, and the page that answers them."""
 
 
 class WebStack(Stack):
@@ -127,7 +127,8 @@ class WebStack(Stack):
     def _routes(self) -> cloudfront.Function:
         code = f"""
 function handler(event) {{
-  if ({json.dumps(ROUTES)}.includes(event.request.uri)) event.request.uri = '/index.html';
+  const pages = {json.dumps(ROUTES)};
+  event.request.uri = pages[event.request.uri] || event.request.uri;
   return event.request;
 }}"""
         return cloudfront.Function(

@@ -39,7 +39,19 @@ LIMITS = {
     "max_tokens": 1024,
     "members": 5,
 }
-PLANS = [{"plan": "starter", "prices": {"JPY": 7800, "KRW": 78000, "USD": 5200}, "limits": LIMITS}]
+PLANS = [
+    {
+        "plan": "free",
+        "prices": {"JPY": 0, "KRW": 0, "USD": 0},
+        "limits": LIMITS | {"chats_per_month": 100, "members": 2},
+    },
+    {"plan": "starter", "prices": {"JPY": 7800, "KRW": 78000, "USD": 5200}, "limits": LIMITS},
+    {
+        "plan": "pro",
+        "prices": {"JPY": 19800, "KRW": 198000, "USD": 13200},
+        "limits": LIMITS | {"chats_per_month": 8000},
+    },
+]
 
 
 class Stream:
@@ -60,7 +72,7 @@ class Stream:
 
 
 def problem(status: int, code: str, **extra: Any) -> web.Response:
-    body = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": code, **extra}
+    body = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": code} | extra
     return web.json_response(body, status=status, content_type="application/problem+json")
 
 
@@ -71,6 +83,8 @@ class Api:
     me: dict[str, Any] = field(default_factory=dict)
     scripts: dict[str, Script] = field(default_factory=dict)
     seen: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    """`GET /api/v1/…`: what it answers, or (status, problem's code, detail); a list answers one after the other."""
     released: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -80,6 +94,13 @@ class Api:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body: Any = await request.json() if request.body_exists else None
         self.seen.append((request.method, request.path, dict(request.headers), body))
+        told = self.told.get(f"{request.method} {request.path}")
+        if told is not None:
+            answer = told.pop(0) if isinstance(told, list) and len(told) > 1 else told
+            answer = answer[0] if isinstance(answer, list) else answer
+            if isinstance(answer, tuple):
+                return problem(answer[0], answer[1], detail=answer[2])
+            return web.json_response(answer)
         match request.path:
             case "/api/v1/me":
                 token = request.headers.get("Authorization", "").removeprefix("Bearer ").split(".")

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chat.routes import ROUTES as INFERENCE
 from local import totp
+from local.stripe import API_KEY as STRIPE_KEY
 from noren.billing.seed import PACKAGES
 from noren.edge.http import Route
 from noren.edge.paging import PageQuery
@@ -278,7 +279,7 @@ def _card(world: World) -> Iterator[tuple[str, str]]:
     saved = requests.post(
         f"{base}/v1/setup_intents/{intent}/confirm",
         data={"payment_method": "pm_card_visa"},
-        auth=("sk_test_" + "0" * 24, ""),
+        auth=(STRIPE_KEY, ""),
         timeout=10,
     )
     assert saved.ok, saved.text

@@ -2,9 +2,10 @@
 // The page: who is here, in which workspace, with what left; the chat is in chat.js.
 import { json, Problem } from "./api.js";
 import { Session } from "./auth.js";
+import { banners } from "./banners.js";
 import { advice, Chat, guestToken } from "./chat.js";
 import { byId, el } from "./dom.js";
-import { count, day, language, LANGUAGES, price, speak, t } from "./i18n.js";
+import { count, day, language, LANGUAGES, speak, t } from "./i18n.js";
 
 const GUEST = "noren.guest";
 const TENANT = "noren.tenant";
@@ -57,7 +58,8 @@ class Page {
       history.replaceState(null, "", "/");
     }
     try {
-      await this.session.comeBack();
+      const back = await this.session.comeBack();
+      if (back) return location.replace(back);
     } catch {
       this.notice("signInFailed", "error");
     }
@@ -67,10 +69,9 @@ class Page {
     await this.chat.restore();
   }
 
-  /** What the address or a link in a mail brought the person here for. */
+  /** What a link in a mail brought the person here for. */
   offer() {
     this.offerInvitation();
-    if (location.pathname === "/billing") this.showPlans().catch((error) => this.notice(advice(error), "error"));
   }
 
   /** @returns {Promise<void>} */
@@ -84,7 +85,8 @@ class Page {
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return this.signedOut();
       if (error instanceof Problem && error.status === 403 && sessionStorage.getItem(TENANT)) {
-        sessionStorage.removeItem(TENANT); // no longer a member there
+        sessionStorage.removeItem(TENANT); // no longer a member there, or without a seat
+        if (error.code === "membership_frozen") this.notice("membership_frozen", "error");
         return this.load();
       }
       this.notice(advice(error), "error");
@@ -142,6 +144,7 @@ class Page {
       ...memberships.map((/** @type {any} */ each) => el("option", { value: each.tenant_id, selected: each.tenant_id === this.me.tenant?.tenant_id }, each.name || each.tenant_id)));
     account.replaceChildren(...[
       el("span", { className: "who", title: this.me?.user?.email ?? "" }, this.me?.user?.email ?? ""), select,
+      el("a", { href: "/billing.html" }, t("billing")),
       el("button", { type: "button", onclick: () => this.signOut() }, t("signOut")),
     ].filter((part) => part !== false));
   }
@@ -170,6 +173,7 @@ class Page {
         el("option", { value: "" }, t("modelOfPlan")),
         ...models.map((/** @type {any} */ each) => el("option", { value: each.id, selected: each.id === this.chat.model }, each.name))));
     }
+    byId("banners").replaceChildren(...banners(this.me, "/billing.html"));
     if (this.me?.stop_mode) parts.push(el("strong", { className: "stopped" }, t(this.me.stop_mode === "quota" ? "quota_exceeded" : "suspended")));
     byId("standing").replaceChildren(...parts);
     if (this.session.groups.includes("platform_admin") && this.me?.user?.is_platform_admin === false) this.notice("totp", "", "totp");
@@ -187,28 +191,6 @@ class Page {
     const sentence = /^\w+$/.test(text) ? t(text) : text;
     const box = el("div", { id, className: `notice ${kind}`, role: kind === "error" ? "alert" : "status" }, el("p", {}, sentence), ...actions);
     byId("notices").append(box);
-  }
-
-  /** Where "see the plan" leads: what each plan gives and costs. */
-  async showPlans() {
-    const { items } = await json(`${this.config.platform_url}/api/v1/plans`);
-    const currency = this.me?.tenant?.currency ?? "JPY";
-    /** @type {[string, (plan: any) => string][]} */
-    const rows = [
-      ["perMonth", (plan) => price(plan.prices[currency] ?? 0, currency)],
-      ["chatsPerMonth", ({ limits }) => count(limits.chats_per_month)],
-      ["perDay", ({ limits }) => count(limits.requests_per_day_per_site)],
-      ["atOnce", ({ limits }) => count(limits.concurrent_chats)],
-      ["longest", ({ limits }) => count(limits.max_tokens)],
-      ["members", ({ limits }) => count(limits.members)],
-    ];
-    const mine = this.me?.plan;
-    const table = el("table", {},
-      el("thead", {}, el("tr", {}, el("td"), ...items.map((/** @type {any} */ plan) =>
-        el("th", { scope: "col", className: plan.plan === mine ? "mine-plan" : "" }, plan.plan, plan.plan === mine && ` (${t("yours")})`)))),
-      el("tbody", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, t(name)), ...items.map((/** @type {any} */ plan) => el("td", {}, value(plan)))))));
-    this.notice("plans", "", "plans", el("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("plans") }, table),
-      el("p", { className: "muted" }, t("planChange")), el("a", { className: "button", href: "/" }, t("chat")));
   }
 
   offerInvitation() {

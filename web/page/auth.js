@@ -39,11 +39,12 @@ export class Session {
   /**
    * Leave for the hosted login (or its sign-up page).
    * @param {"sign-in" | "sign-up"} where
+   * @param {string} [back] the page of ours to come back to
    */
-  async leave(where) {
+  async leave(where, back = "") {
     const verifier = random();
     const state = random();
-    sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state }));
+    sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state, back }));
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
     const query = new URLSearchParams({
       response_type: "code",
@@ -59,11 +60,11 @@ export class Session {
 
   /**
    * Finish a sign-in if the address says that we come back from one. Raises what to tell the person.
-   * @returns {Promise<void>}
+   * @returns {Promise<string>} the page of ours where it began; "" for this one
    */
   async comeBack() {
     const query = new URLSearchParams(location.search);
-    if (!query.has("code") && !query.has("error")) return;
+    if (!query.has("code") && !query.has("error")) return "";
     const pending = JSON.parse(sessionStorage.getItem(PENDING) ?? "null");
     sessionStorage.removeItem(PENDING);
     history.replaceState(null, "", "/");
@@ -74,6 +75,7 @@ export class Session {
       redirect_uri: home(),
       code_verifier: pending.verifier,
     });
+    return pending.back ?? "";
   }
 
   /** @param {Record<string, string>} grant */

@@ -25,8 +25,11 @@ const EN = {
   upstream_failed: "The model did not answer. Nothing was charged. Wait {seconds} seconds, then try again.",
   timed_out: "This took too long. Try again, perhaps with a shorter question.", too_large: "The message is too long. Shorten it.",
   in_progress: "This question is still being answered. Try again in a moment.",
-  plans: "Plans", perMonth: "Per month", chatsPerMonth: "Chats a month", perDay: "Chats a day per site", atOnce: "Chats at once",
-  longest: "Longest answer (tokens)", members: "Members", yours: "yours", planChange: "To change the plan, write to the operator of this service.",
+  billing: "Plan and credits", payPlan: "Pay now", pastDueMember: "Please tell an owner of this workspace.",
+  pastDue: "Your plan could not be paid. Everything works as before until {date}; then the limits of the free plan apply.",
+  pastDueOver: "Your plan could not be paid, so the limits of the free plan apply. Once it is paid, everything is back at once.",
+  stopBilling: "This workspace is stopped because a payment is disputed. Ask your bank to withdraw the dispute, or write to the operator of this service.",
+  membership_frozen: "Your access to that workspace is paused: its plan has fewer seats than members. Ask its owner or an admin.",
   modelOfPlan: "Model of the plan",
   cutAtLimit: "The answer reached its length limit.",
   bad_gateway: "The service did not answer. Try again in a moment.",
@@ -62,8 +65,11 @@ const TEXTS = {
     upstream_failed: "モデルが応答しませんでした。料金はかかっていません。{seconds}秒待ってからお試しください。",
     timed_out: "時間がかかりすぎました。質問を短くしてお試しください。", too_large: "メッセージが長すぎます。短くしてください。",
     in_progress: "この質問は処理中です。少し待ってからお試しください。",
-    plans: "プラン", perMonth: "月額", chatsPerMonth: "月間チャット数", perDay: "サイトごとの1日の回数", atOnce: "同時チャット数",
-    longest: "回答の上限(トークン)", members: "メンバー数", yours: "ご契約中", planChange: "プランの変更は、サービスの運営者にご連絡ください。",
+    billing: "プランとクレジット", payPlan: "支払う", pastDueMember: "ワークスペースの所有者にお知らせください。",
+    pastDue: "プラン料金のお支払いができませんでした。{date} までは今までどおり使えます。その後は無料プランの上限になります。",
+    pastDueOver: "プラン料金のお支払いがないため、無料プランの上限になっています。お支払い後は、すぐに元に戻ります。",
+    stopBilling: "お支払いに異議が申し立てられているため、このワークスペースは停止中です。カード会社に取り下げを依頼するか、このサービスの運営者にご連絡ください。",
+    membership_frozen: "そのワークスペースの利用は休止中です。プランの人数よりメンバーが多いためです。所有者か管理者にご相談ください。",
     modelOfPlan: "プランのモデル",
     cutAtLimit: "回答は長さの上限に達しました。",
     bad_gateway: "サービスが応答しませんでした。少し待ってからお試しください。",
@@ -95,8 +101,11 @@ const TEXTS = {
     upstream_failed: "모델이 응답하지 않았습니다. 요금은 청구되지 않았습니다. {seconds}초 뒤에 다시 시도하세요.",
     timed_out: "시간이 너무 오래 걸렸습니다. 질문을 줄여 다시 시도하세요.", too_large: "메시지가 너무 깁니다. 줄여 주세요.",
     in_progress: "이 질문은 아직 처리 중입니다. 잠시 뒤에 다시 시도하세요.",
-    plans: "요금제", perMonth: "월 요금", chatsPerMonth: "월간 채팅 수", perDay: "사이트별 하루 횟수", atOnce: "동시 채팅 수",
-    longest: "답변 한도(토큰)", members: "멤버 수", yours: "이용 중", planChange: "요금제를 바꾸려면 서비스 운영자에게 문의하세요.",
+    billing: "요금제와 크레딧", payPlan: "결제하기", pastDueMember: "워크스페이스 소유자에게 알려 주세요.",
+    pastDue: "요금제 결제가 되지 않았습니다. {date}까지는 지금처럼 사용할 수 있고, 그 뒤에는 무료 요금제의 한도가 적용됩니다.",
+    pastDueOver: "요금제가 결제되지 않아 무료 요금제의 한도가 적용되었습니다. 결제하면 바로 원래대로 돌아갑니다.",
+    stopBilling: "결제에 이의가 제기되어 이 워크스페이스는 정지되었습니다. 카드사에 취하를 요청하거나 이 서비스의 운영자에게 문의하세요.",
+    membership_frozen: "그 워크스페이스의 이용이 휴면 상태입니다. 요금제의 인원보다 멤버가 많기 때문입니다. 소유자나 관리자에게 문의하세요.",
     modelOfPlan: "요금제의 모델",
     cutAtLimit: "답변이 길이 한도에 도달했습니다.",
     bad_gateway: "서비스가 응답하지 않았습니다. 잠시 뒤에 다시 시도하세요.",
@@ -121,8 +130,16 @@ export function speak(code) {
 }
 
 /** @param {string} key */
-export const has = (key) => key in EN;
+export const has = (key) => key in TEXTS.en;
 export const keys = Object.keys(EN);
+
+/**
+ * Add the texts of a page of its own.
+ * @param {Record<string, Record<string, string>>} texts by language
+ */
+export function teach(texts) {
+  for (const [code, more] of Object.entries(texts)) Object.assign(TEXTS[code], more);
+}
 
 /**
  * @param {string} key
