@@ -19,7 +19,7 @@ from noren.billing.service import Billing
 from noren.billing.told import Told
 from noren.clock import Clock, month_of
 from noren.errors import NorenError
-from noren.ids import TenantId
+from noren.ids import TenantId, new_id
 from noren.ledger.credits import Credits
 from noren.mail_billing import BillingNotice
 from noren.money import shown
@@ -71,6 +71,7 @@ class AutoBuyer:
             return None
         number = read.number if resumes else read.number + 1
         claim = replace(read, number=number, paying_until=now + LEASE_SECONDS, month=month, bought=bought)
+        claim = replace(claim, claim=new_id("claim"))
         claimed = self._store.put_buyer(tenant_id, claim)
         return self._buy(tenant, package, claimed) if claimed else None
 

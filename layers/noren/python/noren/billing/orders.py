@@ -107,6 +107,8 @@ class Buyer:
     order_id: str = ""
     paying_until: int = 0
     """The purchase is under way until then, 0: none is."""
+    claim: str = ""
+    """Of whoever makes it: no two claims are alike, so that none is taken for the repetition of another."""
     failures: int = 0
     not_before: int = 0
     month: str = ""
