@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +25,13 @@ class Account:
     faults: Faults = field(default_factory=Faults)
     outbox: Outbox = field(default_factory=Outbox)
 
+    def collect(self) -> None:
+        """Take up the events that have happened."""
+        self.outbox.collect(self.world, time.time())
+
     def save(self, path: Path) -> None:
         """Write the account to a file, so that a run can go on where the last one ended."""
-        self.outbox.collect(self.world, 0)
+        self.collect()
         self.world.save(path, kept=self.api.kept, waiting=[*self.outbox.held, *self.outbox.waiting])
 
     def load(self, path: Path) -> None:

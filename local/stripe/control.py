@@ -28,6 +28,7 @@ def clock(account: Account, given: Obj) -> Obj:
 
 def webhooks(account: Account, given: Obj) -> Obj:
     """`{duplicate, drop, reorder: n, delay: seconds, pause, resume, retry: true}`."""
+    account.collect()  # what has happened is not to meet what is set now
     account.outbox.control(given)
     return account.outbox.stats()
 
@@ -132,6 +133,7 @@ async def control(request: web.Request) -> web.Response:
 async def stats(request: web.Request) -> web.Response:
     """`GET /_stats`."""
     account = request.app[ACCOUNT]
+    account.collect()
     world = account.world
     kinds: dict[str, Any] = {kind: len(found) for kind, found in world.kinds.items() if kind[:1] != "_"}
     return web.json_response(

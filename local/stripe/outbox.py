@@ -39,6 +39,7 @@ class Outbox:
     """So many of the next events are never delivered; the API still lists them."""
     reorder: int = 0
     """So many of the next events are held until the last of them, then go out in the opposite order."""
+    under_way: int = 0
     held: list[Delivery] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     log: list[Obj] = field(default_factory=list)
@@ -83,11 +84,13 @@ class Outbox:
             return []
         due = [each for each in self.waiting if each.due <= now]
         self.waiting = [each for each in self.waiting if each.due > now]
+        self.under_way += len(due)
         return due
 
     def done(self, delivery: Delivery, outcome: str, now: float) -> None:
         """`outcome` is a status or what went wrong; anything but 2xx is tried again later."""
         delivery.attempts += 1
+        self.under_way -= 1
         self._note(delivery.event, outcome, delivery.attempts)
         if outcome.startswith("2"):
             delivery.event["pending_webhooks"] = 0
@@ -109,5 +112,5 @@ class Outbox:
 
     def stats(self) -> dict[str, Any]:
         """For `/_stats`."""
-        waiting = len(self.waiting) + len(self.held)
+        waiting = len(self.waiting) + len(self.held) + self.under_way
         return {"waiting": waiting, "paused": self.paused, "outcomes": dict(self.outcomes), "log": self.log[-200:]}

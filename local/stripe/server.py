@@ -130,7 +130,7 @@ async def _deliver(account: Account, session: aiohttp.ClientSession) -> None:
             room.release()
 
     while True:
-        account.outbox.collect(account.world, time.time())
+        account.collect()
         for delivery in account.outbox.take(time.time()) if account.webhook_url else []:
             await room.acquire()
             task = asyncio.create_task(one(delivery))

@@ -1,15 +1,17 @@
-"""The hosted pages that people click: Checkout, 3-D Secure, payment slip, portal, invoice."""
+"""The hosted pages that people click: Checkout, 3-D Secure, payment slip, portal, invoice; and a dashboard."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from local.stripe.pages import checkout, invoice, portal, steps
+from local.stripe.pages import checkout, dashboard, invoice, portal, steps
 
 
 def routes() -> list[web.RouteDef]:
     """Their routes."""
     return [
+        web.get("/", dashboard.show),
+        web.post("/dashboard", dashboard.act),
         web.get("/c/pay/{session}", checkout.show),
         web.post("/c/pay/{session}", checkout.submit),
         web.get("/3ds/{challenge}", steps.secure),

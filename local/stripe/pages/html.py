@@ -14,7 +14,7 @@ JST = timezone(timedelta(hours=9))
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 _STYLE = """
@@ -29,6 +29,9 @@ font:16px/1.6 system-ui,"Hiragino Sans","Noto Sans CJK JP","Noto Sans JP",sans-s
 main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem 3rem;display:grid;gap:1.5rem}
 @media(min-width:48rem){main.two{grid-template-columns:1fr 1fr;align-items:start;padding-top:3rem}}
 main.one{max-width:34rem}
+.steps{display:flex;flex-wrap:wrap;gap:.5rem}
+.steps button{width:auto;margin-top:.5rem;min-height:36px;padding:.25rem .7rem}
+td .steps{justify-content:flex-end}code{overflow-wrap:anywhere}
 section{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:1.25rem}
 h1{font-size:1.15rem;margin:0 0 .25rem}h2{font-size:1rem;margin:0 0 .75rem}
 .amount{font-size:2.1rem;font-weight:700;margin:.25rem 0 1rem;line-height:1.2}
@@ -138,6 +141,26 @@ WORDS = {
     "incomplete": ("お支払い待ち", "Incomplete"),
     "unpaid": ("未払い", "Unpaid"),
     "paused": ("一時停止", "Paused"),
+    "canceled": ("解約済み", "Canceled"),
+    "incomplete_expired": ("期限切れ", "Expired"),
+    "dashboard": ("ダッシュボード", "Dashboard"),
+    "clock": ("時計", "Clock"),
+    "step_hour": ("時間", "hour"),
+    "step_day": ("日", "day"),
+    "step_week": ("週間", "week"),
+    "step_month": ("か月", "month"),
+    "webhooks": ("Webhook {url} : 配信済み {done} · 待ち {left}", "Webhook {url}: delivered {done}, waiting {left}"),
+    "payments": ("支払い", "Payments"),
+    "subscriptions": ("サブスクリプション", "Subscriptions"),
+    "events": ("イベント", "Events"),
+    "waiting": ("待ち", "waiting"),
+    "delivered": ("配信済み", "delivered"),
+    "disputed": ("異議申し立てあり", "disputed"),
+    "refunded": ("{amount} 返金済み", "{amount} refunded"),
+    "refund": ("返金する", "Refund"),
+    "dispute": ("異議を申し立てる", "Dispute"),
+    "won": ("当方の勝ち", "We win"),
+    "lost": ("当方の負け", "We lose"),
     "canceling": ("解約予定", "Will be canceled"),
 }
 
@@ -155,6 +178,10 @@ class Words:
     def text(self, key: str, **values: object) -> str:
         """As text."""
         return WORDS[key][0 if self.language == "ja" else 1].format(**values)
+
+    def moment(self, moment: int) -> str:
+        """Day and time in Japan."""
+        return f"{datetime.fromtimestamp(moment, JST):%Y-%m-%d %H:%M}"
 
     def date(self, moment: int) -> str:
         """A day in Japan."""
@@ -178,12 +205,15 @@ def money(amount: int, currency: str) -> str:
     return escape(f"−{shown}" if amount < 0 else shown)
 
 
-def page(words: Words, title: str, body: str, *, two: bool = False, status: int = 200) -> web.Response:
+def page(
+    words: Words, title: str, body: str, *, two: bool = False, wide: bool = False, status: int = 200
+) -> web.Response:
     """A whole page; `title` and `body` are HTML."""
+    shape = "two" if two else "wide" if wide else "one"
     text = (
         f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
-        f'<body><p class="note" style="margin:0">{words("note")}</p><main class="{"two" if two else "one"}">{body}'
+        f'<body><p class="note" style="margin:0">{words("note")}</p><main class="{shape}">{body}'
         "</main></body></html>"
     )
     return web.Response(text=text, content_type="text/html", status=status, headers=_HEADERS)
