@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 from bench.containers import no_time
 from bench.memory import Memory
-from local.stripe import cards, paying, payments
+from local.stripe import API_KEY, cards, paying, payments
 from local.stripe.api import Request
-from local.stripe.inprocess import API_KEY, InProcess, WorldClient, in_process
+from local.stripe.inprocess import InProcess, WorldClient, in_process
 from local.stripe.world import Obj
 from noren.billing.events import Events
 from noren.billing.inbox import HANDLED, _refs
@@ -34,7 +34,7 @@ from noren.plans.models import Limits, Plan
 from noren.plans.seed import PLANS
 from noren.plans.service import Plans
 from noren.settings import Settings
-from noren.tables import from_item, platform_key, tenant_key, to_item
+from noren.tables import from_item, tenant_key, to_item
 from noren.tenants.models import Stop, Tenant
 
 NOW = 1_796_050_000
@@ -109,8 +109,6 @@ class Registry:
         return self._change(tenant_id, stops=self.fresh(tenant_id).stops - {cause})
 
     def _change(self, tenant_id: TenantId, **changes: Any) -> Tenant:
-        from dataclasses import replace
-
         return self.put(replace(self.fresh(tenant_id), **changes))
 
     @staticmethod
@@ -227,7 +225,8 @@ class Rig:
         tenant: Tenant = TENANT,
         settings: Settings | None = None,
     ) -> None:
-        self.client, self.registry, self.tenant_id = client or Memory(), registry, tenant.tenant_id
+        self.client: Any = client or Memory()
+        self.registry, self.tenant_id = registry, tenant.tenant_id
         self.settings = settings or Settings(console_url="https://console.example")
         self.stripe = in_process(seed=7, now=NOW)
         self.line = Line(self.stripe)
@@ -344,8 +343,3 @@ def customer_of(rig: Rig) -> str:
     row = rig.process.store.subscribed(rig.tenant_id)
     assert row is not None
     return row.customer
-
-
-def marker(customer: str) -> str:
-    """Where it stands whose customer it is."""
-    return platform_key("CUSTOMER", customer)

@@ -14,7 +14,7 @@ import pytest
 from bench.stripe_flows import save_card
 from bench.stripe_orders import orderly
 from bench.stripe_rig import DAY, Line, Rig, Shelf, customer_of
-from local.stripe.inprocess import API_KEY
+from local.stripe import API_KEY
 from noren.billing.auto import ACTION_SECONDS, BACK_OFF, LEASE_SECONDS, AutoBuyer
 from noren.billing.auto_purchase import AutoPurchases
 from noren.billing.orders import Order
