@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from local.stripe import invoices
+from local.stripe import drafts, invoices
 from local.stripe.errors import Refusal
 from local.stripe.lines import item_line, line, next_turn, product_name
 from local.stripe.world import DAY, Obj, World, clone
@@ -49,13 +49,13 @@ def invoice_for(world: World, subscription: Obj, lines: list[Obj], reason: str, 
     """A draft for a subscription's lines, with what the subscription says about tax, card and looks; not stored."""
     looks = subscription["invoice_settings"]
     sent = subscription["collection_method"] == "send_invoice"
-    return invoices.draft(
+    return drafts.new(
         world,
         world.objects.get(subscription["customer"]),
         subscription["currency"],
         lines,
         **{
-            "automatic_tax": invoices.automatic_tax(subscription["automatic_tax"]),
+            "automatic_tax": drafts.automatic_tax(subscription["automatic_tax"]),
             "billing_reason": reason,
             "collection_method": subscription["collection_method"],
             "default_tax_rates": subscription["default_tax_rates"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.stripe import billing, cards, changes, invoice_items, invoices, subscriptions
+from local.stripe import billing, cards, changes, drafts, invoice_items, invoices, subscriptions
 from local.stripe.customers import deleted
 from local.stripe.errors import Refusal, unexpected_state, unsupported
 from local.stripe.render import listed, matching, page
@@ -17,8 +17,8 @@ def create(world: World, given: Obj) -> Obj:
     customer = world.get("customer", given.get("customer", ""), "customer")
     if "subscription" in given:
         raise unsupported("invoices created for a subscription")
-    due = invoices.due(world, given)
-    invoices.needs_location(world, customer, given.get("automatic_tax"))
+    due = drafts.due(world, given)
+    drafts.needs_location(world, customer, given.get("automatic_tax"))
     take = given.get("pending_invoice_items_behavior", "exclude") == "include"
     lines = invoice_items.pending_lines(world, customer["id"], None) if take else []
     currency = given.get("currency") or (lines[0]["currency"] if lines else "jpy")
@@ -26,18 +26,18 @@ def create(world: World, given: Obj) -> Obj:
     for each in given.get("account_tax_ids") or []:
         world.get("tax_id", each, "account_tax_ids")
     automatic = given.get("auto_advance", False)
-    invoice = invoices.draft(
+    invoice = drafts.new(
         world,
         customer,
         currency.lower(),
         lines,
         auto_advance=automatic,
-        automatic_tax=invoices.automatic_tax(given.get("automatic_tax")),
+        automatic_tax=drafts.automatic_tax(given.get("automatic_tax")),
         collection_method=given.get("collection_method", "charge_automatically"),
         default_tax_rates=rates,
         due_date=due,
     )
-    invoices.put(invoice, given)
+    drafts.put(invoice, given)
     if automatic:
         invoice["automatically_finalizes_at"] = world.now() + invoices.DRAFT_SECONDS
         world.at(world.now() + invoices.DRAFT_SECONDS, billing.advance_invoice, invoice["id"])
@@ -50,19 +50,19 @@ def update(world: World, given: Obj, invoice: str) -> Obj:
     if found["status"] != "draft" and given.keys() - {"metadata", "auto_advance", "default_payment_method"}:
         raise unexpected_state("This invoice is no longer editable.", "invoice_not_editable")
     with world.changing("invoice.updated", found):
-        invoices.put(found, given)
+        drafts.put(found, given)
         found["auto_advance"] = given.get("auto_advance", found["auto_advance"])
         found["collection_method"] = given.get("collection_method", found["collection_method"])
         if given.keys() & {"days_until_due", "due_date"}:
-            found["due_date"] = invoices.due(world, {**given, "collection_method": found["collection_method"]})
+            found["due_date"] = drafts.due(world, {**given, "collection_method": found["collection_method"]})
         if "default_tax_rates" in given:
             found["default_tax_rates"] = [
                 clone(world.get("tax_rate", each)) for each in given["default_tax_rates"] or []
             ]
         if "automatic_tax" in given:
-            found["automatic_tax"] = invoices.automatic_tax(given["automatic_tax"])
+            found["automatic_tax"] = drafts.automatic_tax(given["automatic_tax"])
         if found["status"] == "draft":
-            invoices.recompute(world, found)
+            drafts.recompute(world, found)
     return found
 
 
@@ -204,8 +204,8 @@ def preview(world: World, given: Obj) -> Obj:
     items += invoice_items.pending_lines(world, customer["id"], None)
     if not items:
         raise Refusal(f"No upcoming invoices for customer: {customer['id']}", status=404, code="invoice_upcoming_none")
-    automatic = invoices.automatic_tax(given.get("automatic_tax"))
-    return _upcoming(invoices.draft(world, customer, items[0]["currency"], items, automatic_tax=automatic))
+    automatic = drafts.automatic_tax(given.get("automatic_tax"))
+    return _upcoming(drafts.new(world, customer, items[0]["currency"], items, automatic_tax=automatic))
 
 
 def _preview_of(world: World, found: Obj, details: Obj, given: Obj) -> Obj:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from local.stripe import catalog, invoices
+from local.stripe import catalog, drafts
 from local.stripe.customers import deleted
 from local.stripe.errors import Refusal, unexpected_state
 from local.stripe.lines import item_amount, line, product_name
@@ -28,7 +28,7 @@ def create(world: World, given: Obj) -> Obj:
     world.emit("invoiceitem.created", item)
     if invoice:
         invoice["lines"]["data"].append(built)
-        invoices.recompute(world, invoice)
+        drafts.recompute(world, invoice)
     return item
 
 
@@ -151,7 +151,7 @@ def update(world: World, given: Obj, item: str) -> Obj:
             found["_line"]["subtotal"] = found["_line"]["amount"]
     merge_metadata(found, given.get("metadata"))
     if found["invoice"]:
-        invoices.recompute(world, world.objects[found["invoice"]])
+        drafts.recompute(world, world.objects[found["invoice"]])
     return found
 
 
@@ -163,7 +163,7 @@ def delete(world: World, given: Obj, item: str) -> Obj:
         if invoice["status"] != "draft":
             raise unexpected_state("This invoice is no longer editable.", "invoice_not_editable")
         invoice["lines"]["data"].remove(found["_line"])
-        invoices.recompute(world, invoice)
+        drafts.recompute(world, invoice)
     world.remove(found)
     world.emit("invoiceitem.deleted", found)
     return deleted("invoiceitem", item)

@@ -11,8 +11,8 @@ from local.stripe.world import DAY, Obj, World
 
 _OLDEST = 35 * DAY
 _AHEAD = 300
-_UNIQUE = 2 * DAY
-"""Identifiers are kept at least 24 hours; this long here."""
+_UNIQUE = DAY
+"""Stripe promises at least 24 hours, so nobody may count on more."""
 
 
 def create(world: World, given: Obj) -> Obj:

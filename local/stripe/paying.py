@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.stripe import cards, customers, invoices, payments, setups, subscriptions
+from local.stripe import cards, customers, drafts, invoices, payments, setups, subscriptions
 from local.stripe.checkout import reckon
 from local.stripe.errors import Refusal
 from local.stripe.lines import line
@@ -212,12 +212,12 @@ def _receipt(world: World, session: Obj, intent: Obj) -> None:
         for each in session["_lines"]
     ]
     customer = world.objects.get(session["customer"] or "")
-    invoice = invoices.draft(
+    invoice = drafts.new(
         world,
         customer,
         session["currency"],
         lines,
-        automatic_tax=invoices.automatic_tax(session["automatic_tax"]),
+        automatic_tax=drafts.automatic_tax(session["automatic_tax"]),
         auto_advance=False,
         _coupon=session["_coupon"],
         _paid_already=True,
@@ -225,7 +225,7 @@ def _receipt(world: World, session: Obj, intent: Obj) -> None:
     if customer is None:
         invoice["customer_email"] = session["customer_details"]["email"]
         invoice["customer_name"] = session["customer_details"]["name"]
-    invoices.put(invoice, data)
+    drafts.put(invoice, data)
     invoices.open_draft(world, invoice)
     invoices.finalize(world, invoice)
     if invoice["status"] == "open":

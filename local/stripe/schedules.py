@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.stripe import billing, changes
-from local.stripe.errors import Refusal, unexpected_state, unsupported
+from local.stripe.errors import Refusal, unsupported
 from local.stripe.lines import next_turn
 from local.stripe.render import matching, page
 from local.stripe.routes import Route
@@ -234,9 +234,9 @@ def cancel(world: World, given: Obj, schedule: str) -> Obj:
 
 def _must_run(schedule: Obj, what: str) -> None:
     if schedule["status"] not in ("active", "not_started"):
-        raise unexpected_state(
-            f"You cannot {what} a subscription schedule that is currently in the `{schedule['status']}` status.",
-            "resource_missing",
+        raise Refusal(
+            f"You cannot {what} a subscription schedule that is currently in the `{schedule['status']}` status. It must"
+            " be in `not_started` or `active` status."
         )
 
 

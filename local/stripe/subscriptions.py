@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from local.stripe import billing, cards, changes, invoice_items, invoices, setups
+from local.stripe import billing, cards, changes, drafts, invoice_items, invoices, setups
 from local.stripe.billing import OVER, end
 from local.stripe.catalog import coupon_of, line_price
 from local.stripe.errors import Refusal, unexpected_state, unsupported
@@ -30,7 +30,7 @@ def create(world: World, given: Obj) -> Obj:
 def new(world: World, customer: Obj, given: Obj) -> Obj:
     """A subscription that has not begun: parameters checked, nothing stored or announced."""
     now = world.now()
-    invoices.needs_location(world, customer, given.get("automatic_tax"))
+    drafts.needs_location(world, customer, given.get("automatic_tax"))
     sent = given.get("collection_method") == "send_invoice"
     if sent and "days_until_due" not in given:
         raise Refusal(
@@ -49,7 +49,7 @@ def new(world: World, customer: Obj, given: Obj) -> Obj:
         "object": "subscription",
         "application": None,
         "application_fee_percent": None,
-        "automatic_tax": invoices.automatic_tax(given.get("automatic_tax")),
+        "automatic_tax": drafts.automatic_tax(given.get("automatic_tax")),
         "billing_cycle_anchor": trial_end or now,
         "billing_cycle_anchor_config": None,
         "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
@@ -224,8 +224,8 @@ def _put(world: World, found: Obj, given: Obj) -> None:
     if "default_tax_rates" in given:
         found["default_tax_rates"] = _rates(world, given)
     if "automatic_tax" in given:
-        invoices.needs_location(world, world.objects[found["customer"]], given["automatic_tax"])
-        found["automatic_tax"] = invoices.automatic_tax(given["automatic_tax"])
+        drafts.needs_location(world, world.objects[found["customer"]], given["automatic_tax"])
+        found["automatic_tax"] = drafts.automatic_tax(given["automatic_tax"])
     for name in ("payment_settings", "invoice_settings", "trial_settings", "cancellation_details"):
         found[name] |= given.get(name) or {}
     if "discounts" in given:
@@ -292,7 +292,7 @@ def resume(world: World, given: Obj, subscription: str) -> Obj:
     """`POST /v1/subscriptions/{id}/resume`: of a paused one; a new period begins and is billed."""
     found = world.get("subscription", subscription)
     if found["status"] != "paused":
-        raise Refusal("Cannot resume a subscription that is not paused.", code="resource_missing")
+        raise Refusal("Cannot resume a subscription that is not paused.")
     now = world.now()
     found |= {"billing_cycle_anchor": now, "trial_end": min(found["trial_end"] or now, now)}
     billing.set_period(found, now, billing.turn_after(found, now))
