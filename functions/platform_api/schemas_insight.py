@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from noren.edge.paging import PageQuery
-from noren.mail import BillingNotice, Notice
+from noren.mail import Notice
+from noren.mail_billing import BillingNotice
 from platform_api.schemas import Answer, Body
 
 

@@ -114,8 +114,10 @@ class CorrectionIn(Body):
     """A platform admin's decision. Only an adjustment may take credits away."""
 
     type: Literal["bonus", "refund", "adjustment"]
-    credits: Annotated[int, Field(ge=-MOST, le=MOST)]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+    credits: Annotated[int, Field(ge=-MOST, le=MOST, examples=[50])]
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Field(examples=["A failed call"])
+    ]
     valid_days: Annotated[int, Field(ge=0, le=3650)] | None = None
 
     @model_validator(mode="after")
