@@ -175,6 +175,7 @@ FLOWS: tuple[Flow, ...] = (
         ),
         IN_APP,
     ),
+    Flow("downgrade planned", (lambda rig: rig.billing.change_plan(rig.tenant, "starter"),), ON_PRO),
     Flow(
         "downgrade at the period's end", (lambda rig: rig.billing.change_plan(rig.tenant, "starter"), days(32)), ON_PRO
     ),

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from noren.billing.order_store import OrderStore
 from noren.billing.stripe import Stripe
 from noren.clock import Clock
-from noren.errors import Unprocessable
+from noren.errors import Conflict, Unprocessable
 
 EVENT_NAME = "noren_call_seconds"
 OLDEST_SECONDS = 35 * 86_400
 """Stripe takes no event older than this."""
+UNIQUE_SECONDS = 82_800
+"""For a day Stripe knows an identifier again; an hour is kept for what is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,27 @@ class Comparison:
 class Meters:
     """Reports and compares."""
 
-    def __init__(self, stripe: Stripe, clock: Clock) -> None:
-        self._stripe, self._clock = stripe, clock
+    def __init__(self, stripe: Stripe, store: OrderStore, clock: Clock) -> None:
+        self._stripe, self._store, self._clock = stripe, store, clock
 
     def report(self, used: Metered) -> None:
-        """Report one use; repeating it is safe. Raises Unprocessable for what Stripe no longer takes."""
+        """Report one use; repeating it is safe. Raises Unprocessable for what Stripe no longer takes.
+
+        Raises Conflict where nobody knows whether an earlier report arrived and Stripe can't tell any more: then the
+        nightly comparison has the last word.
+        """
         if used.at < self._clock() - OLDEST_SECONDS:
             raise Unprocessable("This is older than 35 days: bill it by an invoice.", code="too_old_to_report")
         if used.value < 0:
             raise Unprocessable("Nobody uses less than nothing.", code="negative_usage")
+        now = int(self._clock())
+        begun, done = self._store.begin_report(used.identifier, now)
+        if done:
+            return
+        if now - begun > UNIQUE_SECONDS:
+            raise Conflict("Whether this has been reported is not known: compare.", code="report_unclear")
         self._stripe.report(EVENT_NAME, used.customer, used.value, used.identifier, used.at)
+        self._store.end_report(used.identifier)
 
     def compare(self, meter: str, customer: str, logged: Iterable[Metered], start: int, end: int) -> Comparison:
         """What was logged in [start, end) (whole minutes) against what Stripe has counted."""

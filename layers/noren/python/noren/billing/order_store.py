@@ -8,6 +8,7 @@
 | `PAYMENT#<payment intent or invoice>` / `0` | which order it pays |
 | `DISPUTE#<tenant>` / `<dispute id>` | a dispute |
 | `EVENT#<event id>` / `0` | that Stripe's event has come, and what became of it |
+| `METERED#<identifier>` / `0` | that a use is reported, since when, and whether Stripe has answered |
 | `BUYER#<tenant>` / `0` | the state of automatic purchases (`orders.Buyer`) |
 
 Rows that are brought in line with Stripe have a version: whoever writes has read it *before* asking Stripe, and is
@@ -145,6 +146,35 @@ class OrderStore:
             TableName=self._table,
             Key=to_item({"pk": platform_key("EVENT", event_id), "sk": "0"}),
             UpdateExpression="SET queued = :yes",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=to_item({":yes": True}),
+        )
+
+    # -- metered use
+
+    def begin_report(self, identifier: str, now: int) -> tuple[int, bool]:
+        """When the report of a use was begun (now, if it had not been), and whether it is done."""
+        item = {"pk": platform_key("METERED", identifier), "sk": "0", "at": now, "done": False}
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(item | {"expires_at": now + EVENT_SECONDS}),
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            known = found(error) if is_refused(error) else None
+            if known is None:
+                raise
+            return known["at"], known["done"]
+        return now, False
+
+    def end_report(self, identifier: str) -> None:
+        """Note that a use is reported."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_item({"pk": platform_key("METERED", identifier), "sk": "0"}),
+            UpdateExpression="SET done = :yes",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues=to_item({":yes": True}),
         )

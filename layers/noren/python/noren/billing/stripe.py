@@ -187,8 +187,10 @@ class Stripe:
 
     def schedule(self, schedule: str) -> stripe.SubscriptionSchedule:
         """A change that is to come."""
+        expand = {"expand": ["phases.items.price"]}
         return cast(
-            "stripe.SubscriptionSchedule", self._read(lambda: self._v1.subscription_schedules.retrieve(schedule))
+            "stripe.SubscriptionSchedule",
+            self._read(lambda: self._v1.subscription_schedules.retrieve(schedule, expand)),
         )
 
     # -- payments
@@ -261,7 +263,7 @@ class Stripe:
     # -- meters
 
     def report(self, event_name: str, customer: str, value: int, identifier: str, at: int) -> None:
-        """One metered event; the same `identifier` counts once, however often and late it comes again."""
+        """One metered event; the same `identifier` counts once within a day. Later, Stripe has forgotten it."""
         params = {
             "event_name": event_name,
             "payload": {"stripe_customer_id": customer, "value": str(value)},
@@ -271,8 +273,11 @@ class Stripe:
         try:
             self._write(self._v1.billing.meter_events.create, params, f"meter-{identifier}")
         except UpstreamFailed as error:
-            # That it has been counted is all that Stripe refuses without a code; each other refusal has one.
-            if getattr(error.__cause__, "code", "") is not None:
+            import stripe
+
+            # That it has been counted is all that Stripe refuses without saying a code or a parameter
+            cause = error.__cause__
+            if not isinstance(cause, stripe.InvalidRequestError) or cause.code or cause.param:
                 raise
 
     def reported(self, meter: str, customer: str, start: int, end: int) -> int:
