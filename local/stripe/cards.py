@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from local.stripe.errors import Refusal
-from local.stripe.render import matching, page
+from local.stripe.render import page
 from local.stripe.routes import Route
 from local.stripe.world import Obj, World, merge_metadata
 
@@ -174,8 +174,8 @@ def own(world: World, method: Obj, customer: Obj) -> None:
         return
     if method["customer"]:
         raise _elsewhere()
-    keep(world, method)
     method["customer"] = customer["id"]
+    keep(world, method)
     world.emit("payment_method.attached", method)
 
 
@@ -264,7 +264,7 @@ def detach(world: World, given: Obj, method: str) -> Obj:
     with world.changing("customer.updated", customer):
         if customer["invoice_settings"]["default_payment_method"] == method:
             customer["invoice_settings"]["default_payment_method"] = None
-    for each in world.all("subscription"):
+    for each in world.find("subscription", customer=customer["id"]):
         if each["default_payment_method"] == method:
             with world.changing("customer.subscription.updated", each):
                 each["default_payment_method"] = None
@@ -274,7 +274,7 @@ def detach(world: World, given: Obj, method: str) -> Obj:
 def of_customer(world: World, given: Obj, customer: str) -> Obj:
     """`GET /v1/customers/{id}/payment_methods`."""
     world.get("customer", customer)
-    found = matching(world.all("payment_method"), {**given, "customer": customer}, "customer", "type")
+    found = world.find("payment_method", customer=customer, type=given.get("type"))
     return page(world, f"/v1/customers/{customer}/payment_methods", found, given)
 
 
@@ -290,7 +290,8 @@ def search(world: World, given: Obj) -> Obj:
     """`GET /v1/payment_methods`: those of a customer."""
     if "customer" in given:
         world.get("customer", given["customer"], "customer")
-    found = [each for each in matching(world.all("payment_method"), given, "customer", "type") if each["customer"]]
+    found = world.find("payment_method", customer=given.get("customer"), type=given.get("type"))
+    found = [each for each in found if each["customer"]]
     return page(world, "/v1/payment_methods", found, given)
 
 

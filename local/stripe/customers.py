@@ -113,12 +113,11 @@ def delete(world: World, given: Obj, customer: str) -> Obj:
     from local.stripe import billing
 
     found = world.get("customer", customer)
-    for each in world.all("subscription"):
-        if each["customer"] == customer and each["status"] not in billing.OVER:
+    for each in world.find("subscription", customer=customer):
+        if each["status"] not in billing.OVER:
             billing.end(world, each, reason="cancellation_requested")
-    for each in world.all("payment_method"):
-        if each["customer"] == customer:
-            each["customer"], each["_spent"] = None, True
+    for each in world.find("payment_method", customer=customer):
+        each["customer"], each["_spent"] = None, True
     world.emit("customer.deleted", found)
     world.remove(found)
     world.kinds.setdefault("_deleted_customer", {})[customer] = found
@@ -137,7 +136,7 @@ def search(world: World, given: Obj) -> Obj:
 
 @includes("customer", "subscriptions")
 def _subscriptions(world: World, customer: Obj) -> Any:
-    found = [each for each in world.all("subscription") if each["customer"] == customer["id"]]
+    found = world.find("subscription", customer=customer["id"])
     alive = [each for each in reversed(found) if each["status"] not in ("canceled", "incomplete_expired")]
     return listed(f"/v1/customers/{customer['id']}/subscriptions", alive)
 

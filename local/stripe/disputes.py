@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.stripe.errors import Refusal, unexpected_state
-from local.stripe.render import matching, page
+from local.stripe.render import page
 from local.stripe.routes import Route
 from local.stripe.world import DAY, Obj, World, clone, merge_metadata
 
@@ -87,7 +87,8 @@ def retrieve(world: World, given: Obj, dispute: str) -> Obj:
 
 def search(world: World, given: Obj) -> Obj:
     """`GET /v1/disputes`."""
-    return page(world, "/v1/disputes", matching(world.all("dispute"), given, "charge", "payment_intent"), given)
+    found = world.find("dispute", charge=given.get("charge"), payment_intent=given.get("payment_intent"))
+    return page(world, "/v1/disputes", found, given)
 
 
 def update(world: World, given: Obj, dispute: str) -> Obj:

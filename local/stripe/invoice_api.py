@@ -7,7 +7,7 @@ from typing import Any
 from local.stripe import billing, cards, changes, drafts, invoice_items, invoices, subscriptions
 from local.stripe.customers import deleted
 from local.stripe.errors import Refusal, unexpected_state, unsupported
-from local.stripe.render import listed, matching, page
+from local.stripe.render import listed, page
 from local.stripe.routes import Route
 from local.stripe.world import DAY, Obj, World, clone
 
@@ -155,7 +155,7 @@ def retrieve(world: World, given: Obj, invoice: str) -> Obj:
 
 def search(world: World, given: Obj) -> Obj:
     """`GET /v1/invoices`."""
-    found = matching(world.all("invoice"), given, "customer", "status", "collection_method")
+    found = world.find("invoice", **{name: given.get(name) for name in ("customer", "status", "collection_method")})
     if "subscription" in given:
         found = [each for each in found if invoices.subscription_of(each) == given["subscription"]]
     return page(world, "/v1/invoices", found, given)
@@ -170,9 +170,8 @@ def lines(world: World, given: Obj, invoice: str) -> Obj:
 
 def search_payments(world: World, given: Obj) -> Obj:
     """`GET /v1/invoice_payments`, by invoice or by payment intent."""
-    found = matching(world.all("invoice_payment"), given, "invoice", "status")
     wanted = (given.get("payment") or {}).get("payment_intent")
-    found = [each for each in found if wanted is None or each["payment"]["payment_intent"] == wanted]
+    found = world.find("invoice_payment", invoice=given.get("invoice"), status=given.get("status"), _intent=wanted)
     return page(world, "/v1/invoice_payments", found, given)
 
 

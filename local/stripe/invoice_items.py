@@ -118,7 +118,7 @@ def keep_pending(world: World, subscription: Obj, lines: list[Obj]) -> None:
 
 def pending(world: World, customer: str, subscription: str | None) -> list[Obj]:
     """Items that the next invoice of a subscription would take: its own, and those of no subscription."""
-    found = [each for each in world.all("invoiceitem") if each["customer"] == customer and not each["invoice"]]
+    found = [each for each in world.find("invoiceitem", customer=customer) if not each["invoice"]]
     return [each for each in found if _subscription(each) in (None, subscription)]
 
 

@@ -108,6 +108,7 @@ def link(world: World, invoice: Obj, intent: Obj) -> None:
             "created": world.now(),
             "currency": invoice["currency"],
             "invoice": invoice["id"],
+            "_intent": intent["id"],
             "is_default": True,
             "livemode": False,
             "payment": {"payment_intent": intent["id"], "type": "payment_intent"},

@@ -167,13 +167,13 @@ def retrieve_charge(world: World, given: Obj, charge: str) -> Obj:
 
 def search_charges(world: World, given: Obj) -> Obj:
     """`GET /v1/charges`."""
-    return page(world, "/v1/charges", matching(world.all("charge"), given, "customer", "payment_intent"), given)
+    found = world.find("charge", customer=given.get("customer"), payment_intent=given.get("payment_intent"))
+    return page(world, "/v1/charges", found, given)
 
 
 @includes("charge", "refunds")
 def _refunds(world: World, charge: Obj) -> Obj:
-    found = [each for each in reversed(world.all("refund")) if each["charge"] == charge["id"]]
-    return listed(f"/v1/charges/{charge['id']}/refunds", found)
+    return listed(f"/v1/charges/{charge['id']}/refunds", world.find("refund", charge=charge["id"])[::-1])
 
 
 ROUTES = [

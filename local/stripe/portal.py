@@ -42,8 +42,7 @@ def is_over(world: World, session: Obj) -> bool:
 
 def subscriptions_of(world: World, customer: str) -> list[Obj]:
     """What the portal shows."""
-    found = world.all("subscription")
-    return [each for each in found if each["customer"] == customer and each["status"] not in billing.OVER]
+    return [each for each in world.find("subscription", customer=customer) if each["status"] not in billing.OVER]
 
 
 ROUTES = [Route("POST", "/v1/billing_portal/sessions", create, "billing_portal.SessionCreateParams")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.stripe.errors import Refusal
-from local.stripe.render import matching, page
+from local.stripe.render import page
 from local.stripe.routes import Route
 from local.stripe.world import Obj, World, currency_symbol, merge_metadata
 
@@ -82,7 +82,8 @@ def update(world: World, given: Obj, refund: str) -> Obj:
 
 def search(world: World, given: Obj) -> Obj:
     """`GET /v1/refunds`."""
-    return page(world, "/v1/refunds", matching(world.all("refund"), given, "charge", "payment_intent"), given)
+    found = world.find("refund", charge=given.get("charge"), payment_intent=given.get("payment_intent"))
+    return page(world, "/v1/refunds", found, given)
 
 
 ROUTES = [

@@ -10,7 +10,7 @@ from local.stripe.billing import OVER, end
 from local.stripe.catalog import coupon_of, line_price
 from local.stripe.errors import Refusal, unexpected_state, unsupported
 from local.stripe.lines import item_amount, line, product_name
-from local.stripe.render import listed, matching, page
+from local.stripe.render import listed, page
 from local.stripe.routes import Route
 from local.stripe.world import Obj, World, clone, merge_metadata
 
@@ -314,7 +314,8 @@ def retrieve(world: World, given: Obj, subscription: str) -> Obj:
 
 def search(world: World, given: Obj) -> Obj:
     """`GET /v1/subscriptions`: without `status` those that are not canceled."""
-    found = matching(world.all("subscription"), given, "customer", "collection_method")
+    how = given.get("collection_method")
+    found = world.find("subscription", customer=given.get("customer"), collection_method=how)
     status = given.get("status")
     if status == "ended":
         found = [each for each in found if each["status"] in OVER]

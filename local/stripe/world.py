@@ -26,6 +26,20 @@ DAY = 86_400
 _ALPHABET = string.ascii_letters + string.digits
 _LENGTHS = {"cus": 14, "prod": 14, "price": 24, "sub": 24, "si": 14, "cs_test": 58}
 
+_INDEXED = {
+    "charge": ("payment_intent", "customer"),
+    "dispute": ("charge", "payment_intent"),
+    "invoice": ("customer",),
+    "invoice_payment": ("invoice", "_intent"),
+    "invoiceitem": ("customer",),
+    "payment_method": ("customer",),
+    "refund": ("charge", "payment_intent"),
+    "subscription": ("customer",),
+}
+"""Members by which objects are found without looking at all of their kind."""
+
+_NOT_KEPT = ("_clock", "_random", "_index", "url")
+
 Action = Callable[["World", str], None]
 
 
@@ -46,6 +60,7 @@ class World:
         self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)
         self._shift = 0
         self._at: int | None = None
+        self._index: dict[tuple[str, str, str], dict[str, None]] = {}
         self._timers: list[tuple[int, int, int, Action, str]] = []
         self._order = itertools.count()
 
@@ -96,7 +111,14 @@ class World:
         """Store a new object under its `id` and `object`."""
         self.objects[obj["id"]] = obj
         self.kinds.setdefault(obj["object"], {})[obj["id"]] = obj
+        self.index(obj)
         return obj
+
+    def index(self, obj: Obj) -> None:
+        """Note what a new object, or one that now belongs to another, is found by."""
+        for member in _INDEXED.get(obj["object"], ()):
+            if obj.get(member):
+                self._index.setdefault((obj["object"], member, obj[member]), {})[obj["id"]] = None
 
     def remove(self, obj: Obj) -> None:
         """Forget an object."""
@@ -112,6 +134,17 @@ class World:
     def all(self, kind: str) -> list[Obj]:
         """Every object of a kind, oldest first."""
         return list(self.kinds.get(kind, {}).values())
+
+    def find(self, kind: str, **wanted: str | None) -> list[Obj]:
+        """Those whose members have these values, oldest first; a value of None does not narrow."""
+        named = {member: value for member, value in wanted.items() if value is not None}
+        known = next((member for member in _INDEXED.get(kind, ()) if member in named), None)
+        found = self.all(kind)
+        if known:
+            of_kind = self.kinds.get(kind, {})
+            ids = self._index.get((kind, known, named[known] or ""), {})
+            found = [of_kind[each] for each in ids if each in of_kind]
+        return [each for each in found if all(each.get(member) == value for member, value in named.items())]
 
     # Events
 
@@ -154,7 +187,7 @@ class World:
 
     def save(self, path: Path, **more: Any) -> None:
         """Write everything to a file, with what else the server keeps."""
-        state = {name: value for name, value in vars(self).items() if name not in ("_clock", "_random", "url")}
+        state = {name: value for name, value in vars(self).items() if name not in _NOT_KEPT}
         scratch = path.with_suffix(".tmp")
         scratch.touch(mode=0o600)
         scratch.write_bytes(pickle.dumps({"world": state, **more}))
@@ -164,6 +197,8 @@ class World:
         """Take up what `save` wrote; returns what else was kept. A file of ours, never somebody else's."""
         kept: Obj = pickle.loads(path.read_bytes())
         vars(self).update(kept.pop("world"))
+        for obj in self.objects.values():
+            self.index(obj)
         return kept
 
 

@@ -77,8 +77,8 @@ def _cards(world: World, session: Obj, words: Words, number: str) -> str:
     charged = {each["default_payment_method"] for each in portal.subscriptions_of(world, customer["id"])} - {None}
     defaults = charged or {customer["invoice_settings"]["default_payment_method"]}
     shown = ""
-    for each in world.all("payment_method"):
-        if each["customer"] == customer["id"] and each["type"] == "card":
+    for each in world.find("payment_method", customer=customer["id"]):
+        if each["type"] == "card":
             mark = f" · {words('default')}" if each["id"] in defaults else ""
             button = "" if mark else _button(session, "default", each["id"], words("make_default"))
             shown += f'<div class="item">{card_line(each)}{mark}{button}</div>'
@@ -92,8 +92,8 @@ def _cards(world: World, session: Obj, words: Words, number: str) -> str:
 
 def _invoices(world: World, session: Obj, words: Words) -> str:
     rows = ""
-    for each in reversed(world.all("invoice")):
-        if each["customer"] == session["customer"] and each["number"]:
+    for each in reversed(world.find("invoice", customer=session["customer"])):
+        if each["number"]:
             link = f'<a href="{escape(each["hosted_invoice_url"])}">{escape(each["number"])}</a>'
             rows += f"<tr><td>{link}</td><td>{words.date(each['created'])}</td><td>{words(each['status'])}</td>"
             rows += f"<td>{money(each['total'], each['currency'])}</td></tr>"
