@@ -211,6 +211,15 @@ def test_a_change_is_previewed_made_taken_back_and_cancelled() -> None:
     assert not rig.billing.resume_plan(rig.tenant).cancel_at_period_end
 
 
+def test_a_smaller_plan_taken_back_can_be_chosen_again_in_the_same_period() -> None:
+    rig = Rig()
+    orderly(rig, IN_APP)
+    rig.billing.change_plan(rig.tenant, "pro")
+    for _ in range(2):
+        assert rig.billing.change_plan(rig.tenant, "starter")[0].next_plan == "starter"
+        assert rig.billing.resume_plan(rig.tenant).next_plan == ""
+
+
 def test_there_and_back_and_there_again_is_paid_each_time() -> None:
     """The key of a change is of that change, not of the plan."""
     rig = Rig()

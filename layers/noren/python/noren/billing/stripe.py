@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from noren.errors import Busy, NorenError, NotFound, Unprocessable, UpstreamFailed
+from noren.ids import new_id
 
 if TYPE_CHECKING:
     import stripe
@@ -171,7 +172,7 @@ class Stripe:
             made = self._write(
                 self._v1.subscription_schedules.create,
                 {"from_subscription": subscription.id},
-                f"schedule-{subscription.id}-{item.current_period_end}",
+                new_id("schedule"),  # a change taken back and made again is another one
             )
             schedule = made.id
         now = {"items": [{"price": item.price.id, "quantity": 1}], "start_date": item.current_period_start}
