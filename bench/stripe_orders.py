@@ -4,8 +4,9 @@
 
 Each flow (`stripe_flows.py`) is played once in good order; what it has come to is the measure. Then its events come
 once, five times, in every order (up to six events; seeded ones beyond), late, between the flow's own steps, and with a
-process that dies after each storage call, of the worker's and of the flow's own. In memory, by the real stores; and a
-sample on the embedded cloud.
+process that dies after each storage call, of the worker's and of the flow's own; and to a worker that is overtaken by
+the rest of the flow at each of its calls, so that what it has read is old when it writes. In memory, by the real
+stores; and a sample on the embedded cloud.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from bench.tables import print_table
 from bench.wire import Wire, make_table
 from tests.faults import Crash, Faulty
 
-WAYS = ("orders", "repeated", "interleaved", "deaths of workers", "deaths in steps", "in the cloud")
+WAYS = ("orders", "repeated", "interleaved", "deaths of workers", "deaths in steps", "overtaken", "in the cloud")
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,38 @@ def deaths_in_steps(flow: Flow, wanted: dict[str, Any], effort: Effort, outcome:
         outcome.compare("deaths in steps", f"after call {number}", partial(play, number), wanted)
 
 
+def overtaken(flow: Flow, wanted: dict[str, Any], effort: Effort, outcome: Outcome) -> None:
+    """A worker stands still at each of its storage calls while the last step is taken and everything is worked off."""
+
+    def play(number: int) -> dict[str, Any]:
+        rig = Rig()
+        orderly(rig, flow.given)
+        calm = rig.process
+        rig.process = rig.new_process(deaf=True)
+        for step in flow.steps[:-1]:
+            step(rig)
+        events = rig.new_events()
+
+        def before(*_: object) -> None:
+            if len(slow.calls) == number:
+                slow.before = None
+                flow.steps[-1](rig)
+                for event in (*events, *rig.new_events()):
+                    rig.apply(event, calm)
+
+        slow = Faulty(rig.client, before)
+        for event in events:
+            rig.apply(event, rig.new_process(slow))
+        calls.append(len(slow.calls))
+        rig.process = calm
+        return rig.state()
+
+    calls: list[int] = []
+    play(sys.maxsize)
+    for number in range(0, calls[0], effort.stride):
+        outcome.compare("overtaken", f"at call {number}", partial(play, number), wanted)
+
+
 def run(flow: Flow, effort: Effort) -> Outcome:
     """Everything about one flow, in memory."""
     outcome = Outcome(flow.name)
@@ -246,6 +279,7 @@ def run(flow: Flow, effort: Effort) -> Outcome:
     for seed in range(effort.interleaved):
         outcome.compare("interleaved", f"seed {seed}", partial(interleaved, flow, seed, Rig), wanted)
     deaths_in_steps(flow, wanted, effort, outcome)
+    overtaken(flow, wanted, effort, outcome)
     return outcome
 
 

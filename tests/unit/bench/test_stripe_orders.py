@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bench.stripe_flows import FLOWS, Flow
-from bench.stripe_orders import Effort, Outcome, in_the_cloud, run
+from bench.stripe_orders import Effort, Outcome, in_the_cloud, measure, overtaken, run
+from bench.stripe_rig import Rig
 from noren.billing.settlement import Settlement
 from noren.billing.stripe import Stripe
 
@@ -55,3 +56,17 @@ def test_a_payment_that_outdoes_its_invoice_would_be_found(monkeypatch: pytest.M
 
     monkeypatch.setattr(Settlement, "payment", by_payment)
     assert run(named("company invoice declined"), SAMPLE).differences
+
+
+def test_who_writes_and_does_not_look_again_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def once(self: Any, customer: str, subscription: str = "") -> Any:
+        read = self._store.subscribed(self._store.tenant_of(customer))
+        now = self._subscription_now(read, subscription)
+        written = read if now == read else self._store.put_subscribed(now)
+        self._follow(written or read)
+        return written or read
+
+    monkeypatch.setattr(Settlement, "customer", once)
+    flow, outcome = named("cancel, resume"), Outcome("cancel, resume")
+    overtaken(flow, measure(flow, Rig), Effort(), outcome)
+    assert outcome.differences

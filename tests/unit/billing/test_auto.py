@@ -119,7 +119,7 @@ def test_a_buyer_that_dies_at_any_call_is_followed_by_one_that_finishes_the_same
     clean = ready()
     counted = Faulty(clean.client)
     assert buyer(clean, client=counted).consider(clean.tenant_id)
-    assert len(counted.calls) == 19
+    assert len(counted.calls) == 22
     for number in range(len(counted.calls)):
         rig = ready()
         dying = Faulty(rig.client)

@@ -162,7 +162,7 @@ def test_a_price_that_lies_gives_no_plan(change: dict[str, Any], caplog: pytest.
     rig.last("subscription")["items"]["data"][0]["price"] |= change
     rig.process.settlement.customer(customer_of(rig))
     assert rig.tenant.plan == "free"
-    assert alarms(caplog) == 1
+    assert alarms(caplog) >= 1
 
 
 def test_a_tenant_that_pays_twice_wakes_somebody(caplog: pytest.LogCaptureFixture) -> None:

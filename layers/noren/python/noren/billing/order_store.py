@@ -12,7 +12,8 @@
 | `BUYER#<tenant>` / `0` | the state of automatic purchases (`orders.Buyer`) |
 
 Rows that are brought in line with Stripe have a version: whoever writes has read it *before* asking Stripe, and is
-refused if somebody else has written since. So what was read earlier never overwrites what was read later.
+refused if somebody else has written since; and looks once more when it has written, since a later reader may have found
+nothing to write. So what was read earlier never stands over what was read later.
 """
 
 from __future__ import annotations

@@ -68,9 +68,10 @@ class Returns:
             read = self._store.contest(tenant_id, dispute_id) or Contest(dispute_id, tenant_id, "", "")
             contest = replace(read, status=self._stripe.dispute(dispute_id).status, order_id=order_id)
             self._told.contest(contest)
-            if contest == read or self._store.put_contest(contest):
+            if contest == read:
                 self._stop_or_go(tenant_id)
                 return
+            self._store.put_contest(contest)  # and look again: see `Settlement`
         raise Busy(retry_after=2)
 
     def _stop_or_go(self, tenant_id: TenantId) -> None:

@@ -71,7 +71,8 @@ class Settlement:
             order = self._store.order(order.tenant_id, order.order_id) or order
             payment = self._stripe.payment(payment_intent)
             status, error = self._status(order, payment)
-            refunded = self._paid(order, payment_intent, payment_intent) if status == "paid" else 0
+            returned = "" if _is_whole(payment) else payment_intent
+            refunded = self._paid(order, payment_intent, returned) if status == "paid" else 0
             settled = self._note(order, status, error, payment_intent=payment_intent, refunded=refunded)
             if settled:
                 return settled
@@ -197,9 +198,10 @@ class Settlement:
         self._credits.give(order.tenant_id, gift)
 
     def _note(self, order: Order, status: OrderStatus, error: str = "", **found: str | int) -> Order | None:
-        """Write what an order has come to, and what else was found; None where somebody else has written meanwhile.
+        """The order if it stands as Stripe has it. Else write what it has come to, and None: look again.
 
-        Paid stays paid, by the payment that paid it.
+        For what was read of Stripe may be old by the time it is written, and whoever has read what is newer may have
+        found nothing to write. Paid stays paid, by the payment that paid it.
         """
         if order.status == "paid":
             status, error = "paid", ""
@@ -211,7 +213,8 @@ class Settlement:
             return order
         if status != order.status:
             self._told.order(changed)
-        return self._store.put_order(changed)
+        self._store.put_order(changed)
+        return None
 
     def _order_of(self, payment_intent: str) -> Order | None:
         known = self._store.order_paid_by(payment_intent)
@@ -251,10 +254,10 @@ class Settlement:
             if read.customer != customer:
                 return read  # one that the tenant has left behind
             now = self._subscription_now(read, subscription)
-            written = read if now == read else self._store.put_subscribed(now)
-            if written:
-                self._follow(written)
-                return written
+            if now == read:
+                self._follow(read)
+                return read
+            self._store.put_subscribed(now)  # and look again, as with orders
         raise Busy(retry_after=2)
 
     def trial(self, customer: str) -> None:
@@ -344,6 +347,12 @@ class Settlement:
                 return
             row = now
         raise Busy(retry_after=2)
+
+
+def _is_whole(payment: PaymentIntent) -> bool:
+    """Whether nothing of a payment has gone back and nobody contests it."""
+    charge: Any = payment.latest_charge
+    return getattr(charge, "amount_refunded", None) == 0 and getattr(charge, "disputed", None) is False
 
 
 def _paid_with(invoice: Invoice) -> str:
