@@ -58,6 +58,13 @@ def test_a_payment_that_outdoes_its_invoice_would_be_found(monkeypatch: pytest.M
     assert run(named("company invoice declined"), SAMPLE).differences
 
 
+def test_what_is_old_by_the_time_it_is_written_does_not_stand() -> None:
+    flow, outcome = named("cancel, resume"), Outcome("cancel, resume")
+    overtaken(flow, measure(flow, Rig), Effort(), outcome)
+    assert outcome.tried["overtaken"] >= 5
+    assert outcome.differences == []
+
+
 def test_who_writes_and_does_not_look_again_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def once(self: Any, customer: str, subscription: str = "") -> Any:
         read = self._store.subscribed(self._store.tenant_of(customer))
