@@ -110,8 +110,6 @@ GOOD = json.dumps(event()).encode()
         (GOOD, "nonsense"),
         (GOOD, signed(GOOD, secret="whsec_wrong")),
         (GOOD, signed(GOOD, secret="")),
-        (GOOD, signed(GOOD, at=time.time() - 301)),
-        (GOOD, signed(GOOD, at=time.time() + 400)),
         (json.dumps(event(), indent=1).encode(), signed(GOOD)),
         (json.dumps(event(), sort_keys=True).encode(), signed(GOOD)),
         (GOOD + b" ", signed(GOOD)),
@@ -124,6 +122,13 @@ GOOD = json.dumps(event()).encode()
 def test_what_stripe_has_not_signed_just_now_is_refused(rig: Rig, body: bytes, signature: str) -> None:
     with pytest.raises(BadRequest):
         rig.inbox().take(body, signature)
+    assert rig.post.messages == []
+
+
+@pytest.mark.parametrize("seconds", [-305, -86_400, 305, 86_400])
+def test_a_signature_of_another_time_is_refused(rig: Rig, seconds: int) -> None:
+    with pytest.raises(BadRequest):
+        rig.inbox().take(GOOD, signed(GOOD, at=time.time() + seconds))
     assert rig.post.messages == []
 
 

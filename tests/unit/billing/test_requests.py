@@ -48,7 +48,7 @@ EXTRA: tuple[Step, ...] = (
     lambda rig: rig.billing.cards(rig.tenant),
     lambda rig: rig.billing.set_default_card(rig.tenant, rig.billing.cards(rig.tenant)[0][0].id),
 )
-OURS = re.compile(r"(customer|price|plan|order|subscribe|change|card|meter)-|schedule_")
+OURS = re.compile(r"(customer|price|plan|order|subscribe|change|card|meter|schedule)-")
 """How our keys begin. The SDK's own are of one call: no repetition of ours has the same."""
 
 

@@ -13,12 +13,12 @@ import boto3
 import pytest
 
 from local.emulator import REGION
+from noren.edge.gateway import to_event, to_request
 from noren.edge.http import Response
 from noren.mail import Mailer, masked, write
 from noren.secrets import Secrets
 from noren.settings import Settings
 from noren.tenants.directory import Directory
-from noren.edge.gateway import to_event, to_request
 from tests.unit.platform_api import kit
 
 EVENT = {

@@ -172,7 +172,7 @@ class Stripe:
             made = self._write(
                 self._v1.subscription_schedules.create,
                 {"from_subscription": subscription.id},
-                new_id("schedule"),  # a change taken back and made again is another one
+                f"schedule-{new_id('key')}",  # a change taken back and made again is another one
             )
             schedule = made.id
         now = {"items": [{"price": item.price.id, "quantity": 1}], "start_date": item.current_period_start}
