@@ -47,13 +47,15 @@ soak: setup ## SEED=1 HISTORIES=10000: seeded histories of accounts with crashes
 	@$(PY) -m bench.simulate $(SEED) $(HISTORIES)
 	@$(PY) -m bench.races
 
-bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost and scale: tables, not tests
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale and billing: tables, not tests
 	@sh bench/setup.sh
 	@$(PY) -m bench.coldstart
 	@$(PY) -m bench.gateway
 	@$(PY) -m bench.cost
 	@$(PY) -m bench.hot_tenant
 	@$(PY) -m bench.races --rounds 500
+	@$(PY) -m bench.stripe_orders --orders 100 --interleaved 10
+	@$(PY) -m bench.webhook
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write
