@@ -279,7 +279,7 @@ def _card(world: World) -> Iterator[tuple[str, str]]:
     saved = requests.post(
         f"{base}/v1/setup_intents/{intent}/confirm",
         data={"payment_method": "pm_card_visa"},
-        auth=(STRIPE_KEY, ""),
+        headers={"Authorization": f"Bearer {STRIPE_KEY}"},
         timeout=10,
     )
     assert saved.ok, saved.text
@@ -302,17 +302,24 @@ IDS: dict[str, Callable[[World], Any]] = {
     "POST /api/v1/chat/{id}/cancel": _running,
     "POST /api/v1/chat/{id}/feedback": _answer,
 }
+
+
+def _site(world: World) -> tuple[str, str]:
+    return world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}"
+
+
 IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
-    "GET /api/v1/usage/records": {
-        "site_id": lambda world: (world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}")
-    },
+    "GET /api/v1/usage": {"site_id": _site},
+    "GET /api/v1/usage/records": {"site_id": _site},
 }
 IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "POST /api/v1/chat": {
-        "site_id": lambda world: (world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}"),
+        "site_id": _site,
         "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
     },
 }
+EVERYBODYS = {"package_id"}
+"""Names in the catalogue, which is the same for all tenants."""
 ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
 """A platform admin may name any of these; nobody else comes that far."""
 
@@ -365,7 +372,7 @@ def test_every_route_has_its_fixtures(route: Route) -> None:
     assert (route.body is not None) == (name(route) in BODIES), "no good body"
     for model, fixtures in ((route.query, IDS_IN_QUERIES), (route.body, IDS_IN_BODIES)):
         fields = model.model_fields if model else {}
-        ids = {field for field in fields if field.endswith(("_id", "_key"))}
+        ids = {field for field in fields if field.endswith(("_id", "_key"))} - EVERYBODYS
         if not route.access.platform_admin:
             assert ids == fixtures.get(name(route), {}).keys(), "no foreign id for a field"
 
@@ -573,8 +580,8 @@ def test_a_foreign_id_in_the_body_answers_like_a_missing_one(world: World, route
 
 
 LISTS = [route for route in TENANTS if route.query and issubclass(route.query, PageQuery)]
-ONE_ROW = {"GET /api/v1/members"}
-"""The victim is alone in the team, so that there is no cursor to steal."""
+ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notifications"}
+"""The victim is alone in the team, has used one day and been told nothing, so that there is no cursor to steal."""
 
 
 @pytest.mark.parametrize("route", LISTS, ids=name)
