@@ -26,7 +26,7 @@ venv() {
   "$python" -m venv "$1" || { say "python3 -m venv failed (Debian: apt-get install python3-venv)"; exit 1; }
   if [ ! -x .venv/bin/uv ]; then .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r local/bootstrap.txt; fi
   .venv/bin/uv pip install -q --python "$1/bin/python" --require-hashes -r "$2" 2>.noren/uv.log ||
-    "$1/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$2" ||
+    "$1/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r "$2" ||
     { cat .noren/uv.log >&2; exit 1; }
   echo "$want" > "$stamp"
 }
