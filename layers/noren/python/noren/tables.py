@@ -156,3 +156,23 @@ def insistently(
                 raise
         sleep(min(1.0, pause * 2**attempt) * (0.5 + random.random()))  # noqa: S311
     return call()
+
+
+def put_version(client: DynamoDBClient, table: str, item: Item) -> bool:
+    """Write `item` as the version that follows the one that was read (`version`, from 1); False if another did.
+
+    What stands there already, word for word, counts as written: it is a repetition by the storage client.
+    """
+    try:
+        client.put_item(
+            TableName=table,
+            Item=to_item(item),
+            ConditionExpression="version = :read OR (attribute_not_exists(pk) AND :read = :none)",
+            ExpressionAttributeValues=to_item({":read": item["version"] - 1, ":none": 0}),
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except Exception as error:
+        if is_refused(error):
+            return found(error) == item
+        raise
+    return True

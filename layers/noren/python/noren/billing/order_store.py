@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from noren.billing.orders import Buyer, Contest, Order, Subscribed
 from noren.ids import TenantId
-from noren.tables import Item, found, from_item, is_refused, platform_key, tenant_key, to_item
+from noren.tables import Item, found, from_item, is_refused, platform_key, put_version, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -194,19 +194,7 @@ class OrderStore:
     # -- how rows are kept
 
     def _write(self, item: Item) -> bool:
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_item(item),
-                ConditionExpression="version = :read OR (attribute_not_exists(pk) AND :read = :none)",
-                ExpressionAttributeValues=to_item({":read": item["version"] - 1, ":none": 0}),
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except Exception as error:
-            if is_refused(error):
-                return found(error) == item  # a repetition by the storage client
-            raise
-        return True
+        return put_version(self._client, self._table, item)
 
     def _put(self, pk: str, sk: str, row: R) -> R | None:
         following = replace(row, version=row.version + 1)

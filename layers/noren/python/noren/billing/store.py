@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from noren.billing.models import AutoPurchase, Package
 from noren.ids import TenantId
-from noren.tables import Item, found, from_item, is_refused, platform_key, tenant_key, to_item
+from noren.tables import Item, from_item, platform_key, put_version, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,19 +59,7 @@ class BillingStore:
         return self._put({"pk": tenant_key(tenant_id, "AUTO"), "sk": "0", **asdict(order), **audit})
 
     def _put(self, item: Item) -> bool:
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_item(item),
-                ConditionExpression="version = :read OR (attribute_not_exists(pk) AND :read = :none)",
-                ExpressionAttributeValues=to_item({":read": item["version"] - 1, ":none": 0}),
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except Exception as error:
-            if is_refused(error):
-                return found(error) == item  # a repetition by the storage client
-            raise
-        return True
+        return put_version(self._client, self._table, item)
 
     def _get(self, pk: str, sk: str) -> Item | None:
         answer = self._client.get_item(TableName=self._table, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True)
