@@ -300,7 +300,7 @@ def test_models_are_those_of_the_plan(rig: Rig) -> None:
         rig.chats.reply(rig.member(), rig.ask(model="gpt-9"), rig.run())
     assert caught.value.code == "model_not_in_plan"
     site = rig.sites.create_default(rig.tenant)
-    rig.sites.save_site(replace(site, default_model="large"))
+    site = rig.sites.save_site(replace(site, default_model="large"))
     rig.chats.reply(rig.member(), rig.ask(), rig.run())
     assert rig.records()[1].calls[0].policy_id == "large"
     rig.sites.save_site(replace(site, default_model="gone-with-the-downgrade"))

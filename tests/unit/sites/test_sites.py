@@ -10,7 +10,7 @@ import pytest
 from noren import tables
 from noren.errors import Conflict, NotFound
 from noren.ids import TenantId, new_id
-from noren.sites.service import Sites
+from noren.sites.service import Sites, new_key
 from noren.sites.store import SiteStore
 from noren.tenants.models import Tenant
 
@@ -90,6 +90,29 @@ def test_a_save_elsewhere_is_seen_within_30_seconds(sites: Sites, store: SiteSto
     clock.now += 30
     assert (sites.profile(site).temperature, sites.profile(site).version) == (0.25, 2)
     assert sites.get(site.tenant_id, site.site_id).default_model == "gpt"
+
+
+def test_a_key_leads_to_its_site_until_it_is_another(sites: Sites, clock: Ticks) -> None:
+    site = sites.create_default(tenant())
+    assert sites.of_key(site.site_key) == site
+    forged = site.site_key[:-1] + ("0" if site.site_key[-1] != "0" else "1")
+    for key in (forged, "", "pk_x", new_key(new_id("site"))):
+        with pytest.raises(NotFound):
+            sites.of_key(key)
+    fresh = sites.save_site(
+        replace(site, site_key=new_key(site.site_id), previous_key=site.site_key, previous_key_until=clock.now + 3600)
+    )
+    assert {sites.of_key(key).version for key in (fresh.site_key, site.site_key)} == {2}
+    clock.now += 3600
+    with pytest.raises(NotFound):
+        sites.of_key(site.site_key)
+
+
+def test_of_two_changes_of_a_site_the_second_is_refused(sites: Sites) -> None:
+    site = sites.create_default(tenant())
+    sites.save_site(replace(site, name="first"))
+    with pytest.raises(Conflict):
+        sites.save_site(replace(site, name="second"))
 
 
 def test_of_two_saves_of_one_version_the_second_is_refused(sites: Sites) -> None:

@@ -98,7 +98,7 @@ def authorise(access: Access, caller: Caller) -> None:
     """Let a caller through that any of the route's kinds fits. Raises Unauthenticated, Forbidden."""
     if access.public:
         return
-    if caller.kind == "public" and not access.anonymous:
+    if caller.kind == "public" and not (access.anonymous or access.visitor):
         raise Unauthenticated("This needs a sign-in or an API key.")
     signed_in = caller.kind in ("user", "member")
     role_fits = access.role is not None and caller.role is not None and caller.role >= access.role
@@ -107,7 +107,8 @@ def authorise(access: Access, caller: Caller) -> None:
         or (access.user and signed_in)
         or (caller.kind == "member" and role_fits)
         or (caller.kind == "api_key" and access.scope is not None and access.scope in caller.scopes)
-        or (caller.kind in ("anonymous", "visitor") and access.anonymous)
+        or (caller.kind == "anonymous" and access.anonymous)
+        or (caller.kind == "visitor" and access.visitor)
     ):
         return
     if caller.kind == "public":

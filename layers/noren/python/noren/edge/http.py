@@ -39,7 +39,7 @@ class Caller:
     """Who calls, as resolved from a verified credential and the tables.
 
     `member`: a signed-in person acting in a tenant. `user`: a signed-in person before a tenant is chosen or made.
-    `api_key`: a server. `anonymous`: a device on the operator's own page (tenant = the platform's). `public`: nobody.
+    `api_key`: a server. `visitor`: a browser on a page that carries a site's widget. `anonymous`: a device on the operator's own page (tenant = the platform's). `public`: nobody.
     """
 
     kind: CallerKind
@@ -50,6 +50,10 @@ class Caller:
     scopes: frozenset[Scope] = frozenset()
     key_id: str = ""
     device: str = ""
+    site_id: str = ""
+    """The one site that a `visitor` may ask."""
+    origin: str = ""
+    """The origin that a `visitor`'s token was given to; "" for a server's."""
     is_platform_admin: bool = False
 
     @property
@@ -77,6 +81,8 @@ class Access:
     scope: Scope | None = None
     """API keys with this scope."""
     anonymous: bool = False
+    visitor: bool = False
+    """Visitors of a site, by its widget."""
     platform_admin: bool = False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import replace
 
 from noren.cache import TtlCache
@@ -22,12 +24,21 @@ GUARDRAIL = (
 )
 
 
+_KEY = re.compile(r"pk_([0-9a-f]{32})_[0-9a-f]{24}")
+
+
+def new_key(site_id: str) -> str:
+    """A fresh public key of a site. It holds the site's id, so that it leads there without an index."""
+    return f"pk_{site_id.partition('_')[2]}_{secrets.token_hex(12)}"
+
+
 class Sites:
     """A tenant's sites and prompt profiles."""
 
     def __init__(self, store: SiteStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._sites: TtlCache[tuple[TenantId, str], Site] = TtlCache(30, clock)
+        self._owners: TtlCache[str, TenantId | None] = TtlCache(30, clock)
         self._profiles: TtlCache[tuple[TenantId, str], Profile] = TtlCache(30, clock)
 
     @staticmethod
@@ -47,16 +58,28 @@ class Sites:
             guardrail_prompt=GUARDRAIL,
             updated_at=now,
         )
-        site = Site(site_id, tenant.tenant_id, tenant.name, profile.profile_id, created_at=now)
+        site = self._new(site_id, tenant, tenant.name, profile, "")
         self._store.add_profile(profile)  # first: a site is never seen without its profile
         self._store.add_site(site)
         return self._store.site(tenant.tenant_id, site_id) or site
 
-    def create(self, tenant: Tenant, name: str, profile: Profile) -> Site:
+    def create(self, tenant: Tenant, name: str, profile: Profile, actor: str = "") -> Site:
         """Make a further site that answers by `profile`."""
-        site = Site(new_id("site", self._clock()), tenant.tenant_id, name, profile.profile_id, self._clock())
+        site = self._new(new_id("site", self._clock()), tenant, name, profile, actor)
         self._store.add_site(site)
         return site
+
+    def _new(self, site_id: str, tenant: Tenant, name: str, profile: Profile, actor: str) -> Site:
+        return Site(
+            site_id,
+            tenant.tenant_id,
+            name,
+            profile.profile_id,
+            self._clock(),
+            site_key=new_key(site_id),
+            embed_script_id=new_id("emb", self._clock()),
+            created_by=actor,
+        )
 
     def get(self, tenant_id: TenantId, site_id: str) -> Site:
         """The tenant's site. Raises NotFound for a missing, foreign or deleted one."""
@@ -64,6 +87,26 @@ class Sites:
             raise NotFound("There is no such site")
         site = self._sites.get((tenant_id, site_id), lambda: self._load(tenant_id, site_id))
         if site.status == "deleted":
+            raise NotFound("There is no such site")
+        return site
+
+    def of_id(self, site_id: str) -> Site:
+        """The site of that id, whosever it is: for what is public. Raises NotFound."""
+        if not is_id(site_id, "site"):
+            raise NotFound("There is no such site")
+        owner = self._owners.get(site_id, lambda: self._store.owner(site_id))
+        if owner is None:
+            raise NotFound("There is no such site")
+        return self.get(owner, site_id)
+
+    def of_key(self, site_key: str) -> Site:
+        """The site that a public key names. Raises NotFound for a key that is unknown, old or revoked."""
+        found = _KEY.fullmatch(site_key)
+        if not found:
+            raise NotFound("There is no such site")
+        site = self.of_id(f"site_{found[1]}")
+        is_previous = site_key == site.previous_key and self._clock() < site.previous_key_until
+        if site_key != site.site_key and not is_previous:
             raise NotFound("There is no such site")
         return site
 
@@ -76,10 +119,13 @@ class Sites:
         key = (site.tenant_id, site.prompt_profile)
         return self._profiles.get(key, lambda: self._load_profile(*key))
 
-    def save_site(self, site: Site) -> None:
-        """Store a site's new state; other processes see it within 30 s."""
-        self._store.put_site(site)
+    def save_site(self, site: Site, actor: str = "") -> Site:
+        """Store a site's new state; other processes see it within 30 s. Raises Conflict if another came first."""
+        saved = replace(site, version=site.version + 1, updated_at=self._clock(), updated_by=actor)
+        if not self._store.put_site(saved):
+            raise Conflict("Somebody else changed this site. Load it again, then repeat your change.")
         self._sites.drop((site.tenant_id, site.site_id))
+        return saved
 
     def save_profile(self, profile: Profile, actor: str) -> Profile:
         """Store `profile` as the version after its own. Raises Conflict if another was saved meanwhile."""
