@@ -15,6 +15,7 @@ import boto3
 import requests
 
 from local import totp
+from local.stripe import API_KEY as STRIPE_KEY
 
 _OUR_ROLE = re.compile(r"/Noren-local-\w+-(\w+)Role[0-9A-F]{8}-")
 
@@ -84,19 +85,29 @@ class Stack:
     def __init__(self, run: dict[str, Any]) -> None:
         self.run = run
         self._clients: dict[str, Client] = {}
+        self._aws: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         return self.run[name]
 
     def aws(self, service: Any) -> Any:
         """A client of the embedded cloud with every right."""
-        return boto3.client(
-            service,
-            endpoint_url=self.run["aws_endpoint_url"],
-            region_name=self.run["region"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        if service not in self._aws:
+            self._aws[service] = boto3.client(
+                service,
+                endpoint_url=self.run["aws_endpoint_url"],
+                region_name=self.run["region"],
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+        return self._aws[service]
+
+    @cached_property
+    def tables(self) -> dict[str, str]:
+        """Our tables' names, by what they are called in the product: `tenants`, `usage`, …"""
+        outputs = self.aws("cloudformation").describe_stacks(StackName="Noren-local-Data")["Stacks"][0]["Outputs"]
+        names = {each["OutputKey"]: each["OutputValue"] for each in outputs}
+        return {key.removeprefix("Table").lower(): name for key, name in names.items() if key.startswith("Table")}
 
     def cognito(self) -> Any:
         return self.aws("cognito-idp")
@@ -167,6 +178,19 @@ class Stack:
         cognito.admin_confirm_sign_up(UserPoolId=self.run["user_pool_id"], Username=email)
         client = Client(self.run["inference_url"], self.sign_in(email, password)["AccessToken"])
         return client, client.ok("GET", "/api/v1/me")
+
+    def save_card(self, owner: Client) -> str:
+        """Save a card of the owner's at the Stripe stand-in itself, as a browser does; its id."""
+        intent = owner.ok("POST", "/api/v1/billing/cards")["client_secret"].partition("_secret_")[0]
+        saved = requests.post(
+            f"{self.run['stripe']['api_base']}/v1/setup_intents/{intent}/confirm",
+            data={"payment_method": "pm_card_visa"},
+            headers={"Authorization": f"Bearer {STRIPE_KEY}"},
+            timeout=10,
+        )
+        assert saved.ok, saved.text
+        card: str = saved.json()["payment_method"]
+        return card
 
     def models(self) -> Any:
         """The model stand-in's counters, by endpoint."""

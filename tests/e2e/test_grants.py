@@ -14,10 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 from local import emulator
-from local.stripe import API_KEY as STRIPE_KEY
 from noren.billing.seed import PACKAGES
 from noren.tables import platform_key
 from tests.e2e.client import Client, Stack
@@ -84,16 +82,7 @@ def worked(stack: Stack) -> list[dict[str, str]]:
 
 def _pay(stack: Stack, owner: Client) -> None:
     """Save a card, of which Stripe tells the webhook and that the worker; and buy credits by it."""
-    secret = owner.ok("POST", "/api/v1/billing/cards")["client_secret"]
-    intent, base = secret.partition("_secret_")[0], stack["stripe"]["api_base"]
-    saved = requests.post(
-        f"{base}/v1/setup_intents/{intent}/confirm",
-        data={"payment_method": "pm_card_visa"},
-        headers={"Authorization": f"Bearer {STRIPE_KEY}"},
-        timeout=10,
-    )
-    assert saved.ok, saved.text
-    card = {"stripe_payment_method_id": saved.json()["payment_method"]}
+    card = {"stripe_payment_method_id": stack.save_card(owner)}
     body = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe", "payment_details": card}
     owner.ok("POST", "/api/v1/credits/purchase", body)
 
@@ -150,13 +139,11 @@ def _chat(stack: Stack, owner: Client) -> None:
 
 def _background(stack: Stack, tenant: dict[str, Any]) -> None:
     """What the emulator does not call by itself soon enough, or ever: the clock, the sign-up's trigger."""
-    outputs = stack.aws("cloudformation").describe_stacks(StackName="Noren-local-Data")["Stacks"][0]["Outputs"]
-    tables = {each["OutputKey"]: each["OutputValue"] for each in outputs if each["OutputKey"].startswith("Table")}
     subprocess.run(
         [sys.executable, "-c", KILLED, tenant["tenant_id"], tenant["default_site_id"]],
         env=os.environ
         | emulator.aws_env(stack["aws_endpoint_url"])
-        | {f"{name.removeprefix('Table').upper()}_TABLE": value for name, value in tables.items()},
+        | {f"{name.upper()}_TABLE": table for name, table in stack.tables.items()},
         check=True,
     )
     report = invoke(stack, "Scheduler", {})
@@ -166,7 +153,7 @@ def _background(stack: Stack, tenant: dict[str, Any]) -> None:
     event = {"triggerSource": "PostConfirmation_ConfirmSignUp", "request": {"userAttributes": attributes}}
     assert invoke(stack, "CognitoTriggers", event) == event
     key = {"pk": {"S": platform_key("USR", sub)}, "sk": {"S": "PERSONAL"}}
-    marker = stack.aws("dynamodb").get_item(TableName=tables["TableTenants"], Key=key)
+    marker = stack.aws("dynamodb").get_item(TableName=stack.tables["tenants"], Key=key)
     assert "Item" in marker, "that the tenant could not be made is only logged"
 
 

@@ -9,183 +9,47 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chat.routes import ROUTES as INFERENCE
 from local import totp
-from local.stripe import API_KEY as STRIPE_KEY
-from noren.billing.seed import PACKAGES
 from noren.edge.http import Route
 from noren.edge.paging import PageQuery
 from noren.tenants.models import SCOPES, Scope
-from platform_api.routes import ROUTES as PLATFORM
 from tests.e2e.client import Client, Stack
+from tests.e2e.security_fixtures import (
+    ADMINS,
+    ADMINS_IDS,
+    BODIES,
+    EVERYBODYS,
+    IDS,
+    IDS_IN_BODIES,
+    IDS_IN_QUERIES,
+    NO_TENANT,
+    PROTECTED,
+    PUBLIC,
+    ROUTES,
+    TENANTS,
+    admin_path,
+    invitation,
+    key,
+    name,
+    parameters,
+    path,
+    session,
+)
+from tests.e2e.security_world import World, device
 
 pytestmark = pytest.mark.e2e
-
-ROUTES = (*PLATFORM, *INFERENCE)
-PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens"}
-"""What anybody may call. A route more needs a line here, on purpose."""
-
-NOTHING = "0" * 32
-NO_TENANT = f"ten_{NOTHING[:-1]}1"
-STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
-"""Tables in which nothing may change. `events` counts the refusals, `runtime` the rates."""
-
-BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
-
-
-def name(route: Route) -> str:
-    return f"{route.method} {route.path}"
-
-
-PROTECTED = [route for route in ROUTES if not route.access.public]
-TENANTS = [route for route in PROTECTED if not route.access.platform_admin]
-ADMINS = [route for route in PROTECTED if route.access.platform_admin]
-
-BODIES: dict[str, Any] = {
-    "PATCH /api/v1/tenant": {"name": "Taken over"},
-    "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
-    "PATCH /api/v1/api-keys/{key_id}": {"scopes": ["admin"]},
-    "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
-    "POST /api/v1/invitations": {"email": "accomplice@noren.example", "role": "admin"},
-    "POST /api/v1/invitations/accept": {"token": "x" * 43},
-    "POST /api/v1/api-keys": {"name": "back door", "scopes": ["admin"]},
-    "PATCH /api/v1/admin/tenants/{tenant_id}": {"plan": "enterprise", "overrides": {"chats_per_month": 10**6}},
-    "POST /api/v1/admin/tenants/{tenant_id}/stops": {"cause": "manual", "reason": "spite"},
-    "POST /api/v1/admin/plans": {
-        "plan": "free",
-        "tier": "vip",
-        "prices": {"JPY": 0, "KRW": 0, "USD": 0},
-        "limits": dict.fromkeys(
-            (
-                "chats_per_month",
-                "embedding_tokens_per_month",
-                "requests_per_day_per_site",
-                "concurrent_chats",
-                "requests_per_minute",
-                "max_tokens",
-                "sites",
-                "members",
-            ),
-            1,
-        ),
-        "effective_date": "2099-01-01",
-    },
-    "POST /api/v1/admin/model-policies": {
-        "id": "own-model",
-        "name": "Own",
-        "type": "chat",
-        "provider": "openai",
-        "model": "own",
-        "plans": ["free"],
-        "effective_date": "2099-01-01",
-        "context_window": 8192,
-        "input_usd": "0",
-        "output_usd": "0",
-    },
-    "PATCH /api/v1/admin/model-policies/{policy_id}": {"enabled": False},
-    "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "1", "effective_date": "2099-01-01"},
-    "POST /api/v1/notifications/read": {"notification_ids": [f"note_{NOTHING}"]},
-    "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
-    "PATCH /api/v1/credits/overage": {"enabled": True},
-    "POST /api/v1/admin/tenants/{tenant_id}/credits": {"type": "bonus", "credits": 10**6, "reason": "own"},
-    "POST /api/v1/admin/packages": {
-        "plans": ["free"],
-        "credits_amount": 10**6,
-        "prices": {"JPY": 1, "KRW": 1, "USD": 1},
-        "display_name": {"ja": "Own", "ko": "Own", "en": "Own"},
-    },
-    "PATCH /api/v1/admin/packages/{package_id}": {"prices": {"JPY": 1, "KRW": 1, "USD": 1}},
-    "POST /api/v1/checkout": {"plan": "pro"},
-    "POST /api/v1/subscription": {"plan": "pro"},
-    "PATCH /api/v1/subscription": {"plan": "starter"},
-    "POST /api/v1/credits/purchase": BOUGHT,
-    "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
-    "POST /api/v1/chat": {"message": "When are you open?"},
-    "POST /api/v1/chat/{id}/feedback": {"rating": 1},
-    "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
-}
-"""A good body for each route that takes one, so that nothing is refused for the wrong reason."""
-
-
-# The world: a victim with something of everything, an attacker with an account of their own.
-
-
-@dataclass
-class World:
-    """Who is attacked, by whom, and with what."""
-
-    stack: Stack
-    victim: Client
-    attacker: Client
-    victim_me: dict[str, Any]
-    attacker_me: dict[str, Any]
-    tokens: dict[str, str]
-    """The attacker's own `AccessToken`, `IdToken`, `RefreshToken`."""
-    attacker_key: str
-    """With every scope."""
-    device: Client
-    """An anonymous visitor."""
-    answer: dict[str, Any]
-    """A finished chat of the victim's."""
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What no answer to the attacker may show."""
-        me = self.victim_me
-        return (me["tenant"]["name"], me["tenant"]["tenant_id"], self.answer["answer"][:30])
-
-    def state(self) -> set[str]:
-        """All that is stored of the two tenants and the catalogue, and how often models were called."""
-        whose = [me[part][f"{part}_id"] for me in (self.victim_me, self.attacker_me) for part in ("tenant", "user")]
-        found = {f"model calls: {self.stack.model_calls()}"}
-        for table in STORED:
-            for item in self.items(table):
-                lasting = {field: value for field, value in item.items() if not field.startswith("last_used_")}
-                text = json.dumps(lasting, sort_keys=True, default=str)
-                if any(each in text for each in (*whose, "CATALOG", "PACKAGES")):
-                    found.add(text)
-        return found
-
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Whatever is done inside: nothing is stored, removed or changed by it, and no model is called."""
-        before = self.state()
-        yield
-        changed = self.state() ^ before
-        assert not changed
-
-    def items(self, table: str) -> Iterator[dict[str, Any]]:
-        """All items of a table."""
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self.tables[table], ConsistentRead=True)
-        return (item for page in pages for item in page["Items"])
-
-    def __post_init__(self) -> None:
-        run = self.stack.run
-        account: dict[str, Any] = {"endpoint_url": run["aws_endpoint_url"], "region_name": run["region"]}
-        account |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        self._dynamodb = boto3.client("dynamodb", **account)
-        formation = boto3.client("cloudformation", **account)
-        outputs = formation.describe_stacks(StackName="Noren-local-Data")["Stacks"][0]["Outputs"]
-        prefix = "Table"
-        self.tables = {
-            each["OutputKey"].removeprefix(prefix).lower(): each["OutputValue"]
-            for each in outputs
-            if each["OutputKey"].startswith(prefix)
-        }
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +58,6 @@ def world(stack: Stack) -> World:
     stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{victim_me['tenant']['tenant_id']}", {"plan": "enterprise"})
     victim.ok("PATCH", "/api/v1/tenant", {"name": "Kurashiki Glassworks"})
     attacker, attacker_me = stack.newcomer("attacker")
-    patience = {"overrides": {"requests_per_minute": 6_000}}
-    stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{attacker_me['tenant']['tenant_id']}", patience)
     often = {"overrides": {"requests_per_minute": 100_000}}  # what is tried here is to be refused for what it is
     stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{attacker_me['tenant']['tenant_id']}", often)
     key = attacker.ok("POST", "/api/v1/api-keys", {"name": "mine", "scopes": list(SCOPES)})["secret"]
@@ -205,137 +67,9 @@ def world(stack: Stack) -> World:
     return World(stack, victim, attacker, me, attacker_me, tokens, key, device(attacker.base), answer)
 
 
-def device(base: str) -> Client:
-    """A new anonymous visitor's device."""
-    return Client(base, Client(base).ok("POST", "/api/v1/visitor-tokens")["token"])
-
-
 def _username(client: Client) -> str:
     claims: dict[str, str] = jwt.decode(client.token, options={"verify_signature": False})
     return claims["username"]
-
-
-# Ids in paths: the victim's own, and one that does not exist.
-
-
-@contextmanager
-def _member(world: World) -> Iterator[tuple[str, str]]:
-    yield world.victim_me["user"]["user_id"], "00000000-0000-0000-0000-000000000000"
-
-
-@contextmanager
-def _invitation(world: World) -> Iterator[tuple[str, str]]:
-    email = f"guest-{time.time_ns()}@noren.example"
-    made = world.victim.ok("POST", "/api/v1/invitations", {"email": email, "role": "viewer"})
-    yield made["invitation_id"], f"inv_{NOTHING}"
-
-
-@contextmanager
-def _key(world: World) -> Iterator[tuple[str, str]]:
-    made = world.victim.ok("POST", "/api/v1/api-keys", {"name": "server", "scopes": ["read"]})
-    yield made["key_id"], f"key_{NOTHING}"
-
-
-@contextmanager
-def _running(world: World) -> Iterator[tuple[str, str]]:
-    world.stack.control("*", pace_ms=400)
-    events = world.victim.stream("Tell me all about yourself, at length.")
-    try:
-        first = next(events)
-        assert next(events).name == "delta", "the model has been called"
-        yield first.data["id"], f"req_{NOTHING}"
-    finally:
-        world.stack.control("*")
-        assert [event.name for event in events][-1] == "done"
-
-
-@contextmanager
-def _answer(world: World) -> Iterator[tuple[str, str]]:
-    yield world.answer["id"], f"req_{NOTHING}"
-
-
-@contextmanager
-def _session(world: World) -> Iterator[tuple[str, str]]:
-    yield world.victim.chat("Hello")["session_key"], "00000000-0000-7000-8000-000000000000"
-
-
-@contextmanager
-def _model(world: World) -> Iterator[tuple[str, str]]:
-    yield "claude-haiku", "no-such-model"
-
-
-@contextmanager
-def _order(world: World) -> Iterator[tuple[str, str]]:
-    made = world.victim.ok("POST", "/api/v1/credits/purchase", BOUGHT)
-    yield made["purchase"]["transaction_id"], f"ord_{NOTHING}"
-
-
-@contextmanager
-def _card(world: World) -> Iterator[tuple[str, str]]:
-    """Saved at the Stripe stand-in itself, as a browser does."""
-    secret = world.victim.ok("POST", "/api/v1/billing/cards")["client_secret"]
-    intent = secret.partition("_secret_")[0]
-    base = world.stack["stripe"]["api_base"]
-    saved = requests.post(
-        f"{base}/v1/setup_intents/{intent}/confirm",
-        data={"payment_method": "pm_card_visa"},
-        headers={"Authorization": f"Bearer {STRIPE_KEY}"},
-        timeout=10,
-    )
-    assert saved.ok, saved.text
-    yield saved.json()["payment_method"], "pm_" + NOTHING
-
-
-IDS: dict[str, Callable[[World], Any]] = {
-    "DELETE /api/v1/billing/cards/{payment_method_id}": _card,
-    "GET /api/v1/credits/purchases/{order_id}": _order,
-    "PATCH /api/v1/billing/cards/{payment_method_id}": _card,
-    "DELETE /api/v1/api-keys/{key_id}": _key,
-    "DELETE /api/v1/invitations/{invitation_id}": _invitation,
-    "DELETE /api/v1/members/{user_id}": _member,
-    "DELETE /api/v1/sessions/{key}": _session,
-    "GET /api/v1/sessions/{key}": _session,
-    "GET /v1/models/{model}": _model,
-    "PATCH /api/v1/api-keys/{key_id}": _key,
-    "PATCH /api/v1/invitations/{invitation_id}": _invitation,
-    "PATCH /api/v1/members/{user_id}": _member,
-    "POST /api/v1/chat/{id}/cancel": _running,
-    "POST /api/v1/chat/{id}/feedback": _answer,
-}
-
-
-def _site(world: World) -> tuple[str, str]:
-    return world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}"
-
-
-IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
-    "GET /api/v1/usage": {"site_id": _site},
-    "GET /api/v1/usage/records": {"site_id": _site},
-}
-IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
-    "POST /api/v1/chat": {
-        "site_id": _site,
-        "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
-    },
-}
-EVERYBODYS = {"package_id"}
-"""Names in the catalogue, which is the same for all tenants."""
-ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
-"""A platform admin may name any of these; nobody else comes that far."""
-
-
-def parameters(route: Route) -> list[str]:
-    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-
-
-def path(route: Route, value: str) -> str:
-    return "/".join(value if part.startswith("{") else part for part in route.path.split("/"))
-
-
-def admin_path(world: World, route: Route) -> str:
-    values = {"tenant_id": world.victim_me["tenant"]["tenant_id"], "policy_id": "phi-3-mini", "cause": "manual"}
-    values |= {"package_id": PACKAGES[0].package_id}
-    return route.path.format(**values) if route.access.platform_admin else path(route, world.answer["id"])
 
 
 def plain(answer: requests.Response) -> tuple[int, Any]:
@@ -586,7 +320,7 @@ ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notification
 
 @pytest.mark.parametrize("route", LISTS, ids=name)
 def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(world: World, route: Route) -> None:
-    for fixture in (_invitation, _key, _session):
+    for fixture in (invitation, key, session):
         with fixture(world), fixture(world):
             pass
     shown = send(world.attacker, route, route.path).text

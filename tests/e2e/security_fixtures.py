@@ -1,0 +1,210 @@
+"""What the security tests of the run send: for each route of both APIs a good body and ids that are somebody else's.
+
+A new route needs its lines here; `test_every_route_has_its_fixtures` says which.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from chat.routes import ROUTES as INFERENCE
+from noren.billing.seed import PACKAGES
+from noren.edge.http import Route
+from platform_api.routes import ROUTES as PLATFORM
+from tests.e2e.security_world import World
+
+ROUTES = (*PLATFORM, *INFERENCE)
+PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens"}
+"""What anybody may call. A route more needs a line here, on purpose."""
+
+NOTHING = "0" * 32
+NO_TENANT = f"ten_{NOTHING[:-1]}1"
+BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
+
+
+def name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+PROTECTED = [route for route in ROUTES if not route.access.public]
+TENANTS = [route for route in PROTECTED if not route.access.platform_admin]
+ADMINS = [route for route in PROTECTED if route.access.platform_admin]
+
+BODIES: dict[str, Any] = {
+    "PATCH /api/v1/tenant": {"name": "Taken over"},
+    "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
+    "PATCH /api/v1/api-keys/{key_id}": {"scopes": ["admin"]},
+    "PATCH /api/v1/invitations/{invitation_id}": {"role": "viewer"},
+    "POST /api/v1/invitations": {"email": "accomplice@noren.example", "role": "admin"},
+    "POST /api/v1/invitations/accept": {"token": "x" * 43},
+    "POST /api/v1/api-keys": {"name": "back door", "scopes": ["admin"]},
+    "PATCH /api/v1/admin/tenants/{tenant_id}": {"plan": "enterprise", "overrides": {"chats_per_month": 10**6}},
+    "POST /api/v1/admin/tenants/{tenant_id}/stops": {"cause": "manual", "reason": "spite"},
+    "POST /api/v1/admin/plans": {
+        "plan": "free",
+        "tier": "vip",
+        "prices": {"JPY": 0, "KRW": 0, "USD": 0},
+        "limits": dict.fromkeys(
+            (
+                "chats_per_month",
+                "embedding_tokens_per_month",
+                "requests_per_day_per_site",
+                "concurrent_chats",
+                "requests_per_minute",
+                "max_tokens",
+                "sites",
+                "members",
+            ),
+            1,
+        ),
+        "effective_date": "2099-01-01",
+    },
+    "POST /api/v1/admin/model-policies": {
+        "id": "own-model",
+        "name": "Own",
+        "type": "chat",
+        "provider": "openai",
+        "model": "own",
+        "plans": ["free"],
+        "effective_date": "2099-01-01",
+        "context_window": 8192,
+        "input_usd": "0",
+        "output_usd": "0",
+    },
+    "PATCH /api/v1/admin/model-policies/{policy_id}": {"enabled": False},
+    "POST /api/v1/admin/exchange-rates": {"currency": "JPY", "rate": "1", "effective_date": "2099-01-01"},
+    "POST /api/v1/notifications/read": {"notification_ids": [f"note_{NOTHING}"]},
+    "PATCH /api/v1/credits/auto-purchase": {"enabled": True},
+    "PATCH /api/v1/credits/overage": {"enabled": True},
+    "POST /api/v1/admin/tenants/{tenant_id}/credits": {"type": "bonus", "credits": 10**6, "reason": "own"},
+    "POST /api/v1/admin/packages": {
+        "plans": ["free"],
+        "credits_amount": 10**6,
+        "prices": {"JPY": 1, "KRW": 1, "USD": 1},
+        "display_name": {"ja": "Own", "ko": "Own", "en": "Own"},
+    },
+    "PATCH /api/v1/admin/packages/{package_id}": {"prices": {"JPY": 1, "KRW": 1, "USD": 1}},
+    "POST /api/v1/checkout": {"plan": "pro"},
+    "POST /api/v1/subscription": {"plan": "pro"},
+    "PATCH /api/v1/subscription": {"plan": "starter"},
+    "POST /api/v1/credits/purchase": BOUGHT,
+    "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
+    "POST /api/v1/chat": {"message": "When are you open?"},
+    "POST /api/v1/chat/{id}/feedback": {"rating": 1},
+    "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
+}
+"""A good body for each route that takes one, so that nothing is refused for the wrong reason."""
+
+# Ids in paths: the victim's own, and one that does not exist.
+
+
+@contextmanager
+def member(world: World) -> Iterator[tuple[str, str]]:
+    yield world.victim_me["user"]["user_id"], "00000000-0000-0000-0000-000000000000"
+
+
+@contextmanager
+def invitation(world: World) -> Iterator[tuple[str, str]]:
+    email = f"guest-{time.time_ns()}@noren.example"
+    made = world.victim.ok("POST", "/api/v1/invitations", {"email": email, "role": "viewer"})
+    yield made["invitation_id"], f"inv_{NOTHING}"
+
+
+@contextmanager
+def key(world: World) -> Iterator[tuple[str, str]]:
+    made = world.victim.ok("POST", "/api/v1/api-keys", {"name": "server", "scopes": ["read"]})
+    yield made["key_id"], f"key_{NOTHING}"
+
+
+@contextmanager
+def running(world: World) -> Iterator[tuple[str, str]]:
+    world.stack.control("*", pace_ms=400)
+    events = world.victim.stream("Tell me all about yourself, at length.")
+    try:
+        first = next(events)
+        assert next(events).name == "delta", "the model has been called"
+        yield first.data["id"], f"req_{NOTHING}"
+    finally:
+        world.stack.control("*")
+        assert [event.name for event in events][-1] == "done"
+
+
+@contextmanager
+def answer(world: World) -> Iterator[tuple[str, str]]:
+    yield world.answer["id"], f"req_{NOTHING}"
+
+
+@contextmanager
+def session(world: World) -> Iterator[tuple[str, str]]:
+    yield world.victim.chat("Hello")["session_key"], "00000000-0000-7000-8000-000000000000"
+
+
+@contextmanager
+def model(world: World) -> Iterator[tuple[str, str]]:
+    yield "claude-haiku", "no-such-model"
+
+
+@contextmanager
+def order(world: World) -> Iterator[tuple[str, str]]:
+    made = world.victim.ok("POST", "/api/v1/credits/purchase", BOUGHT)
+    yield made["purchase"]["transaction_id"], f"ord_{NOTHING}"
+
+
+@contextmanager
+def card(world: World) -> Iterator[tuple[str, str]]:
+    yield world.stack.save_card(world.victim), "pm_" + NOTHING
+
+
+IDS: dict[str, Callable[[World], Any]] = {
+    "DELETE /api/v1/billing/cards/{payment_method_id}": card,
+    "GET /api/v1/credits/purchases/{order_id}": order,
+    "PATCH /api/v1/billing/cards/{payment_method_id}": card,
+    "DELETE /api/v1/api-keys/{key_id}": key,
+    "DELETE /api/v1/invitations/{invitation_id}": invitation,
+    "DELETE /api/v1/members/{user_id}": member,
+    "DELETE /api/v1/sessions/{key}": session,
+    "GET /api/v1/sessions/{key}": session,
+    "GET /v1/models/{model}": model,
+    "PATCH /api/v1/api-keys/{key_id}": key,
+    "PATCH /api/v1/invitations/{invitation_id}": invitation,
+    "PATCH /api/v1/members/{user_id}": member,
+    "POST /api/v1/chat/{id}/cancel": running,
+    "POST /api/v1/chat/{id}/feedback": answer,
+}
+
+
+def site(world: World) -> tuple[str, str]:
+    return world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}"
+
+
+IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
+    "GET /api/v1/usage": {"site_id": site},
+    "GET /api/v1/usage/records": {"site_id": site},
+}
+IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
+    "POST /api/v1/chat": {
+        "site_id": site,
+        "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
+    },
+}
+EVERYBODYS = {"package_id"}
+"""Names in the catalogue, which is the same for all tenants."""
+ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
+"""A platform admin may name any of these; nobody else comes that far."""
+
+
+def parameters(route: Route) -> list[str]:
+    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+
+
+def path(route: Route, value: str) -> str:
+    return "/".join(value if part.startswith("{") else part for part in route.path.split("/"))
+
+
+def admin_path(world: World, route: Route) -> str:
+    values = {"tenant_id": world.victim_me["tenant"]["tenant_id"], "policy_id": "phi-3-mini", "cause": "manual"}
+    values |= {"package_id": PACKAGES[0].package_id}
+    return route.path.format(**values) if route.access.platform_admin else path(route, world.answer["id"])

@@ -1,0 +1,70 @@
+"""Whom the security tests of the run attack, and by whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.client import Client, Stack
+
+STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
+"""Tables in which nothing may change. `events` counts the refusals, `runtime` the rates."""
+
+
+@dataclass
+class World:
+    """Who is attacked, by whom, and with what."""
+
+    stack: Stack
+    victim: Client
+    attacker: Client
+    victim_me: dict[str, Any]
+    attacker_me: dict[str, Any]
+    tokens: dict[str, str]
+    """The attacker's own `AccessToken`, `IdToken`, `RefreshToken`."""
+    attacker_key: str
+    """With every scope."""
+    device: Client
+    """An anonymous visitor."""
+    answer: dict[str, Any]
+    """A finished chat of the victim's."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer to the attacker may show."""
+        me = self.victim_me
+        return (me["tenant"]["name"], me["tenant"]["tenant_id"], self.answer["answer"][:30])
+
+    def state(self) -> set[str]:
+        """All that is stored of the two tenants and the catalogue, and how often models were called."""
+        whose = [me[part][f"{part}_id"] for me in (self.victim_me, self.attacker_me) for part in ("tenant", "user")]
+        found = {f"model calls: {self.stack.model_calls()}"}
+        for table in STORED:
+            for item in self.items(table):
+                lasting = {field: value for field, value in item.items() if not field.startswith("last_used_")}
+                text = json.dumps(lasting, sort_keys=True, default=str)
+                if any(each in text for each in (*whose, "CATALOG", "PACKAGES")):
+                    found.add(text)
+        return found
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Whatever is done inside: nothing is stored, removed or changed by it, and no model is called."""
+        before = self.state()
+        yield
+        changed = self.state() ^ before
+        assert not changed
+
+    def items(self, table: str) -> Iterator[dict[str, Any]]:
+        """All items of a table."""
+        scan = self.stack.aws("dynamodb").get_paginator("scan")
+        pages = scan.paginate(TableName=self.stack.tables[table], ConsistentRead=True)
+        return (item for page in pages for item in page["Items"])
+
+
+def device(base: str) -> Client:
+    """A new anonymous visitor's device."""
+    return Client(base, Client(base).ok("POST", "/api/v1/visitor-tokens")["token"])
