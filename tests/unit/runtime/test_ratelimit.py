@@ -104,17 +104,64 @@ def test_an_exact_counter_under_64_threads(store: RuntimeStore, time: Time) -> N
     assert limiter.count_up_to("device#1", 10, until + 86400) == 1  # tomorrow's counter is another
 
 
-def test_one_at_a_time(store: RuntimeStore, time: Time) -> None:
+def test_few_at_a_time(store: RuntimeStore, time: Time) -> None:
     limiter = Limiter(store, time)
-    with limiter.one_at_a_time("device#1", 120), pytest.raises(RateLimited), limiter.one_at_a_time("device#1", 120):
-        pass
-    with limiter.one_at_a_time("device#1", 120):
-        pass
-    killed = limiter.one_at_a_time("device#1", 120)
+    waits: list[int] = []
+
+    def refused() -> bool:
+        try:
+            with limiter.few_at_a_time("device#1", 2, 120):
+                return False
+        except RateLimited as limited:
+            waits.append(limited.extra["retry_after"])
+            return True
+
+    with limiter.few_at_a_time("device#1", 2, 120):
+        assert not refused()
+        with limiter.few_at_a_time("device#1", 2, 120):
+            assert refused()
+            with limiter.few_at_a_time("device#2", 2, 120):
+                pass
+        assert not refused()
+    killed = limiter.few_at_a_time("device#1", 1, 120)
     killed.__enter__()  # and never left
-    time.now += 119
-    with pytest.raises(RateLimited), limiter.one_at_a_time("device#1", 120):
-        pass
-    time.now += 2
-    with limiter.one_at_a_time("device#1", 120):
-        pass
+    with limiter.few_at_a_time("device#1", 2, 300):
+        time.now += 119
+        assert refused()
+        time.now += 2
+        assert not refused()
+    assert all(1 <= wait <= 5 for wait in waits)
+
+
+def together(limiter: Limiter, **who: str) -> str:
+    """What became of one request of an address and a device."""
+    limits = {"n": 5, f"a{who['address']}": 3, f"d{who['device']}": 2}
+    try:
+        limiter.check_together("visits#1", limits)
+    except RateLimited as limited:
+        return f"wait {limited.extra['retry_after']}"
+    return "in"
+
+
+def test_several_limits_are_one_write_and_one_decision(store: RuntimeStore, time: Time, client: Faulty) -> None:
+    time.now += 50 - time.now % 60
+    limiter = Limiter(store, time)
+    client.calls.clear()
+    assert [together(limiter, address="1", device="1") for _ in range(3)] == ["in", "in", "wait 10"]
+    assert len(client.calls) == 3
+    assert together(limiter, address="1", device="1") == "wait 10"
+    assert len(client.calls) == 3  # known by then
+    assert [together(limiter, address="1", device=device) for device in "23"] == ["in", "wait 10"]
+    # what was refused is counted nowhere: two more fit in the window of five
+    assert [together(Limiter(store, time), address="2", device=device) for device in "456"] == ["in", "in", "wait 10"]
+    time.now += 10
+    assert together(limiter, address="1", device="1") == "in"
+
+
+def test_several_limits_hold_among_64_threads(store: RuntimeStore, time: Time) -> None:
+    def one(number: int) -> str:
+        return together(Limiter(store, time), address=str(number % 8), device=str(number))
+
+    with ThreadPoolExecutor(64) as pool:
+        assert list(pool.map(one, range(64))).count("in") == 5
+    assert "in" not in map(one, range(64, 72))

@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -29,6 +29,7 @@ class Limiter:
         self._clock = clock
         self._previous: dict[str, tuple[int, int]] = {}
         self._refused: dict[tuple[str, int], float] = {}
+        self._full: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
     def check(self, key: str, limit: int, window_s: int = 60) -> None:
@@ -84,6 +85,36 @@ class Limiter:
                 if self._store.start_window(key, window.number, fresh, expires_at):
                     return fresh, counted
 
+    def check_together(self, key: str, limits: Mapping[str, int], window_s: int = 60) -> None:
+        """Count one request against several limits at once: in one write, and against none if any has been reached.
+        Raises RateLimited with `retry_after`.
+
+        `limits` by what is counted, with short names: all that a window counts stands in one item. Windows are fixed,
+        so around the turn of one up to twice a limit may pass.
+        """
+        self.check_together_known(key, limits)
+        now = self._clock()
+        number = int(now // window_s)
+        end = (number + 1) * window_s
+        try:
+            counts, counted = self._store.count_together(key, number, limits, end)
+        except Exception as error:
+            if is_retryable(error):
+                raise _limited(1) from error
+            raise
+        if not counted:
+            with self._lock:
+                if len(self._full) >= REMEMBERED:
+                    self._full.clear()
+                self._full |= {(key, name): end for name, limit in limits.items() if counts.get(name, 0) >= limit}
+            raise _limited(end - now)
+
+    def check_together_known(self, key: str, limits: Iterable[str]) -> None:
+        """Refuse, at no storage call, what this container knows that `check_together` would refuse. Counts nothing."""
+        wait = max(self._full.get((key, name), 0.0) for name in limits) - self._clock()
+        if wait > 0:
+            raise _limited(wait)
+
     def count_up_to(self, key: str, limit: int, until: float) -> int:
         """Count one against a limit that holds `until` (epoch seconds), exactly. Returns the new count.
 
@@ -99,16 +130,20 @@ class Limiter:
         self._store.give_back(key, int(until))
 
     @contextmanager
-    def one_at_a_time(self, key: str, seconds: float) -> Iterator[None]:
-        """Let one in at a time; who dies inside keeps others out for at most `seconds`. Raises RateLimited."""
+    def few_at_a_time(self, key: str, places: int, seconds: float) -> Iterator[None]:
+        """Let `places` in at a time; who dies inside keeps a place for at most `seconds`. Raises RateLimited."""
         owner, now = secrets.token_hex(8), self._clock()
-        taken_until = self._store.lease(key, owner, now, now + seconds)
-        if taken_until is not None:
-            raise _limited(min(5.0, taken_until - now))
+        taken_until: float | None = None
+        for place in (f"{key}#{number}" for number in range(places)):
+            taken_until = self._store.lease(place, owner, now, now + seconds)
+            if taken_until is None:
+                break
+        else:
+            raise _limited(min(5.0, (taken_until or now) - now))
         try:
             yield
         finally:
-            self._give_up(key, owner)
+            self._give_up(place, owner)
 
     def _give_up(self, key: str, owner: str) -> None:
         """End a lease; what was done under it stands, so where storage doesn't take it, the lease runs out instead."""

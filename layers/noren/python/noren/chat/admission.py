@@ -173,7 +173,7 @@ class Admission:
             return
         now, device = self._clock(), owner_hash(asker.principal)
         address = hashlib.sha256(asker.address.encode()).hexdigest()[:32]
-        with self._limiter.one_at_a_time(f"anonymous#{device}", deadline - now):
+        with self._limiter.few_at_a_time(f"anonymous#{device}", 1, deadline - now):
             tomorrow = day_end(now, tenant.timezone)
             try:
                 self._limiter.count_up_to(f"device#{device}", DEVICE_CHATS_PER_DAY, tomorrow)

@@ -1,10 +1,11 @@
-"""The `runtime` table: `RATE#…` windows, `COUNT#…` counters, `LEASE#…`, `IDEM#…` claims.
+"""The `runtime` table: `RATE#…` and `WINDOW#…` windows, `COUNT#…` counters, `LEASE#…`, `IDEM#…` claims.
 
 Items expire by the table's TTL some day; whether one still counts is compared here or by the caller, never left to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,21 @@ class RuntimeStore:
         condition = "attribute_not_exists(w) OR w = :found"
         update = "SET w = :w, c = :c, p = :p, expires_at = :x"
         return self._update(tables.platform_key("RATE", key), "0", update, condition, values)[1]
+
+    def count_together(self, key: str, number: int, limits: Mapping[str, int], end: float) -> tuple[Item, bool]:
+        """Count one request of window `number` under each name, unless one of them has reached its limit.
+
+        Returns the window's counts by name, as they are now, and whether this one was counted.
+        """
+        values: dict[str, Any] = {":one": 1, ":x": int(end) + LINGER_SECONDS}
+        names, added, conditions = {}, [], []
+        for index, (name, limit) in enumerate(limits.items()):
+            names[f"#{index}"], values[f":{index}"] = name, limit
+            added.append(f"#{index} :one")
+            conditions.append(f"(attribute_not_exists(#{index}) OR #{index} < :{index})")
+        update = f"SET expires_at = :x ADD {', '.join(added)}"
+        pk = tables.platform_key("WINDOW", key)
+        return self._update(pk, str(number), update, " AND ".join(conditions), values, names)
 
     # -- exact counters
 
@@ -149,8 +165,17 @@ class RuntimeStore:
 
     # -- common
 
-    def _update(self, pk: str, sk: str, update: str, condition: str, values: dict[str, Any]) -> tuple[Item, bool]:
+    def _update(
+        self,
+        pk: str,
+        sk: str,
+        update: str,
+        condition: str,
+        values: dict[str, Any],
+        names: Mapping[str, str] | None = None,
+    ) -> tuple[Item, bool]:
         """The item as it is now, and whether the condition held."""
+        named: Any = {"ExpressionAttributeNames": names} if names else {}
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -160,6 +185,7 @@ class RuntimeStore:
                 ExpressionAttributeValues=tables.to_item(values),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **named,
             )
         except Exception as error:
             if not tables.is_refused(error):
