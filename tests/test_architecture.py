@@ -22,9 +22,10 @@ DOMAINS = {
     "usage": set(),
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
-    "sites": {"tenants"},
+    "sites": {"tenants", "plans"},
     "insight": {"tenants", "ledger", "sites", "plans", "usage", "billing"},
     "billing": {"tenants", "plans", "ledger"},
+    "fetching": set(),
 }
 """What each domain package may import of its sisters."""
 
@@ -153,6 +154,21 @@ def test_only_providers_and_settled_places_call_vendors() -> None:
         if not allowed.search(relative(path))
         for name, line in imports(path)
         if name.split(".")[0] in VENDORS
+    ]
+    assert not bad, "\n".join(bad)
+
+
+def test_only_the_guarded_client_and_vendors_open_connections() -> None:
+    """What a customer names is fetched by noren.fetching; other ways out lead to services that we chose ourselves."""
+    ways_out = {"socket", "ssl", "http.client", "urllib.request", "urllib3", "aiohttp", "ftplib", "smtplib"}
+    allowed = re.compile(r"noren/(fetching/|llm/providers/|edge/jwks|cli/)")
+    bad = [
+        f"{relative(path)}:{line} imports {name}"
+        for root in (NOREN, FUNCTIONS)
+        for path in sources(root)
+        if not allowed.search(relative(path))
+        for name, line in imports(path)
+        if name in ways_out
     ]
     assert not bad, "\n".join(bad)
 

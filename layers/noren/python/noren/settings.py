@@ -43,6 +43,7 @@ class Settings:
     runpod_phi3_endpoint: str = ""
     runpod_mistral_endpoint: str = ""
     # Where our own parts are
+    platform_url: str = ""
     inference_url: str = ""
     console_url: str = ""
     mail_from: str = ""
@@ -57,6 +58,8 @@ class Settings:
     invoice_registration_number: str = ""
     billing_table: str = ""
     billing_queue_url: str = ""
+    # At stage local alone: host:port,… of this machine that may be fetched from and sent webhooks
+    fetch_allow: str = ""
     # Seconds that one chat may take: the function's own time limit
     chat_seconds: str = "120"
 
@@ -72,3 +75,10 @@ class Settings:
     def issuer(self) -> str:
         """The `iss` of this pool's tokens (the same on AWS and on the emulator)."""
         return f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+
+    @property
+    def fetch_allowed(self) -> frozenset[tuple[str, int]]:
+        """`fetch_allow`, taken apart. Nothing at any stage but local, whatever is set."""
+        given = self.fetch_allow.split(",") if self.stage == "local" else []
+        pairs = (each.strip().rpartition(":") for each in given)
+        return frozenset((host, int(port)) for host, _, port in pairs if host)
