@@ -146,7 +146,7 @@ class Application:
                 for event in events:
                     held += wire.frames(event)
                     if isinstance(event, Meta):
-                        headers = self._stream_headers(call.request, event)
+                        headers = self._stream_headers(call.request, route, event)
                         if wire.waits_for_text:
                             continue
                     if not begun:
@@ -161,8 +161,8 @@ class Application:
                 outlet.write(wire.failure(refused.body))
                 raise _Broken(error) from error
 
-    def _stream_headers(self, request: Request, meta: Meta) -> dict[str, str]:
-        headers = edge_headers(request, self._services.settings)
+    def _stream_headers(self, request: Request, route: Route, meta: Meta) -> dict[str, str]:
+        headers = edge_headers(request, route, self._services)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
         return headers | ({"idempotency-replayed": "true"} if meta.replayed else {})
 

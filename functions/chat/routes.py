@@ -21,12 +21,14 @@ from chat.schemas import (
     SessionsQuery,
     VisitorToken,
 )
+from chat.schemas_visitors import VisitBody, VisitorAnswer, VisitorSession, VisitToken
 from noren.chat.models import Asker, IdempotencyKey, Run
 from noren.edge.authenticate import DEVICE_SECONDS, issue_device
-from noren.edge.http import Access, Call, Response, Route
+from noren.edge.http import SITE_KEY, Access, Call, Response, Route
 from noren.edge.paging import paged
 from noren.edge.security import address_prefix
 from noren.plans.models import ModelPolicy
+from noren.sites.visitors import TOKEN_SECONDS
 from noren.tenants.models import Role
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 Wire = NativeWire | OpenAiWire
 
-ASKS = Access(role=Role.VIEWER, scope="chat", anonymous=True)
+ASKS = Access(role=Role.VIEWER, scope="chat", anonymous=True, visitor=True)
 ASKS_OPENAI = Access(role=Role.VIEWER, scope="chat")
 TOKENS_PER_HOUR = 60
 """Device tokens that one address may have made."""
@@ -42,7 +44,7 @@ TOKENS_PER_HOUR = 60
 
 def wire_of(call: Call) -> Wire:
     """The call's question in the format that it came in."""
-    return OpenAiWire(call.body) if isinstance(call.body, Completion) else NativeWire(call.body)
+    return OpenAiWire(call.body) if isinstance(call.body, Completion) else NativeWire(call.body, call.caller.site_id)
 
 
 def asker_of(call: Call) -> Asker:
@@ -112,10 +114,11 @@ def sessions(call: Call) -> SessionPage:
     return SessionPage(items=[SessionRow.of(each) for each in items], next_cursor=cursor)
 
 
-def session(call: Call) -> SessionOut:
+def session(call: Call) -> SessionOut | VisitorSession:
     """Show one of one's own sessions."""
     asker, key = asker_of(call), call.params["key"]
-    return SessionOut.with_turns(call.services.sessions.get(asker, key), call.services.sessions.turns(asker, key))
+    shown: type[SessionOut | VisitorSession] = VisitorSession if asker.kind == "visitor" else SessionOut
+    return shown.with_turns(call.services.sessions.get(asker, key), call.services.sessions.turns(asker, key))
 
 
 def delete_session(call: Call) -> None:
@@ -128,6 +131,14 @@ def visitor_token(call: Call) -> VisitorToken:
     address = _countable(call.request.source_ip)
     call.services.limiter.check(f"visitor-token#{address}", TOKENS_PER_HOUR, 3600)
     return VisitorToken(token=issue_device(call.services.signer), expires_in=DEVICE_SECONDS)
+
+
+def visit(call: Call) -> VisitToken:
+    """Let a page's visitor in."""
+    request, body = call.request, call.body
+    key, origin = request.query.get(SITE_KEY, ""), request.headers.get("origin", "")
+    token = call.services.visitors.token(key, origin, _countable(request.source_ip), body.token or "")
+    return VisitToken(token=token, expires_in=TOKEN_SECONDS)
 
 
 def models(call: Call) -> ModelList:
@@ -169,6 +180,7 @@ CHAT = Route(
     idempotent=True,
     aliases=("/api/chat",),
     streams=True,
+    visitor_answer=VisitorAnswer,
 )
 COMPLETIONS = Route(
     "POST",
@@ -196,7 +208,15 @@ ROUTES: tuple[Route, ...] = (
         body=FeedbackBody,
     ),
     Route("GET", "/api/v1/sessions", sessions, ASKS, "One's own sessions", answer=SessionPage, query=SessionsQuery),
-    Route("GET", "/api/v1/sessions/{key}", session, ASKS, "A session with its newest turns", answer=SessionOut),
+    Route(
+        "GET",
+        "/api/v1/sessions/{key}",
+        session,
+        ASKS,
+        "A session with its newest turns",
+        answer=SessionOut,
+        visitor_answer=VisitorSession,
+    ),
     Route("DELETE", "/api/v1/sessions/{key}", delete_session, ASKS, "Remove a session and its turns", status=204),
     Route(
         "POST",
@@ -205,6 +225,16 @@ ROUTES: tuple[Route, ...] = (
         Access(public=True),
         "A token for an anonymous device, good for 30 days",
         answer=VisitorToken,
+        status=201,
+    ),
+    Route(
+        "POST",
+        "/api/v1/embed/visitor",
+        visit,
+        Access(public=True, visitor=True),
+        "A visitor token for a page that the site of the URL's `site_key` allows, good for an hour",
+        answer=VisitToken,
+        body=VisitBody,
         status=201,
     ),
     COMPLETIONS,

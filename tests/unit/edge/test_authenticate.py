@@ -13,14 +13,14 @@ import pytest
 
 from noren.edge.authenticate import Authenticator, issue_device
 from noren.edge.http import Caller, Request
-from noren.errors import Busy, Forbidden, Unauthenticated
+from noren.errors import Busy, Forbidden, NotFound, Unauthenticated
 from noren.ids import TenantId
-from noren.secrets import Secrets, Signer
 from noren.settings import Settings
 from noren.tenants.directory import Directory
 from noren.tenants.models import PLATFORM_TENANT, ApiKey, Membership, Role
 from noren.tenants.service import Tenants
 from tests.unit.platform_api.kit import CLIENT, POOL, People, Time, access_token, key_set, rsa_key
+from tests.unit.sites.test_visitors import SHOP, Doors
 
 OURS = TenantId("ten_" + "1" * 32)
 SECOND = TenantId("ten_" + "2" * 32)
@@ -45,19 +45,12 @@ class Memory:
         return ApiKey("key_1", OURS, "", "nrn_good", "", frozenset({"chat"}), 0, "user:u1")
 
 
-class Fixed(Secrets):
-    def __init__(self) -> None:
-        super().__init__(Settings(), time.time)
-
-    def signing_secret(self) -> str:
-        return "a secret of some length"
-
-
 class World:
     def __init__(self) -> None:
         self.time, self.tenants, self.people = Time(), Memory(), People()
         self.people.add("u1", "u1@example.jp")
-        self.signer = Signer(Fixed(), self.time)
+        self.doors = Doors(self.time)
+        self.signer = self.doors.signer
         self.keys: Any = key_set("pool")
         self.fetches = 0
         self.authenticator = Authenticator(
@@ -65,6 +58,7 @@ class World:
             cast(Tenants, self.tenants),
             cast(Directory, self.people),
             self.signer,
+            self.doors.visitors,
             self.time,
             self._fetch,
         )
@@ -75,9 +69,10 @@ class World:
             raise self.keys
         return self.keys
 
-    def caller(self, credential: str, **headers: str) -> Caller:
+    def caller(self, credential: str, site_key: str = "", **headers: str) -> Caller:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = Request("GET", "/", {"authorization": f"Bearer {credential}"} | sent, {}, b"", "", "")
+        query = {"site_key": site_key} if site_key else {}
+        request = Request("GET", "/", {"authorization": f"Bearer {credential}"} | sent, query, b"", "", "")
         return self.authenticator.authenticate(request)
 
 
@@ -239,3 +234,16 @@ def test_a_key_and_a_device(world: World) -> None:
     world.time.ahead = 31 * 86400
     with pytest.raises(Unauthenticated):
         world.caller(token)
+
+
+def test_a_visitors_token_is_told_from_a_devices_by_its_purpose(world: World) -> None:
+    token = world.doors.token()
+    visitor = world.caller(token, site_key="a", origin=SHOP)
+    assert (visitor.kind, visitor.tenant_id, visitor.site_id, visitor.origin) == ("visitor", "ten_a", "site_a", SHOP)
+    assert visitor.principal == f"visitor:{visitor.device}"
+    assert (visitor.role, visitor.scopes, visitor.is_platform_admin) == (None, frozenset(), False)
+    device = world.caller(issue_device(world.signer), site_key="a", origin=SHOP)
+    assert (device.kind, device.tenant_id, device.site_id) == ("anonymous", PLATFORM_TENANT, "")
+    for wrong in ({"site_key": "b", "origin": SHOP}, {"site_key": "a", "origin": "null"}, {"origin": SHOP}, {}):
+        with pytest.raises((Unauthenticated, Forbidden, NotFound)):
+            world.caller(token, **wrong)

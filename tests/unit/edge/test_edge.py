@@ -30,8 +30,8 @@ from noren.settings import Settings
 from noren.tables import dynamodb, from_item
 from noren.tenants.models import Role
 from noren.wiring import Services
-from tests.unit.edge.test_authenticate import Fixed
 from tests.unit.platform_api.kit import Time, create_tables
+from tests.unit.sites.test_visitors import Fixed
 
 HOSTILE = {
     "NaN": b'{"n": NaN}',
@@ -219,7 +219,7 @@ class Stub:
     def __init__(self, caller: Caller | Exception) -> None:
         self.settings = Settings(console_url="https://console.example/app")
         self.security = SimpleNamespace(
-            count=lambda reason, actor: self.counted.append((reason, actor)), flush=lambda: None
+            count=lambda reason, actor: self.counted.append((reason, actor)), flush=lambda: None, note=lambda *_: None
         )
         self.counted: list[tuple[str, str]] = []
         self.audit = SimpleNamespace(write=lambda **what: self.recorded.append(what["outcome"]))

@@ -33,6 +33,12 @@ class Placed(BaseModel):
     note: str | None = None
 
 
+class PlacedForVisitors(BaseModel):
+    """What visitors see of an order."""
+
+    id: str
+
+
 def _nothing(call: Any) -> None:
     return None
 
@@ -53,6 +59,15 @@ ROUTES = (
     ),
     Route("POST", "/v1/chat", _nothing, Access(scope="chat"), "Chat", Placed, Order, openai=True, streams=True),
     Route("GET", "/api/v1/prices", _nothing, Access(public=True), "Prices", Placed),
+    Route(
+        "GET",
+        "/api/v1/talk",
+        _nothing,
+        Access(scope="chat", visitor=True),
+        "Talk",
+        Placed,
+        visitor_answer=PlacedForVisitors,
+    ),
 )
 
 
@@ -106,6 +121,15 @@ def test_access_becomes_security(made: dict[str, Any]) -> None:
     assert "role `viewer`" in orders["description"]
     assert made["paths"]["/api/v1/prices"]["get"]["security"] == []
     assert set(made["paths"]["/api/v1/prices"]["get"]["responses"]) == {"200", "429"}
+
+
+def test_what_visitors_send_and_get_is_said(made: dict[str, Any]) -> None:
+    talk = made["paths"]["/api/v1/talk"]["get"]
+    assert talk["security"] == [{"apiKey": ["chat"]}, {"visitorToken": []}]
+    assert {"$ref": "#/components/parameters/SiteKey"} in talk["parameters"]
+    schema = talk["responses"]["200"]["content"]["application/json"]["schema"]
+    assert [each["$ref"].rsplit("/", 1)[1] for each in schema["anyOf"]] == ["Placed", "PlacedForVisitors"]
+    assert "Visitors of a site get {id}." in openapi.markdown([made])
 
 
 def test_paging_and_idempotency_are_parameters(made: dict[str, Any]) -> None:

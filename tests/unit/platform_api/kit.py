@@ -200,6 +200,12 @@ def build() -> Platform:
     services.packages.seed()
     services.tenants.ensure_platform()
     parts["authenticator"] = Authenticator(
-        settings, services.tenants, services.directory, services.signer, now, lambda: key_set("pool")
+        settings,
+        services.tenants,
+        services.directory,
+        services.signer,
+        services.visitors,
+        now,
+        lambda: key_set("pool"),
     )
     return Platform(services, people, outbox, now, stripe)

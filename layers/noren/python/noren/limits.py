@@ -15,6 +15,8 @@ RateName = Literal[
     "spend",
     "purchase",
     "analytics",
+    "visitor_tokens_of_address",
+    "visitor_tokens_of_site",
 ]
 
 
@@ -36,7 +38,15 @@ RATES: dict[RateName, Rate] = {
     "spend": Rate(100, 60),
     "purchase": Rate(10, 60),
     "analytics": Rate(50, 60),
+    # of visitors, whatever origin they claim
+    "visitor_tokens_of_address": Rate(60, 3600),  # at one site
+    "visitor_tokens_of_site": Rate(120, 60),
 }
+
+VISITOR_CHATS = {"site": 120, "address": 30, "device": 10}
+"""A minute: of a site's visitors together, of an address and of a device there."""
+VISITOR_CHATS_AT_ONCE = 2
+"""Of a device: who has stopped an answer may ask again before it has ended."""
 
 
 def check(limiter: Limiter, name: RateName, who: str) -> None:

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from noren.chat.summary import Summaries
     from noren.edge.authenticate import Authenticator
     from noren.edge.security import SecurityEvents
+    from noren.fetching.client import Fetcher
     from noren.idempotency import Idempotency
     from noren.ids import TenantId
     from noren.insight.audit import Audit
     from noren.insight.billing_watch import BillingWatch
+    from noren.insight.experiment_results import ExperimentResults
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.margins import Margins
     from noren.insight.notices import Notices
@@ -55,7 +57,11 @@ if TYPE_CHECKING:
     from noren.ratelimit import Limiter
     from noren.runtime.store import RuntimeStore
     from noren.secrets import Secrets, Signer
+    from noren.sites.management import SiteManagement
+    from noren.sites.purge import SitePurge
     from noren.sites.service import Sites
+    from noren.sites.store import SiteStore
+    from noren.sites.visitors import Visitors
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
     from noren.usage.proof import Prover
@@ -100,6 +106,13 @@ class Services:
         return Signer(self.secrets, self.clock)
 
     @cached_property
+    def fetcher(self) -> Fetcher:
+        """The only way to what others name: pages, icons, subscribers."""
+        from noren.fetching.client import Fetcher
+
+        return Fetcher(allow=self.settings.fetch_allowed)
+
+    @cached_property
     def mailer(self) -> Mailer:
         from noren.mail import Mailer
 
@@ -134,7 +147,8 @@ class Services:
     def authenticator(self) -> Authenticator:
         from noren.edge.authenticate import Authenticator
 
-        return Authenticator(self.settings, self.tenants, self.directory, self.signer, self.clock)
+        parts = self.tenants, self.directory, self.signer, self.visitors
+        return Authenticator(self.settings, *parts, self.clock)
 
     @cached_property
     def security(self) -> SecurityEvents:
@@ -256,9 +270,43 @@ class Services:
     @cached_property
     def sites(self) -> Sites:
         from noren.sites.service import Sites
+
+        return Sites(self.site_store, self.clock)
+
+    @cached_property
+    def site_store(self) -> SiteStore:
         from noren.sites.store import SiteStore
 
-        return Sites(SiteStore(self.dynamodb, self.settings.sites_table), self.clock)
+        return SiteStore(self.dynamodb, self.settings.sites_table)
+
+    @cached_property
+    def site_management(self) -> SiteManagement:
+        from noren.sites.management import SiteManagement
+
+        parts = self.sites, self.site_store, self.tenants.fresh, self.plans
+        return SiteManagement(*parts, self.settings.console_url, self.clock)
+
+    @cached_property
+    def site_purge(self) -> SitePurge:
+        from noren.sites.purge import SitePurge
+        from noren.sites.purge_store import PurgeStore
+
+        return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), self.clock)
+
+    @cached_property
+    def experiment_results(self) -> ExperimentResults:
+        from noren.insight.experiment_results import ExperimentResults
+
+        def zone_of(tenant_id: TenantId) -> str:
+            return self.tenants.get(tenant_id).timezone
+
+        return ExperimentResults(self.sites.experiments, self.usage_reports, zone_of, self.clock)
+
+    @cached_property
+    def visitors(self) -> Visitors:
+        from noren.sites.visitors import Visitors
+
+        return Visitors(self.sites, self.signer, self.limiter)
 
     @cached_property
     def billing_store(self) -> BillingStore:

@@ -20,7 +20,7 @@ class Asker:
 
     tenant_id: TenantId
     principal: str
-    """`user:<sub>`, `key:<id>`, `visitor:<hash>` or `anonymous:<device>`: sessions and answers belong to it."""
+    """`user:<sub>`, `key:<id>`, `visitor:<device>` or `anonymous:<device>`: sessions and answers belong to it."""
     kind: Literal["member", "api_key", "visitor", "anonymous"]
     address: str = ""
     """What limits count by: an IPv4 address or an IPv6 /64. Never stored as it is."""
@@ -30,7 +30,7 @@ class Asker:
 
     @property
     def sees_prices(self) -> bool:
-        """Visitors never see a price or an upgrade link."""
+        """Visitors never see a price, an upgrade link or what is the matter with an account."""
         return self.kind in ("member", "api_key")
 
 

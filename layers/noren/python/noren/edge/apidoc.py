@@ -14,8 +14,8 @@ Made from the route tables and models by `make openapi`; don't edit.
 
 - JSON is snake_case; times are ISO 8601 UTC with `Z`; charges are integers in the currency's minor unit; costs are
   decimal strings.
-- Send `Authorization: Bearer <token>`: the Cognito **access** token, an API key (`nrn_…`) or a device token. If you are
-  a member of several tenants, `x-tenant-id` picks one.
+- Send `Authorization: Bearer <token>`: the Cognito **access** token, an API key (`nrn_…`), a visitor's or a device
+  token. If you are a member of several tenants, `x-tenant-id` picks one.
 - Lists take `limit` (1–100) and `cursor`, and answer `items` and `next_cursor`, newest first.
 - Errors are `application/problem+json` with a stable `code`; `/v1/*` answers OpenAI's envelope.
 - A POST marked *idempotent* takes an `Idempotency-Key`: same key and body within 24 h → the first answer again; other
@@ -185,7 +185,11 @@ def _operation(method: str, path: str, operation: Json, schemas: Json) -> Iterat
             continue
         content = response.get("content", {})
         if "application/json" in content:
-            yield from _fields(f"Answer {status}", content["application/json"]["schema"], schemas)
+            schema = content["application/json"]["schema"]
+            answer, *visitors = schema.get("anyOf", [schema])
+            yield from _fields(f"Answer {status}", answer, schemas)
+            for less in visitors:
+                yield f"Visitors of a site get {kind(less, schemas)}.\n"
             example = json.dumps(content["application/json"]["example"], indent=2, ensure_ascii=False)
             yield f"<details><summary>Example</summary>\n\n```json\n{example}\n```\n\n</details>\n"
         else:

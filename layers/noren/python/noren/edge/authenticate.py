@@ -1,4 +1,7 @@
-"""Who calls: an access token, an API key or a device token becomes a Caller. Authority comes from the tables."""
+"""Who calls: an access token, an API key, a visitor's or device's token becomes a Caller.
+
+Authority comes from the tables.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from noren.cache import TtlCache
 from noren.clock import Clock
-from noren.edge.http import Caller, Request
+from noren.edge.http import SITE_KEY, Caller, Request
 from noren.edge.jwks import AccessTokens, Fetch
 from noren.errors import Forbidden, Unauthenticated
 from noren.secrets import Signer
@@ -18,6 +21,7 @@ from noren.tenants.directory import ADMIN_GROUP, Directory
 from noren.tenants.models import PLATFORM_TENANT, Membership
 
 if TYPE_CHECKING:
+    from noren.sites.visitors import Visitors
     from noren.tenants.service import Tenants
 
 CACHE_SECONDS = 30
@@ -44,12 +48,14 @@ class Authenticator:
         tenants: Tenants,
         directory: Directory,
         signer: Signer,
+        visitors: Visitors,
         clock: Clock,
         fetch_keys: Fetch | None = None,
     ) -> None:
         self._tenants = tenants
         self._directory = directory
         self._signer = signer
+        self._visitors = visitors
         self._clock = clock
         self._tokens = AccessTokens(settings, clock, fetch_keys)
         self._callers: TtlCache[tuple[str, str], tuple[Caller, int]] = TtlCache(CACHE_SECONDS, clock, size=4096)
@@ -58,7 +64,7 @@ class Authenticator:
         """The caller of a request; `public` without a credential.
 
         Raises Unauthenticated for a credential that is not good, Forbidden for an `x-tenant-id` that is not the
-        caller's and for a membership that is frozen.
+        caller's, for a membership that is frozen and for a page that may not use its site, NotFound for its key.
         """
         given = request.headers.get("authorization", "")
         wanted = request.headers.get("x-tenant-id", "")
@@ -71,7 +77,7 @@ class Authenticator:
         if token.startswith(KEY_PREFIX):
             return self._of_key(token, wanted)
         if token.count(".") == 1:
-            return self._of_device(token)
+            return self._of_device(token) or self._of_visitor(token, request)
         return self._of_person(token, wanted)
 
     def forget(self) -> None:
@@ -113,11 +119,20 @@ class Authenticator:
             raise Forbidden("The key does not belong to that tenant.", code="foreign_tenant")
         return Caller("api_key", tenant_id=key.tenant_id, scopes=key.scopes, key_id=key.key_id)
 
-    def _of_device(self, token: str) -> Caller:
+    def _of_device(self, token: str) -> Caller | None:
+        """Somebody on the operator's own page; None for a token of another purpose."""
         payload = self._signer.verify(DEVICE_PURPOSE, token)
-        if payload is None:
-            raise Unauthenticated("The device token is not valid any more.", code="invalid_token")
-        return Caller("anonymous", tenant_id=PLATFORM_TENANT, device=str(payload["d"]))
+        return Caller("anonymous", tenant_id=PLATFORM_TENANT, device=str(payload["d"])) if payload else None
+
+    def _of_visitor(self, token: str, request: Request) -> Caller:
+        found = self._visitors.visitor(token, request.query.get(SITE_KEY, ""), request.headers.get("origin", ""))
+        return Caller(
+            "visitor",
+            tenant_id=found.tenant_id,
+            device=found.device,
+            site_id=found.site_id,
+            origin=found.origin,
+        )
 
 
 def _claims_admin(claims: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from noren.edge import strict_json
 from noren.edge.auditing import recorded
-from noren.edge.http import Access, Call, Caller, Request, Response, Route
+from noren.edge.http import SITE_KEY, Access, Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, preflight, render, render_error
 from noren.edge.security import address_prefix
@@ -90,7 +91,10 @@ def read_call(route: Route, params: Mapping[str, str], request: Request, service
     elif len(request.body) > strict_json.MAX_BODY:
         strict_json.parse(request.body)
     if route.query is not None:
-        query = _validated(route.query, dict(request.query))
+        given = dict(request.query)
+        if route.access.visitor:
+            given.pop(SITE_KEY, None)  # said to the edge, not to the route
+        query = _validated(route.query, given)
     return Call(services, request, caller, params, body, query)
 
 
@@ -112,16 +116,18 @@ def authorise(access: Access, caller: Caller) -> None:
     ):
         return
     if caller.kind == "public":
-        raise Unauthenticated("This needs a sign-in, an API key or a device token.")
+        raise Unauthenticated("This needs a sign-in, an API key or a visitor's token.")
     raise Forbidden(_why_not(access, caller))
 
 
 def dispatch(table: RouteTable, request: Request, services: Services) -> Response:
     """The whole way of one call. Always answers."""
     started = time.monotonic()
-    if request.method == "OPTIONS":
-        return preflight(request, services.settings)
     route: Route | None = None
+    if request.method == "OPTIONS":
+        with contextlib.suppress(NotFound, MethodNotAllowed):
+            route, _ = table.match(request.headers.get("access-control-request-method", ""), request.path)
+        return preflight(request, route, services)
     caller: Caller | None = None
     try:
         route, params = table.match(request.method, request.path)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from noren.wiring import Services
 
+SITE_KEY = "site_key"
+"""The parameter of the URL that says which site's page calls; in the URL, since a preflight shows nothing else."""
+
 CallerKind = Literal["member", "api_key", "visitor", "anonymous", "user", "public"]
 
 
@@ -39,7 +42,8 @@ class Caller:
     """Who calls, as resolved from a verified credential and the tables.
 
     `member`: a signed-in person acting in a tenant. `user`: a signed-in person before a tenant is chosen or made.
-    `api_key`: a server. `visitor`: a browser on a page that carries a site's widget. `anonymous`: a device on the operator's own page (tenant = the platform's). `public`: nobody.
+    `api_key`: a server. `visitor`: a browser on a page that carries a site's widget. `anonymous`: a device on the
+    operator's own page (tenant = the platform's). `public`: nobody.
     """
 
     kind: CallerKind
@@ -82,7 +86,7 @@ class Access:
     """API keys with this scope."""
     anonymous: bool = False
     visitor: bool = False
-    """Visitors of a site, by its widget."""
+    """Visitors of a site, by its widget: browsers let the pages that the site allows read the answer."""
     platform_admin: bool = False
 
 
@@ -143,3 +147,5 @@ class Route:
     """Also answers CSV, with `format=csv` or `Accept: text/csv`."""
     rate: RateName | None = None
     """The rate of `noren.limits` that the tenant's calls count against, besides its plan's."""
+    visitor_answer: type[BaseModel] | None = None
+    """What visitors get instead of `answer`, where they get less."""

@@ -139,6 +139,11 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "description": "Somebody not signed in: a token of `POST /api/v1/visitor-tokens`.",
     },
+    "visitorToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A visitor of a site: a token of `POST /api/v1/embed/visitor`, with `site_key` in the URL.",
+    },
 }
 
 
@@ -171,6 +176,12 @@ def document(api: Api) -> Json:
                     "description": "The same key and body within 24 hours get the first answer again.",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
                 },
+                "SiteKey": {
+                    "name": "site_key",
+                    "in": "query",
+                    "description": "A visitor's site, by its public key. Browsers let pages of its origins read on.",
+                    "schema": {"type": "string", "pattern": "^pk_[0-9a-f]{32}_[0-9a-f]{24}$"},
+                },
                 "TenantId": {
                     "name": "x-tenant-id",
                     "in": "header",
@@ -190,6 +201,8 @@ def _schemas(routes: Iterable[Route]) -> tuple[References, Json]:
             wanted[route.body, "validation"] = None
         if route.answer:
             wanted[route.answer, "serialization"] = None
+        if route.visitor_answer:
+            wanted[route.visitor_answer, "serialization"] = None
         wanted[(OpenAiError if route.openai else Problem), "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=REF)
     return references, _decimals_as_text(definitions["$defs"])
@@ -245,7 +258,7 @@ def access(rule: Access) -> str:
     """Who may call, in a sentence."""
     who = []
     if rule.public:
-        return "Public."
+        return "Public; pages that the site allows may read it." if rule.visitor else "Public."
     if rule.role is not None:
         who.append(f"members from the role `{rule.role.name.lower()}` up")
     elif rule.user:
@@ -254,6 +267,8 @@ def access(rule: Access) -> str:
         who.append(f"API keys with the scope `{rule.scope}`")
     if rule.anonymous:
         who.append("visitors with a device token")
+    if rule.visitor:
+        who.append("visitors of a site (with its `site_key`)")
     if rule.platform_admin:
         who.append("platform admins (with TOTP)")
     return f"For {', '.join(who)}."
@@ -267,6 +282,8 @@ def _security(rule: Access) -> list[dict[str, list[str]]]:
         options.append({"apiKey": [rule.scope]})
     if rule.anonymous:
         options.append({"deviceToken": []})
+    if rule.visitor and not rule.public:
+        options.append({"visitorToken": []})
     return options
 
 
@@ -283,6 +300,8 @@ def _parameters(route: Route) -> list[Json]:
             if name in schema.get("required", ()):
                 parameter["required"] = True
             parameters.append(parameter)
+    if route.access.visitor:
+        parameters.append({"$ref": "#/components/parameters/SiteKey"})
     if route.access.role is not None or route.access.user:
         parameters.append({"$ref": "#/components/parameters/TenantId"})
     if route.idempotent:
@@ -306,6 +325,8 @@ def _responses(route: Route, names: References, schemas: Json) -> Json:
     if route.answer:
         schema = names[route.answer, "serialization"]
         good["description"] = schemas[schema["$ref"].rsplit("/", 1)[1]].get("description", "The answer.")
+        if route.visitor_answer:
+            schema = {"anyOf": [schema, names[route.visitor_answer, "serialization"]]}
         good["content"] = {"application/json": {"schema": schema, "example": sample(schema, schemas)}}
     if route.csv:
         good["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -321,6 +342,8 @@ def _responses(route: Route, names: References, schemas: Json) -> Json:
 
 def _statuses(route: Route) -> list[int]:
     statuses = {429}
+    if route.access.visitor:
+        statuses |= {403, 404}
     if route.body or route.query:
         statuses.add(400)
     if not route.access.public:

@@ -5,32 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from noren import tables
+from noren.edge import cors
 from noren.edge.http import Request, Response, Route
+from noren.edge.security import address_prefix
 from noren.errors import BadRequest, Busy, MethodNotAllowed, NorenError, QuotaExceeded, RateLimited, Unauthenticated
-from noren.settings import Settings
 
 if TYPE_CHECKING:
     from noren.wiring import Services
 
-ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
-ALLOWED_HEADERS = "authorization, content-type, idempotency-key, x-tenant-id, traceparent"
-EXPOSED_HEADERS = "x-trace-id, retry-after, idempotency-replayed, link"
-PRICED = ("plan", "price", "upgrade_url")
-"""What visitors never see."""
-
-
-@lru_cache(maxsize=8)
-def origin_of(url: str) -> str:
-    """`https://console.example` of a URL; "" of an empty one."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+FOR_VISITORS = ("errors", "retry_after", "resets_at", "id", "answer")
+"""What visitors see of an error beside its code and text: no plan, no price, no model."""
 
 
 def is_openai(request: Request) -> bool:
@@ -38,8 +27,8 @@ def is_openai(request: Request) -> bool:
     return request.path.startswith("/v1/")
 
 
-def edge_headers(request: Request, settings: Settings) -> dict[str, str]:
-    """The headers of every answer: trace, no caching, no sniffing, strict CORS for the console's origin."""
+def edge_headers(request: Request, route: Route | None, services: Services) -> dict[str, str]:
+    """The headers of every answer: trace, no caching, no sniffing, strict CORS."""
     headers = {
         "x-trace-id": request.trace_id,
         "cache-control": "no-store",
@@ -49,27 +38,23 @@ def edge_headers(request: Request, settings: Settings) -> dict[str, str]:
     }
     if is_openai(request):
         headers["x-request-id"] = request.trace_id  # where OpenAI's SDKs look for it
-    origin = request.headers.get("origin", "")
-    if origin and origin == origin_of(settings.console_url):
-        headers["access-control-allow-origin"] = origin
-        headers["access-control-expose-headers"] = EXPOSED_HEADERS
-    return headers
+    return headers | cors.answer_headers(request, route, services)
 
 
-def preflight(request: Request, settings: Settings) -> Response:
-    """The answer to OPTIONS; an origin that is not ours is told nothing."""
-    headers = edge_headers(request, settings)
+def preflight(request: Request, route: Route | None, services: Services) -> Response:
+    """The answer to OPTIONS, for the route that it asks about. Writes nothing; a refused origin is told nothing."""
+    headers = edge_headers(request, route, services)
     if "access-control-allow-origin" in headers:
-        headers["access-control-allow-methods"] = ALLOWED_METHODS
-        headers["access-control-allow-headers"] = ALLOWED_HEADERS
-        headers["access-control-max-age"] = "600"
+        headers |= cors.preflight_headers(request, services)
+    elif "origin" in request.headers:
+        services.security.note("origin_not_allowed", f"address:{address_prefix(request.source_ip)}")
     return Response(b"", 204, headers)
 
 
 def render(route: Route, result: Any, request: Request, services: Services) -> Response:
     """A handler's result as bytes with the status of its route (or its own, if it is a Response)."""
     answer = result if isinstance(result, Response) else Response(result, route.status)
-    headers = edge_headers(request, services.settings)
+    headers = edge_headers(request, route, services)
     if isinstance(answer.body, bytes):
         body = answer.body
     elif answer.body is None:
@@ -92,8 +77,8 @@ def render_error(
 ) -> Response:
     """The one place where errors become answers."""
     known = told(error)
-    extra = {name: value for name, value in known.extra.items() if not (visitor and name in PRICED)}
-    headers = edge_headers(request, services.settings)
+    extra = {name: value for name, value in known.extra.items() if name in FOR_VISITORS or not visitor}
+    headers = edge_headers(request, route, services)
     if (wait := extra.get("retry_after")) is not None:
         headers["retry-after"] = str(wait)
     if isinstance(known, Unauthenticated):

@@ -33,12 +33,16 @@ class SecurityEvents:
 
     def count(self, reason: str, actor: str) -> None:
         """One refusal, e.g. `count("forbidden", "user:…")`."""
+        self.note(reason, actor)
+        self.flush()
+
+    def note(self, reason: str, actor: str) -> None:
+        """Count without writing: what comes next and is counted, or flushes, writes it along."""
         name = f"{reason} {actor}"
         with self._lock:
             if name not in self._counts and len(self._counts) >= MAX_ACTORS:
                 name = f"{reason} others"
             self._counts[name] += 1
-        self.flush()
 
     def flush(self) -> None:
         """Write what is counted, unless this minute's write has been made. Called after every request; cheap."""
