@@ -25,8 +25,8 @@ class TtlCache(Generic[K, V]):
     def get(self, key: K, load: Callable[[], V]) -> V:
         """The remembered value, else `load()`'s, remembered from the moment the loading began. Errors aren't kept."""
         now = self._clock()
-        entry = self._entries.get(key)
-        if entry and 0 <= now - entry[0] < self._seconds:
+        entry = self._fresh(key, now)
+        if entry:
             return entry[1]
         value = load()
         with self._lock:
@@ -35,6 +35,11 @@ class TtlCache(Generic[K, V]):
                 del self._entries[next(iter(self._entries))]
             self._entries[key] = (now, value)
         return value
+
+    def fresh(self, key: K) -> V | None:
+        """The remembered value, if it is in time."""
+        entry = self._fresh(key, self._clock())
+        return entry[1] if entry else None
 
     def stale(self, key: K) -> V | None:
         """The remembered value whatever its age: for when the source can't be asked."""
@@ -50,3 +55,7 @@ class TtlCache(Generic[K, V]):
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+
+    def _fresh(self, key: K, now: float) -> tuple[float, V] | None:
+        entry = self._entries.get(key)
+        return entry if entry and 0 <= now - entry[0] < self._seconds else None
