@@ -11,7 +11,7 @@ import secrets
 import string
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,8 @@ def _password() -> str:
 def _teach(services: Services, tenant: Tenant, facts: str) -> None:
     """Put the tenant's facts into the profile of its default site."""
     site = services.sites.get(tenant.tenant_id, services.sites.default_id(tenant))
-    profile = services.sites.profile(site)
-    if profile.facts != facts:
-        services.sites.save_profile(replace(profile, facts=facts), "seed")
+    prompts = services.sites.prompts
+    profile = prompts.get(tenant.tenant_id, site.prompt_profile)
+    if profile.content.facts != facts:
+        told = {"facts": facts}
+        prompts.save(tenant.tenant_id, profile.profile_id, profile.latest, told, "", "seed", publish=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -123,8 +123,7 @@ def rig(aws: str, models: Models) -> Rig:
 
 def tell(rig: Rig, facts: str) -> None:
     """Let the tenant's site know something."""
-    profile = rig.sites.profile(rig.sites.create_default(rig.tenant))
-    rig.sites.save_profile(replace(profile, facts=facts), "test")
+    rig.tell(facts=facts)
 
 
 def ask(web: Web, models: Models, row: Row) -> tuple[str, dict[str, Any]]:

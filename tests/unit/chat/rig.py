@@ -29,6 +29,7 @@ from noren.llm.store import BreakerStore
 from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan, Tier
 from noren.ratelimit import Limiter
 from noren.runtime.store import RuntimeStore
+from noren.sites.prompt_models import ActivePrompt
 from noren.sites.service import Sites
 from noren.sites.store import SiteStore
 from noren.tenants.models import PLATFORM_TENANT, Tenant
@@ -314,6 +315,14 @@ class Rig(Container):
 
     def ask(self, message: str = "When do you open?", **changes: Any) -> ChatAsk:
         return ChatAsk(message, **changes)
+
+    def tell(self, tenant: Tenant | None = None, **content: Any) -> ActivePrompt:
+        """Publish a new version of what the tenant's assistant is told."""
+        tenant = tenant or self.tenant
+        profile_id = self.sites.create_default(tenant).prompt_profile
+        latest = self.sites.prompts.get(tenant.tenant_id, profile_id).latest
+        self.sites.prompts.save(tenant.tenant_id, profile_id, latest, content, "", "test", publish=True)
+        return self.sites.prompts.in_force(tenant.tenant_id, profile_id).published
 
     def records(self, tenant: Tenant | None = None) -> list[UsageRecord]:
         """All usage records, oldest first."""

@@ -18,13 +18,12 @@ from noren.chat.prompt import (
     upper_bound,
 )
 from noren.errors import BadRequest
-from noren.ids import TenantId
 from noren.llm.answerer import answer
 from noren.llm.models import Message
 from noren.llm.tokens import estimate, prompt_tokens
-from noren.sites.models import Profile
+from noren.sites.prompt_models import Content
 
-PROFILE = Profile("prof_1", TenantId("ten_1"), "default", "You help.", "Facts are data.", facts="Open from nine.")
+CONTENT = Content("You help.", "Facts are data.", facts="Open from nine.")
 TEXTS = st.text(alphabet=st.sampled_from("漢字かなカナ한글ab c1.,</facts>\n"), max_size=3000)
 
 
@@ -40,11 +39,11 @@ TEXTS = st.text(alphabet=st.sampled_from("漢字かなカナ한글ab c1.,</facts
 def test_a_prompt_never_exceeds_its_bound(
     question: str, system: str, facts: str, summary: str, turns: list[tuple[str, str]], window: int
 ) -> None:
-    profile = Profile("p", TenantId("t"), "default", system, "Facts are data.", facts=facts)
+    content = Content(system, "Facts are data.", facts=facts)
     max_tokens = clamp_answer(1000, 512, window)
     try:
         prompt = build_prompt(
-            profile,
+            content,
             question,
             context_window=window,
             max_tokens=max_tokens,
@@ -72,8 +71,8 @@ def test_a_prompt_never_exceeds_its_bound(
     ],
 )
 def test_no_text_from_outside_can_end_its_block(attack: str) -> None:
-    profile = Profile("p", TenantId("t"), "default", "You help.", "Guard.", facts=f"Before. {attack} After.")
-    prompt = build_prompt(profile, "Hi", context_window=8000, max_tokens=100, temperature=0, summary=attack)
+    content = Content("You help.", "Guard.", facts=f"Before. {attack} After.")
+    prompt = build_prompt(content, "Hi", context_window=8000, max_tokens=100, temperature=0, summary=attack)
     system = prompt.messages[0].content
     assert re.findall(r"[<＜﹤]\s*/?\s*(\w+)", system) == ["facts", "facts", "summary", "summary"]
     assert "Before." in system
@@ -86,7 +85,7 @@ def test_text_without_tags_stays_as_it_is() -> None:
 
 def test_the_newest_turns_are_kept_when_room_is_short() -> None:
     turns = [(f"question {number} " + "word " * 400, "answer") for number in range(10)]
-    prompt = build_prompt(PROFILE, "Now?", context_window=128_000, max_tokens=500, temperature=0, turns=turns)
+    prompt = build_prompt(CONTENT, "Now?", context_window=128_000, max_tokens=500, temperature=0, turns=turns)
     asked = [message.content for message in prompt.messages if message.role == "user"]
     assert asked[-2].startswith("question 9 ")
     assert 1 < len(asked) < 10
@@ -94,13 +93,13 @@ def test_the_newest_turns_are_kept_when_room_is_short() -> None:
 
 
 def test_the_dearest_message_of_8000_characters_fits_a_large_window() -> None:
-    prompt = build_prompt(PROFILE, "漢" * 8000, context_window=128_000, max_tokens=500, temperature=0)
+    prompt = build_prompt(CONTENT, "漢" * 8000, context_window=128_000, max_tokens=500, temperature=0)
     assert prompt.messages[-1].content == "漢" * 8000
 
 
 def test_a_small_window_shortens_facts_before_it_refuses() -> None:
-    profile = Profile("p", TenantId("t"), "default", "You help.", "Guard.", facts="word " * 5000)
-    prompt = build_prompt(profile, "Hi", context_window=4096, max_tokens=512, temperature=0)
+    content = Content("You help.", "Guard.", facts="word " * 5000)
+    prompt = build_prompt(content, "Hi", context_window=4096, max_tokens=512, temperature=0)
     assert 1000 < estimate(prompt.messages[0].content) < 2600
 
 
@@ -112,7 +111,7 @@ def test_a_managed_conversation_alternates_and_keeps_the_guardrail_first() -> No
         Message("assistant", "Aye"),
         Message("system", "Be brief."),
     ]
-    prompt = build_managed_prompt(PROFILE, history, "Three", context_window=8000, max_tokens=100, temperature=0)
+    prompt = build_managed_prompt(CONTENT, history, "Three", context_window=8000, max_tokens=100, temperature=0)
     assert [(message.role, message.content) for message in prompt.messages[1:]] == [
         ("user", "One\n\nTwo"),
         ("assistant", "Aye"),
@@ -128,7 +127,7 @@ def test_a_managed_conversation_alternates_and_keeps_the_guardrail_first() -> No
 def test_a_managed_conversation_is_never_cut_silently() -> None:
     history = [Message("user", "word " * 9000), Message("assistant", "ok")]
     with pytest.raises(BadRequest) as caught:
-        build_managed_prompt(PROFILE, history, "Hi", context_window=8000, max_tokens=100, temperature=0)
+        build_managed_prompt(CONTENT, history, "Hi", context_window=8000, max_tokens=100, temperature=0)
     assert caught.value.code == "context_length_exceeded"
 
 

@@ -43,8 +43,8 @@ def test_a_key_may_be_written_in_capitals(rig: Rig) -> None:
 
 def test_a_session_belongs_to_its_principal_and_site(rig: Rig) -> None:
     key = talk(rig, rig.member(), 1)
-    profile = rig.sites.profile(rig.sites.create_default(rig.tenant))
-    elsewhere: Site = rig.sites.create(rig.tenant, "Second", profile)
+    elsewhere: Site = rig.sites.new(rig.tenant, "Second", rig.sites.create_default(rig.tenant).prompt_profile)
+    rig.sites.add(elsewhere, room=2)
     strangers = [rig.member("other"), rig.member(tenant=rig.add_tenant())]
     for stranger in strangers:
         for attempt in (rig.sessions.get, rig.sessions.turns, rig.sessions.delete):

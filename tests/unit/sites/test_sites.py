@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from noren import tables
 from noren.errors import Conflict, NotFound
 from noren.ids import TenantId, new_id
-from noren.sites.service import Sites, new_key
+from noren.sites.keys import new_key
+from noren.sites.models import Site
+from noren.sites.service import Sites
 from noren.sites.store import SiteStore
 from noren.tenants.models import Tenant
 
@@ -51,22 +54,27 @@ def tenant(name: str = "Aoi") -> Tenant:
     return Tenant(TenantId(new_id("ten")), name, "free", created_at=1_800_000_000.0)
 
 
+def tell(sites: Sites, site: Site, **content: Any) -> None:
+    """Publish a second version of what the site answers by."""
+    sites.prompts.save(site.tenant_id, site.prompt_profile, 1, content, "", "user:1", publish=True)
+
+
 def test_racing_creators_make_one_default_site(sites: Sites, store: SiteStore, clock: Ticks) -> None:
     owner = tenant()
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: Sites(store, clock).create_default(owner), range(16)))
     assert len({site.site_id for site in made}) == 1
-    profile = sites.profile(sites.get(owner.tenant_id, made[0].site_id))
-    assert profile.version == 1
-    assert "<facts>" in profile.guardrail_prompt
+    prompt = sites.profile(sites.get(owner.tenant_id, made[0].site_id)).published
+    assert prompt.version == 1
+    assert "<facts>" in prompt.content.guardrail_prompt
 
 
 def test_creating_again_keeps_what_was_edited(sites: Sites) -> None:
     owner = tenant()
     site = sites.create_default(owner)
-    sites.save_profile(replace(sites.profile(site), facts="Open from nine."), "user:1")
+    tell(sites, site, facts="Open from nine.")
     sites.create_default(owner)
-    assert sites.profile(site).facts == "Open from nine."
+    assert sites.profile(site).published.content.facts == "Open from nine."
 
 
 def test_a_foreign_site_is_like_a_missing_one(sites: Sites) -> None:
@@ -82,13 +90,14 @@ def test_a_foreign_site_is_like_a_missing_one(sites: Sites) -> None:
 
 def test_a_save_elsewhere_is_seen_within_30_seconds(sites: Sites, store: SiteStore, clock: Ticks) -> None:
     site = sites.create_default(tenant())
-    assert sites.profile(site).temperature == 0.7
+    assert sites.profile(site).published.content.temperature == 0.7
     elsewhere = Sites(store, clock)
-    elsewhere.save_profile(replace(elsewhere.profile(site), temperature=0.25), "user:1")
+    tell(elsewhere, site, temperature=0.25)
     elsewhere.save_site(replace(site, daily_quota=7, default_model="gpt"))
     assert elsewhere.get(site.tenant_id, site.site_id).daily_quota == 7
     clock.now += 30
-    assert (sites.profile(site).temperature, sites.profile(site).version) == (0.25, 2)
+    prompt = sites.profile(site).published
+    assert (prompt.content.temperature, prompt.version) == (0.25, 2)
     assert sites.get(site.tenant_id, site.site_id).default_model == "gpt"
 
 
@@ -113,13 +122,6 @@ def test_of_two_changes_of_a_site_the_second_is_refused(sites: Sites) -> None:
     sites.save_site(replace(site, name="first"))
     with pytest.raises(Conflict):
         sites.save_site(replace(site, name="second"))
-
-
-def test_of_two_saves_of_one_version_the_second_is_refused(sites: Sites) -> None:
-    profile = sites.profile(sites.create_default(tenant()))
-    sites.save_profile(replace(profile, facts="first"), "user:1")
-    with pytest.raises(Conflict):
-        sites.save_profile(replace(profile, facts="second"), "user:2")
 
 
 def test_a_deleted_site_is_gone(sites: Sites) -> None:

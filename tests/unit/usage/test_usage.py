@@ -94,6 +94,8 @@ def full() -> UsageRecord:
         prompt_profile="prof",
         prompt_version=3,
         prompt_arm="b",
+        experiment_id="exp_1",
+        is_new_session=True,
         address_prefix="203.0.113.0/24",
         user_agent="Mozilla/5.0 (暖簾)",
         trace_id="0af7651916cd43dd8448eb211c80319c",

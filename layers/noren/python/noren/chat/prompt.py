@@ -12,7 +12,7 @@ from typing import NamedTuple
 from noren.errors import BadRequest
 from noren.llm.models import Message, Prompt
 from noren.llm.tokens import MESSAGE_OVERHEAD, cut, estimate, prompt_tokens
-from noren.sites.models import Profile
+from noren.sites.prompt_models import Content
 
 
 class Budget(NamedTuple):
@@ -61,7 +61,7 @@ def clamp_answer(wanted: int, allowed: int, context_window: int) -> int:
 
 
 def build_prompt(
-    profile: Profile,
+    content: Content,
     question: str,
     *,
     context_window: int,
@@ -77,23 +77,23 @@ def build_prompt(
     """
     room = int(context_window * MARGIN) - max_tokens - FRAME
     asked = estimate(question) + MESSAGE_OVERHEAD
-    room -= asked + min(BUDGET.guardrail, estimate(profile.guardrail_prompt))
+    room -= asked + min(BUDGET.guardrail, estimate(content.guardrail_prompt))
     if room < 0 or asked > BUDGET.question:
         raise BadRequest("The message is too long for this model. Shorten it or ask in parts.", code="message_too_long")
-    system = cut(profile.system_prompt, min(BUDGET.system, room))
+    system = cut(content.system_prompt, min(BUDGET.system, room))
     room -= estimate(system)
-    facts = cut(untrusted(profile.facts), min(BUDGET.facts, room * 6 // 10))
+    facts = cut(untrusted(content.facts), min(BUDGET.facts, room * 6 // 10))
     room -= estimate(facts)
     summary = cut(untrusted(summary), min(BUDGET.summary, room))
     room -= estimate(summary)
-    messages = [Message("system", _system(system, profile.guardrail_prompt, facts, summary))]
+    messages = [Message("system", _system(system, content.guardrail_prompt, facts, summary))]
     for message, answer in _newest(turns, min(BUDGET.turns, room)):
         messages += [Message("user", message), Message("assistant", answer)]
     return Prompt((*messages, Message("user", question)), max_tokens, temperature)
 
 
 def build_managed_prompt(
-    profile: Profile,
+    content: Content,
     history: Sequence[Message],
     question: str,
     *,
@@ -115,30 +115,38 @@ def build_managed_prompt(
         else:
             merged.append(message)
     room = int(context_window * MARGIN) - max_tokens - FRAME - prompt_tokens(merged) - estimate(theirs)
-    room -= min(BUDGET.guardrail, estimate(profile.guardrail_prompt))
+    room -= min(BUDGET.guardrail, estimate(content.guardrail_prompt))
     if room < 0:
         raise BadRequest("The messages are too long for this model's context.", code="context_length_exceeded")
-    instructions = theirs or cut(profile.system_prompt, min(BUDGET.system, room))
+    instructions = theirs or cut(content.system_prompt, min(BUDGET.system, room))
     room -= 0 if theirs else estimate(instructions)
-    facts = cut(untrusted(profile.facts), min(BUDGET.facts, room))
-    system = Message("system", _system(instructions, profile.guardrail_prompt, facts, ""))
+    facts = cut(untrusted(content.facts), min(BUDGET.facts, room))
+    system = Message("system", _system(instructions, content.guardrail_prompt, facts, ""))
     return Prompt((system, *merged), max_tokens, temperature)
 
 
-def build_summary_prompt(summary: str, turns: Iterable[tuple[str, str]], context_window: int) -> Prompt:
-    """Asks for a new rolling summary of an earlier one and the turns after it."""
+def build_summary_prompt(
+    summary: str, turns: Iterable[tuple[str, str]], context_window: int, content: Content | None = None
+) -> Prompt:
+    """Asks for a new rolling summary of an earlier one and the turns after it.
+
+    What `content` says of summaries comes first, and takes nothing from what guards them.
+    """
     lines = [f"Earlier summary: {summary}"] if summary else []
     for message, answer in turns:
         lines += [f"User: {message}", f"Assistant: {answer}"]
     room = int(context_window * MARGIN) - BUDGET.summary - FRAME
-    talk = cut(untrusted("\n".join(lines)), min(room, BUDGET.turns * 2))
+    wishes = _system(content.system_prompt, content.guardrail_prompt, "", "") if content else ""
+    wishes = cut(wishes, min(BUDGET.system, room // 2))
+    talk = cut(untrusted("\n".join(lines)), min(room - estimate(wishes), BUDGET.turns * 2))
+    told = (wishes, SUMMARY_INSTRUCTIONS, f"<conversation>\n{talk}\n</conversation>")
     return Prompt(
         (
-            Message("system", f"{SUMMARY_INSTRUCTIONS}\n\n<conversation>\n{talk}\n</conversation>"),
+            Message("system", "\n\n".join(part for part in told if part)),
             Message("user", "Summarise the conversation so far: names, wishes, decisions and open questions."),
         ),
-        BUDGET.summary,
-        0.2,
+        min(content.max_tokens, BUDGET.summary) if content else BUDGET.summary,
+        content.temperature if content else 0.2,
     )
 
 

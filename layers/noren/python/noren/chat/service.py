@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -48,7 +48,8 @@ from noren.money import CostSnapshot
 from noren.plans.models import Entitlement
 from noren.plans.service import Plans
 from noren.ratelimit import Limiter
-from noren.sites.models import Profile, Site
+from noren.sites.models import Site
+from noren.sites.prompt_models import ActivePrompt
 from noren.sites.service import Sites
 from noren.tenants.models import Tenant
 from noren.tenants.service import Tenants
@@ -71,7 +72,7 @@ class _Plan:
 
     tenant: Tenant
     site: Site
-    profile: Profile
+    prompt: ActivePrompt
     entitlement: Entitlement
     route: Route
     conversation: Conversation
@@ -111,11 +112,11 @@ class Chats:
         iterator ends the upstream call and settles what was produced, in the closing thread.
         """
         started = self._clock()
-        with self._replays.claim(asker, run, lambda: new_id("req", self._clock())) as claim:
+        with self._replays.claim(asker, run, lambda: new_id("req", self._clock())) as claim, ExitStack() as entered:
             if claim.first is not None:
                 yield from _replayed(claim.first)
                 return
-            plan = self._resolve(asker, ask)
+            plan = self._resolve(asker, ask, claim.request_id, run.deadline, entered)
             record = self._record(asker, ask, plan, claim.request_id, started)
             bound = self._bound(ask, plan)
             admitted = self._admission.admit(
@@ -156,17 +157,29 @@ class Chats:
         until = self._clock() + CANCEL_SECONDS
         self._signals.ask_to_stop(asker.tenant_id, owner_hash(asker.principal), request_id, until)
 
-    def _resolve(self, asker: Asker, ask: ChatAsk) -> _Plan:
+    def _resolve(self, asker: Asker, ask: ChatAsk, request_id: str, deadline: float, entered: ExitStack) -> _Plan:
         tenant = self._tenants.get(asker.tenant_id)
         site = self._sites.get(tenant.tenant_id, ask.site_id or self._sites.default_id(tenant))
-        self._admission.check_open(tenant, site)
+        self._admission.check_open(asker, tenant, site)
         entitlement = self._plans.entitlement(tenant)
         route = site_route(entitlement, site, ask.model)
         profile = self._sites.profile(site)
-        conversation = self._look_up(asker, ask, site, entitlement, route)
-        return _Plan(tenant, site, profile, entitlement, route, conversation)
+        visit: Callable[[], object] | None = None
+        if asker.kind == "visitor":
+            visit = partial(entered.enter_context, self._admission.visit(asker, site, deadline))
+        conversation = self._look_up(asker, ask, site, entitlement, route, visit)
+        prompt = profile.for_session(conversation.session_key or request_id)
+        return _Plan(tenant, site, prompt, entitlement, route, conversation)
 
-    def _look_up(self, asker: Asker, ask: ChatAsk, site: Site, entitlement: Entitlement, route: Route) -> Conversation:
+    def _look_up(
+        self,
+        asker: Asker,
+        ask: ChatAsk,
+        site: Site,
+        entitlement: Entitlement,
+        route: Route,
+        visit: Callable[[], object] | None,
+    ) -> Conversation:
         """All that storage is asked ahead of the reserve, in one round trip: no part of it depends on another.
 
         Raises NotFound for a session before RateLimited; what is known to exceed the rate asks storage nothing.
@@ -176,6 +189,8 @@ class Chats:
         breaker = self._router.breaker
         if stale := breaker.stale(step.policy for step in route.steps):
             rest = partial(both, self._pool, partial(breaker.refresh, stale), rest)
+        if visit:
+            rest = partial(both, self._pool, visit, rest)
         if ask.session_key and ask.history is None:
             opened = partial(self._sessions.open, asker, site.site_id, ask.session_key, self._pool)
             return both(self._pool, opened, rest)[0]
@@ -194,8 +209,11 @@ class Chats:
             tier=plan.route.tier,
             route_reason=plan.route.reason,
             currency=plan.tenant.currency,
-            prompt_profile=plan.profile.profile_id,
-            prompt_version=plan.profile.version,
+            prompt_profile=plan.prompt.profile_id,
+            prompt_version=plan.prompt.version,
+            experiment_id=plan.prompt.experiment_id,
+            prompt_arm=plan.prompt.arm,
+            is_new_session=bool(plan.conversation.session_key) and plan.conversation.session is None,
             address_prefix=asker.address_prefix,
             user_agent=asker.user_agent,
             trace_id=asker.trace_id,
@@ -248,16 +266,16 @@ class Chats:
     @staticmethod
     def _bound(ask: ChatAsk, plan: _Plan) -> TokenBound:
         """What the request can take at most."""
-        wanted, window = ask.max_tokens or plan.profile.max_tokens, plan.route.context_window
+        wanted, window = ask.max_tokens or plan.prompt.content.max_tokens, plan.route.context_window
         answer = clamp_answer(wanted, plan.entitlement.limits.max_tokens, window)
         return TokenBound(prompt_bound(window, ask.message, ask.history), answer)
 
     def _prompt(self, ask: ChatAsk, plan: _Plan, max_tokens: int) -> llm.Prompt:
-        profile, window = plan.profile, plan.route.context_window
-        temperature = profile.temperature if ask.temperature is None else ask.temperature
+        content, window = plan.prompt.content, plan.route.context_window
+        temperature = content.temperature if ask.temperature is None else ask.temperature
         if ask.history is not None:
             return build_managed_prompt(
-                profile,
+                content,
                 ask.history,
                 ask.message,
                 context_window=window,
@@ -265,7 +283,7 @@ class Chats:
                 temperature=temperature,
             )
         return build_prompt(
-            profile,
+            content,
             ask.message,
             context_window=window,
             max_tokens=max_tokens,

@@ -115,8 +115,9 @@ class Sessions:
         if record is None or record.caller != asker.principal or record.decision != "USAGE":
             raise NotFound("There is no such answer")
         owner = owner_hash(asker.principal)
+        arm = (record.experiment_id, record.prompt_arm) if record.experiment_id else None
         return self._store.put_feedback(
-            asker.tenant_id, record.site_id, owner, request_id, rating, comment, self._clock()
+            asker.tenant_id, record.site_id, owner, request_id, rating, comment, self._clock(), arm
         )
 
 

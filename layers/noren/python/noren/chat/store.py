@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from noren.chat.codec import answer_of, text_of
 from noren.chat.models import Feedback, Session, Turn
+from noren.chat.rating_store import put_counted
 from noren.ids import TenantId
 from noren.tables import Item, error_code, from_item, tenant_key, to_item
 
@@ -152,29 +153,34 @@ class SessionStore:
             )
 
     def put_feedback(
-        self, tenant: TenantId, site_id: str, owner: str, request_id: str, rating: int, comment: str, now: float
+        self,
+        tenant: TenantId,
+        site_id: str,
+        owner: str,
+        request_id: str,
+        rating: int,
+        comment: str,
+        now: float,
+        arm: tuple[str, str] | None = None,
     ) -> Feedback:
-        """Store or change the feedback on an answer."""
-        found = self._client.update_item(
-            TableName=self._table,
-            Key=to_item({"pk": tenant_key(tenant, "FB", site_id), "sk": request_id}),
-            UpdateExpression=(
-                "SET created_at = if_not_exists(created_at, :now), updated_at = :now, rating = :rating, "
-                "#comment = :comment, #owner = :owner, request_id = :id"
+        """Store or change the feedback on an answer; `arm` is the (experiment, arm) that the answer was given in."""
+        fields: dict[str, Any] = {"rating": rating, "comment": comment, "owner": owner, "request_id": request_id}
+        if arm:
+            fields |= {"experiment_id": arm[0], "prompt_arm": arm[1]}
+        update: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": to_item({"pk": tenant_key(tenant, "FB", site_id), "sk": request_id}),
+            "UpdateExpression": "SET created_at = if_not_exists(created_at, :now), updated_at = :now, "
+            + ", ".join(f"#{name} = :{name}" for name in fields),
+            "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+            "ExpressionAttributeValues": to_item(
+                {":now": Decimal(repr(now))} | {f":{name}": value for name, value in fields.items()}
             ),
-            ExpressionAttributeNames={"#comment": "comment", "#owner": "owner"},
-            ExpressionAttributeValues=to_item(
-                {
-                    ":now": Decimal(repr(now)),
-                    ":rating": rating,
-                    ":comment": comment,
-                    ":owner": owner,
-                    ":id": request_id,
-                }
-            ),
-            ReturnValues="ALL_NEW",
-        )
-        item = from_item(found["Attributes"])
+        }
+        if arm:
+            old = put_counted(self._client, update, tenant, arm, rating)
+            return Feedback(request_id, rating, comment, float(old.get("created_at", now)), now)
+        item = from_item(self._client.update_item(**update, ReturnValues="ALL_NEW")["Attributes"])
         return Feedback(request_id, rating, comment, float(item["created_at"]), float(item["updated_at"]))
 
     def _get(self, pk: str, sk: str) -> Item | None:

@@ -104,6 +104,8 @@ class Summaries:
         self, tenant: Tenant, site: Site, session: Session, turns: list[Turn], trace_id: str, seconds: float
     ) -> str:
         route = site_route(self._plans.entitlement(tenant), site)
+        profile = self._sites.prompts.of_use(tenant.tenant_id, "summary")
+        told = profile.for_session(session.session_key) if profile else None
         now = self._clock()
         record = UsageRecord(
             request_id=new_id("req", now),
@@ -116,9 +118,11 @@ class Summaries:
             session_key=session.session_key,
             trace_id=trace_id,
         )
-        prompt = build_summary_prompt(
-            session.summary_text, [(turn.message, turn.answer) for turn in turns], route.context_window
-        )
+        if told:
+            record.prompt_profile, record.prompt_version = told.profile_id, told.version
+            record.experiment_id, record.prompt_arm = told.experiment_id, told.arm
+        said = [(turn.message, turn.answer) for turn in turns]
+        prompt = build_summary_prompt(session.summary_text, said, route.context_window, told.content if told else None)
         parts: list[str] = []
         try:
             for event in self._router.stream(

@@ -1,4 +1,4 @@
-"""Sites and the prompt profiles that they answer by."""
+"""Sites."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from noren.ids import TenantId
 
-SiteStatus = Literal["active", "disabled", "deleted"]
+SiteStatus = Literal["active", "disabled", "frozen", "deleted"]
+"""`disabled`: switched off by its owner. `frozen`: beyond what the plan has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Site:
     tenant_id: TenantId
     name: str
     prompt_profile: str
-    """Id of its `Profile`."""
+    """Id of the prompt profile that it answers by."""
     created_at: float
     status: SiteStatus = "active"
     default_model: str = ""
@@ -48,24 +49,19 @@ class Site:
     updated_by: str = ""
     deleted_at: float | None = None
     deleted_by: str = ""
+    status_before: SiteStatus = "active"
+    """What a deleted site was, and is again when it is restored."""
     version: int = 1
     """Of this record: two people who change it at once are told apart by it."""
 
+    def daily_ceiling(self, allowed: int) -> int:
+        """Requests a day where the plan allows so many: an override from a larger plan reaches no further."""
+        return allowed if self.daily_quota is None else min(self.daily_quota, allowed)
+
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What an assistant is told before a question. Each save is a new version."""
+class Roster:
+    """How many sites a tenant has: those that are not deleted, and of these the active ones."""
 
-    profile_id: str
-    tenant_id: TenantId
-    profile_name: str
-    system_prompt: str = ""
-    guardrail_prompt: str = ""
-    greeting_message: str = ""
-    facts: str = ""
-    """What the assistant may rely on; goes into prompts as delimited data, never as instructions."""
-    temperature: float = 0.7
-    max_tokens: int = 1000
-    version: int = 1
-    updated_at: float = 0.0
-    updated_by: str = ""
+    live: int
+    active: int

@@ -72,7 +72,11 @@ class UsageRecord:
     error_code: str = ""
     prompt_profile: str = ""
     prompt_version: int = 0
+    experiment_id: str = ""
+    """The experiment that the request took part in, with `prompt_arm`."""
     prompt_arm: str = ""
+    is_new_session: bool = False
+    """The first one of its session."""
     address_prefix: str = ""
     user_agent: str = ""
     trace_id: str = ""

@@ -8,6 +8,7 @@ from itertools import groupby, islice
 from typing import Literal
 
 from noren.ids import TenantId
+from noren.usage.arms import ArmTally, added_up
 from noren.usage.periods import day_of_quarter, days_of_month, month_after, months_back, quarters_of_days
 from noren.usage.summaries import summed
 from noren.usage.summary_store import Summary, SummaryStore, Zoning
@@ -89,6 +90,11 @@ class UsageReports:
         rows = self.rows(Wanted(tenant_id, zone, "month", *days_of_month(month), "function"))
         best = max(rows, key=lambda row: (row.tally.credits, row.group), default=None)
         return best.group if best and best.tally.credits else None
+
+    def arms(self, wanted: Wanted, experiment_id: str) -> dict[str, ArmTally]:
+        """What the arms of an experiment came to within the whole months that are wanted."""
+        whole = added_up(each.arms for each in self._summaries(wanted))
+        return {arm: tally for (experiment, arm), tally in whole.items() if experiment == experiment_id}
 
     def _summaries(self, wanted: Wanted) -> Iterator[Summary]:
         """The sites' summaries, the newest period first."""

@@ -36,7 +36,7 @@ _ALWAYS = frozenset({"decision", "late"})
 
 _COUNTED = (
     "request_id tenant_id site_id occurred_at decision status late revision model function "
-    "chats credits calls cost_usd first_token_ms total_ms"
+    "chats credits calls cost_usd first_token_ms total_ms experiment_id prompt_arm is_new_session"
 ).split()
 """What a summary is made of."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
 from noren.ids import TenantId
+from noren.usage.arms import added_up, arms_of
 from noren.usage.models import UsageRecord
 from noren.usage.periods import day_of_quarter, days_of_month, id_range, quarter_of, quarters_of_day
 from noren.usage.store import UsageStore
@@ -49,7 +50,8 @@ class UsageSummaries:
             for record in each:
                 sites.setdefault(record.site_id, []).append(record)
             for site_id, found in sites.items():
-                yield Summary(site_id, str(quarter), sum(record.revision for record in found), counted(found))
+                revisions = sum(record.revision for record in found)
+                yield Summary(site_id, str(quarter), revisions, counted(found), arms_of(found))
 
     def zoning(self, tenant_id: TenantId) -> Zoning:
         """The zone of the tenant's days. Where the tenant has changed its own, all days and months are derived anew.
@@ -101,4 +103,5 @@ class UsageSummaries:
 def summed(site_id: str, period: str, parts: Iterable[Summary]) -> Summary:
     """A period of a site as its parts make it."""
     parts = list(parts)
-    return Summary(site_id, period, sum(each.revisions for each in parts), merged(each.cells for each in parts))
+    revisions, cells = sum(each.revisions for each in parts), merged(each.cells for each in parts)
+    return Summary(site_id, period, revisions, cells, added_up(each.arms for each in parts))

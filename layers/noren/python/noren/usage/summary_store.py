@@ -17,7 +17,7 @@ carry the `generation` of their zone: a writer of the zone before is refused, an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from noren import tables
 from noren.ids import TenantId
 from noren.money import plain
 from noren.tables import Item
+from noren.usage.arms import Arms, ArmTally, Moments
 from noren.usage.histogram import Histogram
 from noren.usage.tally import Cells, Tally
 
@@ -43,6 +44,7 @@ class Summary:
     period: str
     revisions: int
     cells: Cells
+    arms: Arms = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,15 @@ class SummaryStore:
 
     def _put(self, key: Item, summary: Summary, zoning: Zoning | None) -> bool:
         item = key | {"site_id": summary.site_id, "period": summary.period, "g": summary.revisions}
-        item["cells"] = [_told(*names, tally) for names, tally in sorted(summary.cells.items())]
+        item["cells"] = [
+            {"model": model, "function": function} | _told(tally)
+            for (model, function), tally in sorted(summary.cells.items())
+        ]
+        if summary.arms:
+            item["arms"] = [
+                {"experiment": experiment, "arm": arm} | _told(tally)
+                for (experiment, arm), tally in sorted(summary.arms.items())
+            ]
         values = {":g": summary.revisions}
         if zoning:
             item |= {"zone": zoning.zone, "generation": zoning.generation}
@@ -214,28 +224,29 @@ def _quarter(site_id: str, number: int) -> str:
     return f"Q#{site_id}#{number:08d}"
 
 
-def _told(model: str, function: str, tally: Tally) -> Item:
-    """A cell without its zeros. Costs are text: sums may have more digits than a DynamoDB number."""
-    item: Item = {"model": model, "function": function}
-    for each in fields(Tally):
+def _told(tally: Tally | ArmTally) -> Item:
+    """A tally without its zeros. Costs are text: sums may have more digits than a DynamoDB number."""
+    item: Item = {}
+    for each in fields(tally):
         value = getattr(tally, each.name)
-        if isinstance(value, Decimal):
-            value = plain(value) if value else 0
-        elif isinstance(value, Histogram):
-            value = str(value)
-        if value:
-            item[each.name] = value
+        if value != type(value)():
+            item[each.name] = (
+                plain(value) if isinstance(value, Decimal) else value if each.type == "int" else str(value)
+            )
     return item
 
 
-def _tally(item: Item) -> Tally:
-    read: dict[str, Any] = {"Decimal": Decimal, "Histogram": Histogram.parse, "int": int}
-    return Tally(**{each.name: read[str(each.type)](item[each.name]) for each in fields(Tally) if each.name in item})
+_READ: dict[str, Any] = {"Decimal": Decimal, "Histogram": Histogram.parse, "Moments": Moments.parse, "int": int}
 
 
 def _summary(item: Item) -> Summary:
-    cells = {(str(cell["model"]), str(cell["function"])): _tally(cell) for cell in item["cells"]}
-    return Summary(str(item["site_id"]), str(item["period"]), int(item["g"]), cells)
+    cells = {(str(cell["model"]), str(cell["function"])): Tally(**_sums(Tally, cell)) for cell in item["cells"]}
+    arms = {(str(arm["experiment"]), str(arm["arm"])): ArmTally(**_sums(ArmTally, arm)) for arm in item.get("arms", ())}
+    return Summary(str(item["site_id"]), str(item["period"]), int(item["g"]), cells, arms)
+
+
+def _sums(kind: type[Tally] | type[ArmTally], item: Item) -> dict[str, Any]:
+    return {each.name: _READ[str(each.type)](item[each.name]) for each in fields(kind) if each.name in item}
 
 
 def _zoning(item: Item) -> Zoning:
