@@ -90,6 +90,9 @@ class ProxyApi(Construct):
         self.api.root.add_resource("{proxy+}").add_method("ANY", integration)
         self._own_errors()
         self.url = self._domain(stage, domain) if domain else self.api.url.rstrip("/")
+        host = domain or f"{self.api.rest_api_id}.execute-api.{self.api.stack.region}.{self.api.stack.url_suffix}"
+        self.own_url = f"https://{host}" + ("" if domain else f"/{stage.name}")
+        """The same, put together: the handler may know this one, since it does not wait for the deployment."""
         if web_acl_arn:
             wafv2.CfnWebACLAssociation(
                 self, "Firewall", resource_arn=self.api.deployment_stage.stage_arn, web_acl_arn=web_acl_arn

@@ -55,7 +55,7 @@ class PlatformApiStack(Stack):
             },
         )
         data.grant(
-            function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rw", events="rw", runtime="rwd"
+            function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rwd", events="rw", runtime="rwd"
         )
         data.grant_send(function, "mail")
         data.grant(function, billing="rw")
@@ -70,6 +70,8 @@ class PlatformApiStack(Stack):
             domain=stage.domains.platform,
             web_acl_arn=web_acl_arn,
         )
+        # Locally the front door is the one origin of all.
+        function.function.add_environment("PLATFORM_URL", stage.endpoints.console_url or self.proxy.own_url)
         webhook = PythonFunction(
             self,
             "stripe_webhook",

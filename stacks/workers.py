@@ -82,15 +82,17 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.variables(tables=("tenants", "quotas", "credits", "usage")),
+            environment=data.variables(tables=("tenants", "quotas", "credits", "usage", "sites")),
         )
-        data.grant(scheduler, tenants="r", quotas="sweep", credits="rw", usage="rw")
+        data.grant(scheduler, tenants="r", quotas="sweep", credits="rw", usage="rw", sites="rwd")
         self._by_the_clock(scheduler, "sweep", events.Schedule.rate(SWEEP), "Sweeps dead holds, turns months")
         # From three to six in Tokyo; a run that finds the night's work done does nothing.
         night = events.Schedule.cron(minute="0/10", hour="18-20")
         self._by_the_clock(scheduler, "reconcile", night, "Compares every account with its books")
         later = events.Schedule.cron(minute="5/10", hour="18-20")
         self._by_the_clock(scheduler, "summaries", later, "Counts the last two days' usage anew")
+        last = events.Schedule.cron(minute="40", hour="18")
+        self._by_the_clock(scheduler, "purge", last, "Removes sites that were deleted 30 days ago")
         quota_stream = PythonFunction(
             self,
             "quota_stream",
@@ -102,7 +104,7 @@ class WorkersStack(Stack):
             )
             | {"CONSOLE_URL": console_url},
         )
-        data.grant(quota_stream, tenants="update", quotas="rw", credits="rw", usage="rw", sites="r", events="rw")
+        data.grant(quota_stream, tenants="update", quotas="rw", credits="rw", usage="rw", sites="rw", events="rw")
         data.grant_send(quota_stream, "mail", "billing")
         self._follow(quota_stream, "quotas")
         usage_stream = PythonFunction(
@@ -134,7 +136,7 @@ class WorkersStack(Stack):
             | {"PAYMENT_SECRET_ARN": data.payment_secret.attr_id, "CONSOLE_URL": console_url},
         )
         self._consume(stripe, "billing")
-        data.grant(stripe, tenants="rw", quotas="rw", credits="rw", billing="rw", usage="r", sites="r", events="rw")
+        data.grant(stripe, tenants="rw", quotas="rw", credits="rw", billing="rw", usage="r", sites="rw", events="rw")
         data.grant_send(stripe, "mail")
         data.grant_secrets(stripe, data.payment_secret)
         by_night = events.Schedule.cron(minute="30", hour="18")

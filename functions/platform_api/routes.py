@@ -8,9 +8,11 @@ from platform_api import (
     routes_billing,
     routes_catalog,
     routes_credits,
+    routes_embed,
     routes_insight,
     routes_ledger,
     routes_me,
+    routes_sites,
     routes_tenant,
     routes_usage,
 )
@@ -25,4 +27,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_ledger.ROUTES,
     *routes_usage.ROUTES,
     *routes_insight.ROUTES,
+    *routes_sites.ROUTES,
+    *routes_embed.ROUTES,
 )

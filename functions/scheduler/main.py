@@ -26,9 +26,9 @@ MARGIN_SECONDS = 10.0
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
-    """Run the job that the rule names: `sweep`, `reconcile`, `summaries`. What doesn't fit in is the next run's.
+    """Run the job that the rule names: `sweep`, `reconcile`, `summaries`, `purge`. What is left over is the next run's.
 
-    Accounts that could not be worked on are logged one by one; the run then counts as failed, for the alarm.
+    Accounts and sites that could not be worked on are logged one by one; the run then counts as failed, for the alarm.
     """
     seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     report: SweepReport | Report | Walked
@@ -37,11 +37,21 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
             report = SERVICES.reconciler.examine_all(seconds, day=day_of(SERVICES.clock(), "UTC"))
         case "summaries":
             report = _summaries(seconds)
+        case "purge":
+            return _purged(seconds)
         case _:
             report = SERVICES.ledger.sweep_all(seconds)
     if report.failures:
         raise RuntimeError(f"{report.failures} of {report.accounts} accounts failed")
     return asdict(report)
+
+
+def _purged(seconds: float) -> dict[str, Any]:
+    """Remove what was deleted 30 days ago for good."""
+    purged = SERVICES.site_purge.run(seconds)
+    if purged.failures:
+        raise RuntimeError(f"{purged.failures} of {purged.sites} sites failed")
+    return asdict(purged)
 
 
 def _summaries(seconds: float) -> Walked:

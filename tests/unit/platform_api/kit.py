@@ -186,6 +186,7 @@ def build() -> Platform:
         user_pool_id=POOL,
         client_id=CLIENT,
         signing_secret_arn=secret,
+        platform_url="https://platform.example",
         inference_url="https://inference.example",
         console_url="https://console.example",
     )

@@ -85,8 +85,10 @@ def test_a_day_by_model_with_costs_tokens_and_latencies(platform: Platform, owne
 
 def test_sites_functions_and_months(platform: Platform, owner: str) -> None:
     tenant = platform.services.tenants.get(TenantId(platform.tenant_of("mei")))
-    profile = platform.services.sites.profile(platform.services.sites.get(tenant.tenant_id, tenant.default_site_id))
-    second = platform.services.sites.create(tenant, "Second", profile).site_id
+    first = platform.services.sites.get(tenant.tenant_id, tenant.default_site_id)
+    site = platform.services.sites.new(tenant, "Second", first.prompt_profile)
+    platform.services.sites.add(site, room=2)
+    second = site.site_id
     use(platform, "mei", from_iso("2026-10-31T23:59:00+09:00"), function="analysis")
     use(platform, "mei", from_iso("2026-11-01T00:01:00+09:00"), site_id=second)
     span = {"from_": "2026-10-01", "to": "2026-11-30"}

@@ -19,7 +19,7 @@ from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ids import TenantId
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
-from noren.limits import check, check_known
+from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, check, check_known
 from noren.metrics import measured
 from noren.plans.models import Entitlement, Plan
 from noren.ratelimit import Limiter
@@ -57,12 +57,19 @@ class Admission:
         self._spent: dict[TenantId, float] = {}
 
     @staticmethod
-    def check_open(tenant: Tenant, site: Site) -> None:
-        """Raise Forbidden where the tenant or the site is stopped."""
+    def check_open(asker: Asker, tenant: Tenant, site: Site) -> None:
+        """Raise Forbidden where the tenant or the site is stopped; why is not for visitors to know."""
         if is_open(tenant, site):
             return
+        if not asker.sees_prices:
+            raise _switched_off()
+        if site.status == "frozen":
+            raise Forbidden(
+                "This site is paused: the plan has room for fewer sites. Its owner chooses which of them work.",
+                code="site_frozen",
+            )
         if site.status != "active":
-            raise Forbidden("This site is switched off.", code="site_disabled")
+            raise _switched_off()
         raise Forbidden("This account is suspended. Its owner can find out why in the console.", code="suspended")
 
     def check_rate(self, asker: Asker, site: Site, entitlement: Entitlement, *, by_memory: bool = False) -> None:
@@ -72,10 +79,30 @@ class Admission:
         """
         count = self._limiter.check_known if by_memory else self._limiter.check
         try:
+            if by_memory and asker.kind == "visitor":
+                self._limiter.check_together_known(*_visits(asker, site))
             count(f"chat#{site.tenant_id}", entitlement.limits.requests_per_minute, 60)
         except RateLimited:
             _count("rate", asker, site)
             raise
+
+    @contextmanager
+    def visit(self, asker: Asker, site: Site, deadline: float) -> Iterator[None]:
+        """Count a visitor's request against its site, its address and its device, and keep it one of few of the device.
+
+        Holds whatever origin the request claims to have. One round trip. Raises RateLimited.
+        """
+        place = self._limiter.few_at_a_time(
+            f"visitor#{owner_hash(asker.principal)}", VISITOR_CHATS_AT_ONCE, deadline - self._clock()
+        )
+        with ExitStack() as stack:
+            try:
+                count = partial(self._limiter.check_together, *_visits(asker, site))
+                both(self._pool, count, partial(stack.enter_context, place))
+            except RateLimited:
+                _count("rate", asker, site)
+                raise
+            yield
 
     @contextmanager
     def admit(
@@ -99,7 +126,9 @@ class Admission:
             request_id=record.request_id,
             site_id=site.site_id,
             deadline=deadline,
-            site_daily_limit=site.daily_quota,
+            site_daily_limit=None
+            if site.daily_quota is None
+            else site.daily_ceiling(entitlement.limits.requests_per_day_per_site),
         )
         try:
             with ExitStack() as stack:
@@ -189,6 +218,8 @@ class Admission:
     ) -> NorenError:
         """The denial as the caller should read it: with the plan that would fit, for those who may know prices."""
         match denied.reason:
+            case "stopped" if not asker.sees_prices:
+                return _switched_off()
             case "stopped":
                 return Forbidden("This account is suspended.", code="suspended")
             case "concurrency":
@@ -210,6 +241,21 @@ def is_open(tenant: Tenant, site: Site) -> bool:
     return tenant.plan_status != "suspended" and not tenant.stops - {"quota"} and site.status == "active"
 
 
+def _switched_off() -> Forbidden:
+    return Forbidden("This site is switched off.", code="site_disabled")
+
+
+def _visits(asker: Asker, site: Site) -> tuple[str, dict[str, int]]:
+    """What a visitor's chat is counted as, and its limits a minute."""
+    address = hashlib.sha256(asker.address.encode()).hexdigest()[:12]
+    limits = {
+        "site": VISITOR_CHATS["site"],
+        f"a{address}": VISITOR_CHATS["address"],
+        f"d{owner_hash(asker.principal)[:12]}": VISITOR_CHATS["device"],
+    }
+    return f"visits#{site.site_id}", limits
+
+
 def _count(reason: str, asker: Asker, site: Site) -> None:
     fields = {
         "reason": reason,
@@ -227,12 +273,13 @@ def _when(denied: Denied) -> dict[str, Any]:
 
 def _fitting(denied: Denied, site: Site, entitlement: Entitlement) -> Plan | None:
     """The cheapest plan above that allows more of what ran out; none where the site's own ceiling did."""
-    if denied.reason == "site_day" and site.daily_quota is not None:
-        return None
     has = entitlement.limits
+    allowed = has.requests_per_day_per_site
+    if denied.reason == "site_day" and site.daily_ceiling(allowed) < allowed:
+        return None
     for plan in entitlement.fitting_plans:
         more = plan.limits
-        if denied.reason == "site_day" and more.requests_per_day_per_site <= has.requests_per_day_per_site:
+        if denied.reason == "site_day" and more.requests_per_day_per_site <= allowed:
             continue
         if denied.reason == "chats" and more.chats_per_month <= has.chats_per_month:
             continue

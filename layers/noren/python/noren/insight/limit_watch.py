@@ -76,7 +76,7 @@ class LimitWatch:
             site = self._site(after, slot) if count > before.site_counts.get(slot, 0) else None
             if site is None:
                 continue
-            limit = after.site_daily_limit if site.daily_quota is None else site.daily_quota
+            limit = site.daily_ceiling(after.site_daily_limit)
             if before.site_counts.get(slot, 0) < limit <= count and (tenant := self._tenant(after.tenant_id)):
                 self._notices.limit(
                     tenant, "site_limit_reached", site.site_id, after.day, count, limit, after.day_resets_at
@@ -86,7 +86,7 @@ class LimitWatch:
         """A day has ended: keep what each site used of it."""
         for slot, count in account.site_counts.items():
             if site := self._site(account, slot):
-                limit = account.site_daily_limit if site.daily_quota is None else site.daily_quota
+                limit = site.daily_ceiling(account.site_daily_limit)
                 day = SiteDay(site.site_id, account.day, count, limit, overflow_flag=count >= limit)
                 self._days.put(account.tenant_id, day)
 

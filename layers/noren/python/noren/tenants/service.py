@@ -209,7 +209,7 @@ class Tenants:
         return self._limited(tenant) if tenant.extra.get("ready") else tenant
 
     def _limited(self, tenant: Tenant) -> Tenant:
-        """Bring the account's copies of the limits, and the team, in line with plan, overrides, zone and catalogue.
+        """Bring the account's copies of the limits, team and sites in line with plan, overrides, zone and catalogue.
 
         The tenant carries a mark of what was applied last, so whoever reads the tenant next finishes a change whose
         maker died, and a change of the catalogue itself reaches every account without a job that visits them all. A
@@ -222,6 +222,7 @@ class Tenants:
             return tenant
         self._ledger.change_limits(tenant, limits)
         self.team.seats.fit(tenant.tenant_id, limits.members)
+        self._sites.fit(tenant, limits.sites)
         return self._change(tenant.tenant_id, {"applied": mark})
 
     def _change(self, tenant_id: TenantId, changes: Mapping[str, Any], actor: str = "") -> Tenant:
