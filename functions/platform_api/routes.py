@@ -12,6 +12,7 @@ from platform_api import (
     routes_insight,
     routes_ledger,
     routes_me,
+    routes_prompts,
     routes_sites,
     routes_tenant,
     routes_usage,
@@ -27,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_ledger.ROUTES,
     *routes_usage.ROUTES,
     *routes_insight.ROUTES,
+    *routes_prompts.ROUTES,
     *routes_sites.ROUTES,
     *routes_embed.ROUTES,
 )

@@ -87,7 +87,7 @@ def read_call(route: Route, params: Mapping[str, str], request: Request, service
         strict_json.check_plain(value)
     body = query = None
     if route.body is not None:
-        body = _validated(route.body, strict_json.parse(request.body) if request.body else {})
+        body = _validated(route.body, strict_json.parse(request.body, route.max_body) if request.body else {})
     elif len(request.body) > strict_json.MAX_BODY:
         strict_json.parse(request.body)
     if route.query is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from noren.edge.strict_json import MAX_BODY
 from noren.ids import TenantId
 from noren.limits import RateName
 from noren.tenants.models import Role, Scope
@@ -145,6 +146,8 @@ class Route:
     """The view of what the call is about to change, for the audit trail; the answer is what it has become."""
     csv: bool = False
     """Also answers CSV, with `format=csv` or `Accept: text/csv`."""
+    max_body: int = MAX_BODY
+    """Bytes that the body may have."""
     rate: RateName | None = None
     """The rate of `noren.limits` that the tenant's calls count against, besides its plan's."""
     visitor_answer: type[BaseModel] | None = None

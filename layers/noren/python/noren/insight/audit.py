@@ -12,9 +12,9 @@ from noren.insight.models import AuditRecord
 from noren.insight.store import InsightStore, Position
 from noren.metrics import measured
 
-HIDDEN = frozenset({"secret", "client_secret", "url", "token", "password", "message", "text", "facts"})
-"""Members that never go into a record, wherever they stand: secrets, pages that open without a sign-in, and what people
-wrote to each other."""
+HIDDEN = frozenset({"secret", "client_secret", "url", "token", "password", "message", "text", "facts", "content"})
+"""Members that never go into a record, wherever they stand: secrets, pages that open without a sign-in, what people
+wrote to each other, and what is kept in versions of its own."""
 
 _log = logging.getLogger("noren.audit")
 

@@ -46,12 +46,8 @@ class PromptStore:
 
     def profiles(self, tenant_id: TenantId) -> list[Profile]:
         """All profiles of the tenant, deleted ones too, without their content."""
-        shown = [each.name for each in fields(Profile) if each.name != "content"]
-        projection: dict[str, Any] = {
-            "ProjectionExpression": ", ".join(f"#{name}" for name in shown),
-            "ExpressionAttributeNames": {f"#{name}": name for name in shown},
-        }
-        return [_profile(item) for item in self._query(tenant_key(tenant_id, "TEN"), "PROFILE#", **projection)]
+        found = self._query(tenant_key(tenant_id, "TEN"), "PROFILE#", **_without_content(Profile))
+        return [_profile(item) for item in found]
 
     def version(self, tenant_id: TenantId, profile_id: str, number: int) -> Version | None:
         """One version of a profile, or None."""
@@ -59,10 +55,11 @@ class PromptStore:
         return _version(item) if item else None
 
     def versions(self, tenant_id: TenantId, profile_id: str, last: int, limit: int) -> list[Version]:
-        """Up to `limit` versions of a profile from number `last` down."""
+        """Up to `limit` versions of a profile from number `last` down, without their content."""
         low = max(1, last - limit + 1)
         pk = tenant_key(tenant_id, "PRV", profile_id)
-        found = self._query(pk, f"V#{low:08d}", f"V#{last:08d}", ScanIndexForward=False)
+        options = _without_content(Version)
+        found = self._query(pk, f"V#{low:08d}", f"V#{last:08d}", ScanIndexForward=False, **options)
         return [_version(item) for item in found]
 
     def experiment(self, tenant_id: TenantId, experiment_id: str) -> Experiment | None:
@@ -110,6 +107,14 @@ class PromptStore:
             if "LastEvaluatedKey" not in page:
                 return
             options["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _without_content(kind: type[Profile] | type[Version]) -> dict[str, Any]:
+    shown = [each.name for each in fields(kind) if each.name != "content"]
+    return {
+        "ProjectionExpression": ", ".join(f"#{name}" for name in shown),
+        "ExpressionAttributeNames": {f"#{name}": name for name in shown},
+    }
 
 
 def _item(row: Profile | Version | Experiment) -> Item:

@@ -121,6 +121,8 @@ class Prompts:
     def restore(self, tenant_id: TenantId, profile_id: str, actor: str) -> Profile:
         """Bring a deleted profile back as it was. Raises NotFound, Conflict."""
         profile = self.get(tenant_id, profile_id, or_restorable=True)
+        if profile.deleted_at is None:
+            raise Conflict("This prompt profile is not deleted.", code="not_deleted")
         restored = self.next_of(profile, actor, deleted_at=None, deleted_by="")
         self._write(restored)
         return restored
@@ -128,7 +130,7 @@ class Prompts:
     # Versions
 
     def versions(self, profile: Profile, limit: int, before: int | None = None) -> tuple[list[Version], int | None]:
-        """A page of its versions, the newest first, and the number to go on before."""
+        """A page of its versions without their content, the newest first, and the number to go on before."""
         last = profile.latest if before is None else before - 1
         found = self._store.versions(profile.tenant_id, profile.profile_id, last, limit)
         return found, found[-1].version if found and found[-1].version > 1 else None
