@@ -5,19 +5,14 @@ Each part is made on first use, so that a function pays only for what it needs.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from noren.clock import Clock
+from noren.foundation import Foundation
 from noren.settings import Settings
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from mypy_boto3_dynamodb import DynamoDBClient
-
     from noren.billing.auto import AutoBuyer
     from noren.billing.auto_purchase import AutoPurchases
     from noren.billing.events import Events as BillingEvents
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
     from noren.chat.summary import Summaries
     from noren.edge.authenticate import Authenticator
     from noren.edge.security import SecurityEvents
-    from noren.fetching.client import Fetcher
-    from noren.idempotency import Idempotency
     from noren.ids import TenantId
     from noren.insight.audit import Audit
     from noren.insight.billing_watch import BillingWatch
@@ -43,7 +36,6 @@ if TYPE_CHECKING:
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.margins import Margins
     from noren.insight.notices import Notices
-    from noren.insight.store import InsightStore
     from noren.ledger.book_store import BookStore
     from noren.ledger.credits import Credits
     from noren.ledger.journal import Journal
@@ -51,12 +43,9 @@ if TYPE_CHECKING:
     from noren.ledger.service import Ledger
     from noren.ledger.store import LedgerStore
     from noren.llm.router import Router
-    from noren.mail import Mailer
     from noren.plans.service import Plans
     from noren.queues import Queue
-    from noren.ratelimit import Limiter
-    from noren.runtime.store import RuntimeStore
-    from noren.secrets import Secrets, Signer
+    from noren.sites.canned import CannedResponses
     from noren.sites.management import SiteManagement
     from noren.sites.purge import SitePurge
     from noren.sites.service import Sites
@@ -64,59 +53,11 @@ if TYPE_CHECKING:
     from noren.sites.visitors import Visitors
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
-    from noren.usage.proof import Prover
-    from noren.usage.reports import UsageReports
-    from noren.usage.service import Usage
-    from noren.usage.store import UsageStore
-    from noren.usage.summaries import UsageSummaries
-    from noren.usage.summary_store import SummaryStore
 
 
 @dataclass(frozen=True)
-class Services:
+class Services(Foundation):
     """Everything a handler may call."""
-
-    settings: Settings
-    clock: Clock = time.time
-
-    @cached_property
-    def dynamodb(self) -> DynamoDBClient:
-        """The ordinary storage client, with botocore's own retries."""
-        from noren import tables
-
-        return tables.dynamodb()
-
-    @cached_property
-    def ledger_dynamodb(self) -> DynamoDBClient:
-        """The ledger's client: one attempt, each retry is the ledger's own."""
-        from noren import tables
-
-        return tables.dynamodb(single_attempt=True)
-
-    @cached_property
-    def secrets(self) -> Secrets:
-        from noren.secrets import Secrets
-
-        return Secrets(self.settings, self.clock)
-
-    @cached_property
-    def signer(self) -> Signer:
-        from noren.secrets import Signer
-
-        return Signer(self.secrets, self.clock)
-
-    @cached_property
-    def fetcher(self) -> Fetcher:
-        """The only way to what others name: pages, icons, subscribers."""
-        from noren.fetching.client import Fetcher
-
-        return Fetcher(allow=self.settings.fetch_allowed)
-
-    @cached_property
-    def mailer(self) -> Mailer:
-        from noren.mail import Mailer
-
-        return Mailer(self.settings)
 
     @cached_property
     def plans(self) -> Plans:
@@ -170,13 +111,6 @@ class Services:
         return BookStore(self.ledger_dynamodb, self.settings.quotas_table, self.settings.credits_table)
 
     @cached_property
-    def usage_records(self) -> UsageStore:
-        """Usage records as the ledger writes them: one attempt at each call."""
-        from noren.usage.store import UsageStore
-
-        return UsageStore(self.ledger_dynamodb, self.settings.usage_table)
-
-    @cached_property
     def ledger(self) -> Ledger:
         from noren.ledger.service import Ledger
 
@@ -205,67 +139,10 @@ class Services:
         return Journal(self.books, self.usage_records)
 
     @cached_property
-    def usage(self) -> Usage:
-        from noren.usage.service import Usage
-        from noren.usage.store import UsageStore
-
-        return Usage(UsageStore(self.dynamodb, self.settings.usage_table))
-
-    @cached_property
-    def usage_reports(self) -> UsageReports:
-        from noren.usage.reports import UsageReports
-
-        return UsageReports(self.usage_sums)
-
-    @cached_property
-    def usage_summaries(self) -> UsageSummaries:
-        from noren.tenants.store import TenantStore
-        from noren.usage.store import UsageStore
-        from noren.usage.summaries import UsageSummaries
-
-        tenants = TenantStore(self.dynamodb, self.settings.tenants_table)
-
-        def zone_of(tenant_id: TenantId) -> str:
-            tenant = tenants.tenant(tenant_id)
-            return tenant.timezone if tenant else "UTC"
-
-        return UsageSummaries(self.usage_sums, UsageStore(self.dynamodb, self.settings.usage_table), zone_of)
-
-    @cached_property
     def margins(self) -> Margins:
         from noren.insight.margins import Margins
 
         return Margins(self.tenants, self.plans, self.usage_reports, self.clock)
-
-    @cached_property
-    def usage_prover(self) -> Prover:
-        from noren.usage.proof import Prover
-
-        return Prover(self.usage_sums, self.usage_summaries, self.clock)
-
-    @cached_property
-    def usage_sums(self) -> SummaryStore:
-        from noren.usage.summary_store import SummaryStore
-
-        return SummaryStore(self.dynamodb, self.settings.usage_table)
-
-    @cached_property
-    def runtime(self) -> RuntimeStore:
-        from noren.runtime.store import RuntimeStore
-
-        return RuntimeStore(self.dynamodb, self.settings.runtime_table)
-
-    @cached_property
-    def limiter(self) -> Limiter:
-        from noren.ratelimit import Limiter
-
-        return Limiter(self.runtime, self.clock)
-
-    @cached_property
-    def idempotency(self) -> Idempotency:
-        from noren.idempotency import Idempotency
-
-        return Idempotency(self.runtime, self.clock)
 
     @cached_property
     def sites(self) -> Sites:
@@ -307,6 +184,13 @@ class Services:
         from noren.sites.visitors import Visitors
 
         return Visitors(self.sites, self.signer, self.limiter)
+
+    @cached_property
+    def canned(self) -> CannedResponses:
+        from noren.sites.canned import CannedResponses
+        from noren.sites.canned_store import CannedStore
+
+        return CannedResponses(CannedStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
     def billing_store(self) -> BillingStore:
@@ -389,12 +273,6 @@ class Services:
         return AutoPurchases(self.billing_store, self.clock)
 
     @cached_property
-    def insight(self) -> InsightStore:
-        from noren.insight.store import InsightStore
-
-        return InsightStore(self.dynamodb, self.settings.events_table)
-
-    @cached_property
     def audit(self) -> Audit:
         from noren.insight.audit import Audit
 
@@ -442,13 +320,6 @@ class Services:
         return LimitWatch(*parts, lambda each: self.auto_purchases.get(each).threshold, self._buy_soon, self.clock)
 
     @cached_property
-    def pool(self) -> Executor:
-        """Threads for storage calls that don't wait for each other; none is started before it is needed."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        return ThreadPoolExecutor(16, "storage")
-
-    @cached_property
     def chats(self) -> Chats:
         from noren.chat.service import Chats
         from noren.chat.store import SignalStore
@@ -463,6 +334,7 @@ class Services:
             idempotency=self.idempotency,
             router=self.router,
             sessions=self.sessions,
+            canned=self.canned,
             signals=SignalStore(self.dynamodb, self.settings.runtime_table),
             pool=self.pool,
             short_of_credits=self._buy_soon,
