@@ -74,15 +74,15 @@ def restore_profile(call: Call) -> p.ProfileOut:
 def list_versions(call: Call) -> Page[p.VersionRow]:
     """A profile's versions."""
     prompts = call.services.sites.prompts
-    profile = prompts.get(*_which(call))
 
-    def read(limit: int, position: dict[str, str] | None) -> tuple[list[Version], dict[str, str] | None]:
+    def read(limit: int, position: dict[str, str] | None) -> tuple[list[p.VersionRow], dict[str, str] | None]:
+        profile = prompts.get(*_which(call))
         found, following = prompts.versions(profile, limit, int(position["before"]) if position else None)
-        return found, {"before": str(following)} if following else None
+        rows = [p.VersionRow.model_validate(_version_row(each, profile.published)) for each in found]
+        return rows, {"before": str(following)} if following else None
 
-    items, following = paged(call, f"/api/v1/prompts/{profile.profile_id}/versions", read)
-    rows = [p.VersionRow.model_validate(_version_row(each, profile.published)) for each in items]
-    return Page(items=rows, next_cursor=following)
+    items, following = paged(call, f"/api/v1/prompts/{call.params['profile_id']}/versions", read)
+    return Page(items=items, next_cursor=following)
 
 
 def save_version(call: Call) -> p.VersionOut:

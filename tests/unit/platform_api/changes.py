@@ -128,6 +128,46 @@ def _card(platform: Platform, body: Any = None) -> Change:
     return Change(f"/api/v1/billing/cards/{saved_card(platform)}", body)
 
 
+ARMS = [{"arm": "A", "version": 1, "weight": 7}, {"arm": "B", "version": 1, "weight": 3}]
+SAID = {"facts": "Open from nine.", "temperature": 0.5, "max_tokens": 500}
+
+
+def prompt(platform: Platform, sub: str = OWNER) -> str:
+    """A prompt profile of somebody's with a second version, a draft; its path."""
+    made = platform.json("POST", "/api/v1/prompts", access_token(sub), {"profile_name": "Shop"})
+    path = f"/api/v1/prompts/{made['profile_id']}"
+    platform.json("POST", f"{path}/versions", access_token(sub), {"base_version": 1, "content": SAID})
+    return path
+
+
+def _deleted_prompt(platform: Platform) -> Change:
+    path = prompt(platform)
+    platform.json("DELETE", path, access_token(OWNER))
+    return Change(f"{path}/restore")
+
+
+def _republished_prompt(platform: Platform) -> Change:
+    path = prompt(platform)
+    platform.json("POST", f"{path}/publish", access_token(OWNER), {"version": 2})
+    return Change(f"{path}/rollback", {"version": 1, "note": "too long-winded"})
+
+
+def experiment(platform: Platform, sub: str = OWNER, *, runs: bool = False) -> str:
+    """An experiment of somebody's; its path."""
+    body = {"profile_id": prompt(platform, sub).rsplit("/", 1)[1], "name": "Tone", "arms": ARMS}
+    path = (
+        f"/api/v1/experiments/{platform.json('POST', '/api/v1/experiments', access_token(sub), body)['experiment_id']}"
+    )
+    if runs:
+        platform.json("POST", f"{path}/start", access_token(sub))
+    return path
+
+
+def _planned(platform: Platform) -> Change:
+    profile_id = prompt(platform).rsplit("/", 1)[1]
+    return Change("/api/v1/experiments", {"profile_id": profile_id, "name": "Tone", "arms": ARMS})
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
@@ -215,6 +255,21 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/billing/cards": lambda _: Change("/api/v1/billing/cards"),
     "PATCH /api/v1/billing/cards/{payment_method_id}": lambda platform: _card(platform, {"is_default": True}),
     "DELETE /api/v1/billing/cards/{payment_method_id}": _card,
+    "POST /api/v1/prompts": lambda _: Change("/api/v1/prompts", {"profile_name": "Shop", "content": SAID}),
+    "PATCH /api/v1/prompts/{profile_id}": lambda platform: Change(prompt(platform), {"profile_name": "Second shop"}),
+    "DELETE /api/v1/prompts/{profile_id}": lambda platform: Change(prompt(platform)),
+    "POST /api/v1/prompts/{profile_id}/restore": _deleted_prompt,
+    "POST /api/v1/prompts/{profile_id}/versions": lambda platform: Change(
+        f"{prompt(platform)}/versions", {"base_version": 2, "content": SAID, "note": "shorter", "publish": True}
+    ),
+    "POST /api/v1/prompts/{profile_id}/publish": lambda platform: Change(f"{prompt(platform)}/publish", {"version": 2}),
+    "POST /api/v1/prompts/{profile_id}/rollback": _republished_prompt,
+    "POST /api/v1/experiments": _planned,
+    "POST /api/v1/experiments/{experiment_id}/start": lambda platform: Change(f"{experiment(platform)}/start"),
+    "POST /api/v1/experiments/{experiment_id}/stop": lambda platform: Change(f"{experiment(platform, runs=True)}/stop"),
+    "POST /api/v1/experiments/{experiment_id}/promote": lambda platform: Change(
+        f"{experiment(platform, runs=True)}/promote", {"arm": "B"}
+    ),
     "POST /api/v1/notifications/read": lambda _: Change(
         "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
     ),

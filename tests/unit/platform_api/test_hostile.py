@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from noren.ids import TenantId
 from noren.limits import RATES, Rate
 from platform_api.routes import ROUTES
-from tests.unit.platform_api.changes import BOUGHT, PACKAGE
+from tests.unit.platform_api.changes import ARMS, BOUGHT, PACKAGE, SAID
 from tests.unit.platform_api.kit import Platform
 
 VALUES: tuple[Any, ...] = (
@@ -69,6 +70,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/subscription": {"plan": "pro"},
     "POST /api/v1/credits/purchase": BOUGHT | {"payment_details": {}, "metadata": {}},
     "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
+    "POST /api/v1/prompts": {"profile_name": "n", "use_for": "site", "content": SAID, "note": "n"},
+    "PATCH /api/v1/prompts/{profile_id}": {"profile_name": "n", "use_for": "chat"},
+    "POST /api/v1/prompts/{profile_id}/versions": {"base_version": 1, "content": SAID, "note": "n", "publish": True},
+    "POST /api/v1/prompts/{profile_id}/publish": {"version": 1, "note": "n"},
+    "POST /api/v1/prompts/{profile_id}/rollback": {"version": 1, "note": "n"},
+    "POST /api/v1/experiments": {"profile_id": "prof_1", "name": "n", "arms": ARMS},
+    "POST /api/v1/experiments/{experiment_id}/promote": {"arm": "A"},
 }
 
 
@@ -83,8 +91,7 @@ def test_hostile_members_are_refused(platform: Platform, monkeypatch: pytest.Mon
     platform.services.tenants.set_overrides(tenant, {"requests_per_minute": 10**6}, "test")
     for route in (each for each in ROUTES if each.body):
         good = GOOD[f"{route.method} {route.path}"]
-        path = route.path.replace("{tenant_id}", tenant).replace("{user_id}", "x").replace("{policy_id}", "x")
-        path = path.replace("{package_id}", "x").replace("{payment_method_id}", "x")
+        path = re.sub(r"\{\w+\}", "x", route.path.replace("{tenant_id}", tenant))
         strange: tuple[Any, ...] = ([], "text", 5, None, good | {"surplus": 1})
         for odd in strange:
             assert platform.call(route.method, path, token, raw=json.dumps(odd).encode()).status == 400, route.path

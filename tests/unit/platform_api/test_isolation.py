@@ -11,7 +11,7 @@ import pytest
 from noren.edge.http import Response, Route
 from noren.ids import TenantId
 from platform_api.routes import ROUTES
-from tests.unit.platform_api.changes import BOUGHT, saved_card
+from tests.unit.platform_api.changes import ARMS, BOUGHT, experiment, prompt, saved_card
 from tests.unit.platform_api.kit import Platform, access_token
 
 MISSING = "0" * 32
@@ -46,16 +46,36 @@ def _card(platform: Platform) -> tuple[str, str]:
     return saved_card(platform, "victim"), "pm_" + "9" * 8
 
 
+def _profile(platform: Platform) -> tuple[str, str]:
+    return prompt(platform, "victim").rsplit("/", 1)[1], f"prof_{MISSING}"
+
+
+def _experiment(platform: Platform) -> tuple[str, str]:
+    return experiment(platform, "victim").rsplit("/", 1)[1], f"exp_{MISSING}"
+
+
 FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "user_id": _member,
     "invitation_id": _invitation,
     "key_id": _key,
     "order_id": _order,
     "payment_method_id": _card,
+    "profile_id": _profile,
+    "experiment_id": _experiment,
 }
 """Path parameter -> (another tenant's id, an id that does not exist)."""
 
+WITHIN = {"version": "1"}
+"""Parameters that mean nothing but within what another one names."""
+
 BODIES: dict[str, Any] = {
+    "POST /api/v1/prompts": {"profile_name": "mine"},
+    "PATCH /api/v1/prompts/{profile_id}": {"profile_name": "mine"},
+    "POST /api/v1/prompts/{profile_id}/versions": {"base_version": 2, "content": {"facts": "mine"}},
+    "POST /api/v1/prompts/{profile_id}/publish": {"version": 1},
+    "POST /api/v1/prompts/{profile_id}/rollback": {},
+    "POST /api/v1/experiments": {"profile_id": f"prof_{MISSING}", "name": "mine", "arms": ARMS},
+    "POST /api/v1/experiments/{experiment_id}/promote": {"arm": "A"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
     "PATCH /api/v1/tenant": {"name": "mine"},
     "POST /api/v1/invitations": {"email": "x@example.jp"},
@@ -87,7 +107,14 @@ QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
 }
 """Routes whose query takes an id."""
 
+GOOD_QUERIES = {"GET /api/v1/prompts/{profile_id}/diff": {"from": "1", "to": "2"}}
+"""What a route can't do without."""
+
 NO_IDS = {
+    "GET /api/v1/prompts",
+    "POST /api/v1/prompts",
+    "GET /api/v1/experiments",
+    "POST /api/v1/experiments",  # a profile's id in the body: test_prompts.py
     "GET /api/v1/me",
     "PATCH /api/v1/tenant",
     "GET /api/v1/members",
@@ -133,11 +160,13 @@ ADMIN_ROUTES = [route for route in ROUTES if route.access.platform_admin]
 
 
 def parameters(route: Route) -> list[str]:
-    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    found = (part[1:-1] for part in route.path.split("/") if part.startswith("{"))
+    return [each for each in found if each not in WITHIN]
 
 
 def filled(route: Route, value: str) -> str:
-    return "/".join(value if part.startswith("{") else part for part in route.path.split("/"))
+    parts = route.path.split("/")
+    return "/".join(WITHIN.get(part[1:-1], value) if part.startswith("{") else part for part in parts)
 
 
 def plain(answer: Response) -> tuple[int, Any]:
@@ -167,12 +196,12 @@ def test_every_route_is_covered() -> None:
 def test_a_foreign_id_answers_like_a_missing_one(both: Platform, route: Route) -> None:
     ((parameter),) = parameters(route)
     foreign, missing = FOREIGN[parameter](both)
-    token, body = access_token("attacker"), BODIES.get(name(route))
-    theirs = plain(both.call(route.method, filled(route, foreign), token, body))
-    nobodys = plain(both.call(route.method, filled(route, missing), token, body))
+    token, body, query = access_token("attacker"), BODIES.get(name(route)), GOOD_QUERIES.get(name(route))
+    theirs = plain(both.call(route.method, filled(route, foreign), token, body, query=query))
+    nobodys = plain(both.call(route.method, filled(route, missing), token, body, query=query))
     assert theirs == nobodys
     assert theirs[0] == 404
-    ours = both.call(route.method, filled(route, foreign), access_token("victim"), body)
+    ours = both.call(route.method, filled(route, foreign), access_token("victim"), body, query=query)
     assert ours.status != 404, "the fixture's id must exist for its owner"
 
 

@@ -25,12 +25,13 @@ from tests.unit.platform_api.changes import CHANGES, CHANGING, OWNER, name
 from tests.unit.platform_api.kit import TABLES, Platform
 
 Path = tuple[str | int, ...]
-Kind = Literal["integer", "decimal"]
+Kind = Literal["integer", "decimal", "float"]
 
 NONE: tuple[Any, ...] = (math.nan, math.inf, -math.inf, 1e308, -1e308, 10**39 - 1, -(10**39) + 1, True, False)
 """What no field of either kind takes."""
 HOSTILE: dict[Kind, tuple[Any, ...]] = {
     "integer": (*NONE, -1, -(10**17), 1.5, 1.0, 0.1, "1", "0x10", "١", [], [1], {}),
+    "float": (*NONE, -1, -0.1, "1", "0.5", "NaN", "", [], [1], {}),
     "decimal": (*NONE, -1, "-1", 1.5, 1.0, "NaN", "Infinity", "1e308", "1e5", "9" * 39, "1.", " 1", "0x10", "١", [1]),
 }
 HOSTILE_QUERIES = ("-1", "1.5", "1e3", "1e308", "NaN", "Infinity", "9" * 39, "true", "0x10", "", "[]")
@@ -51,7 +52,8 @@ def _numbers(
     options = schema.get("anyOf", [])
     kinds = {option.get("type") for option in options}
     if "number" in kinds or schema.get("type") == "number":
-        yield path, "decimal", next((each for each in options if each.get("type") == "number"), schema)
+        kind: Kind = "decimal" if "string" in kinds else "float"  # what is no money is a number in JSON too
+        yield path, kind, next((each for each in options if each.get("type") == "number"), schema)
         return
     if schema.get("type") == "integer":
         yield path, "integer", schema
@@ -82,7 +84,7 @@ def placed(body: Any, path: Path, value: Any) -> Any:
     made = copy.deepcopy(body)
     here = made
     for step, following in pairwise(path):
-        here = here.setdefault(step, [] if following == 0 else {})
+        here = here[0] if step == 0 else here.setdefault(step, [] if following == 0 else {})
     last = path[-1]
     if last == "*":
         here[next(iter(here))] = value
