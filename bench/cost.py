@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 
@@ -86,30 +86,25 @@ class Counter:
     def around(self, name: str, given: dict[str, Any], call: Callable[[], Any]) -> Any:
         """Meets `Meter.around`."""
         begun = time.perf_counter()
-        key = given.get("Key") or {part: given["Item"][part] for part in ("pk", "sk") if "Item" in given}
-        before = self._size(given["TableName"], key) if name in WRITES else 0
+        table, keys = written(name, given)
+        before = [self._size(table, key) for key in keys]
         answer = None
         try:
             answer = call()
             return answer
         finally:
             reads, writes = 0.0, 0
-            if name in WRITES:
-                after = self._size(given["TableName"], key)
-                writes = max(1, math.ceil(max(before, after) / 1024))  # the larger image counts
-                if answer is not None and self._indexed(given["TableName"], key):
-                    writes *= 2
+            if keys:
+                for key, size in zip(keys, before, strict=True):
+                    units = max(1, math.ceil(max(size, self._size(table, key)) / 1024))  # the larger image counts
+                    writes += units * (2 if answer is not None and self._indexed(table, key) else 1)
             else:
-                found = (
-                    answer.get("Items") or [answer["Item"]]
-                    if answer and ("Items" in answer or "Item" in answer)
-                    else []
-                )
+                found = [answer["Item"]] if answer and "Item" in answer else (answer or {}).get("Items", [])
                 units = max(1, math.ceil(sum(map(item_size, found)) / 4096))
                 reads = units if given.get("ConsistentRead") else units / 2
             if self.when == "before":
                 time.sleep(max(0.0, begun + FAR_SECONDS - time.perf_counter()))
-            done = Operation(given["TableName"], name, reads, writes, self.when)
+            done = Operation(table, name, reads, writes, self.when)
             with self._lock:
                 self.spans.append((begun, time.perf_counter(), done))
 
@@ -126,6 +121,16 @@ class Counter:
 
     def _indexed(self, name: str, key: Any) -> bool:
         return "gsi1pk" in self._item(name, key)
+
+
+def written(name: str, given: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """The table of a call and the keys of what it writes there; no call here writes to several tables."""
+    if name == "BatchWriteItem":
+        ((table, requests),) = given["RequestItems"].items()
+        each = [request.get("PutRequest") or request["DeleteRequest"] for request in requests]
+    else:
+        table, each = given["TableName"], [given] if name in WRITES else []
+    return table, [one.get("Key") or {part: one["Item"][part] for part in ("pk", "sk")} for one in each]
 
 
 def in_trips(spans: list[tuple[float, float, Operation]]) -> list[Operation]:
@@ -175,10 +180,9 @@ class Bench:
         self.services.tenants.set_overage(self.on_credits.tenant_id, True, "bench")
         self.services.credits.give(self.on_credits.tenant_id, Gift("BON#bench", "BONUS", "bonus", 1_000_000, NEVER))
 
-    def asker(self, tenant_id: TenantId, kind: str = "api_key") -> Asker:
+    def asker(self, tenant_id: TenantId, kind: Literal["api_key", "visitor", "anonymous"] = "api_key") -> Asker:
         """Somebody of that tenant."""
-        principal = {"api_key": "key:bench", "anonymous": "anonymous:bench"}[kind]
-        return Asker(tenant_id, principal, "anonymous" if kind == "anonymous" else "api_key", address="192.0.2.1")
+        return Asker(tenant_id, f"{kind}:bench", kind, address="192.0.2.1")
 
     def chat(self, asker: Asker, ask: ChatAsk, run: Run | None = None, counter: Counter | None = None) -> str:
         """One chat to its end; its session's key."""
@@ -196,7 +200,7 @@ class Bench:
     def counted(self, asker: Asker, ask: ChatAsk, run: Run | None = None) -> list[Operation]:
         """The operations of one chat, ten seconds after the last: what is cached for 30 s is warm, the rest is not."""
         self.now = math.ceil(self.now / 60) * 60 + 1.0
-        self.chat(asker, NO_SESSION)
+        self.chat(asker, ChatAsk("Hello"))
         self.now += 10
         counter = Counter()
         self.services.meter.around = counter.around
@@ -209,12 +213,13 @@ class Bench:
     def scenarios(self) -> dict[str, list[Operation]]:
         """Every kind of chat."""
         member, anonymous = self.asker(self.tenant.tenant_id), self.asker(PLATFORM_TENANT, "anonymous")
-        payer = self.asker(self.on_credits.tenant_id)
+        payer, visitor = self.asker(self.on_credits.tenant_id), self.asker(self.tenant.tenant_id, "visitor")
         ask = ChatAsk("When is it open?")
-        session, paid = self.chat(member, ask), self.chat(payer, ask)
+        session, paid, visited = self.chat(member, ask), self.chat(payer, ask), self.chat(visitor, ask)
         for _ in range(3):
             self.chat(member, ChatAsk("And on Sundays?", session_key=session))
             self.chat(payer, ChatAsk("And on Sundays?", session_key=paid))
+            self.chat(visitor, ChatAsk("And on Sundays?", session_key=visited))
         once = Run(self.now + 3600, once=IdempotencyKey("POST /api/v1/chat", "bench-key", b"{}"))
         return {
             "a chat in a session": self.counted(member, ChatAsk("And on Mondays?", session_key=session)),
@@ -223,6 +228,7 @@ class Bench:
             "one in OpenAI's format (no session)": self.counted(member, NO_SESSION),
             "one with an Idempotency-Key": self.counted(member, ask, once),
             "its replay": self.counted(member, ask, once),
+            "a site's visitor's, in a session": self.counted(visitor, ChatAsk("Mondays?", session_key=visited)),
             "an anonymous visitor's": self.counted(anonymous, ask),
             "a denied one": self.counted(self.asker(self.spent.tenant_id), ask),
         }
