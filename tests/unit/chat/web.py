@@ -7,27 +7,28 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import requests
 import uvicorn
 
 from chat.asgi import Application
-from noren.edge.authenticate import issue_device
+from noren.edge.authenticate import Authenticator, issue_device
 from noren.edge.http import Caller, Request
-from noren.errors import Unauthenticated
-from noren.secrets import Signer
 from noren.settings import Settings
-from noren.tenants.models import PLATFORM_TENANT, Role
+from noren.sites.models import Site
+from noren.tenants.models import Role
 from noren.wiring import Services
 from tests.unit.chat.rig import Container, Rig
 
 
 class Doors:
-    """Stands for the authenticator: tokens that the test has handed out."""
+    """Stands for the authenticator: tokens that the test has handed out. It reads those itself that we have signed."""
 
-    def __init__(self, rig: Rig, signer: Signer) -> None:
-        self.signer = signer
+    def __init__(self, rig: Rig, services: Services) -> None:
+        parts = cast("Any", rig.registry), cast("Any", None), services.signer, services.visitors
+        self._signed = Authenticator(services.settings, *parts, rig.clock)
         self.other = rig.add_tenant()
         self.callers = {
             "mika": Caller("member", rig.tenant.tenant_id, user_id="mika", role=Role.VIEWER),
@@ -44,10 +45,7 @@ class Doors:
             return Caller("public")
         if token in self.callers:
             return self.callers[token]
-        payload = self.signer.verify("device", token)
-        if payload is None:
-            raise Unauthenticated()
-        return Caller("anonymous", PLATFORM_TENANT, device=payload["d"])
+        return self._signed.authenticate(request)
 
 
 class Counts:
@@ -59,6 +57,8 @@ class Counts:
     def count(self, reason: str, actor: str) -> None:
         """Meets `SecurityEvents.count`."""
         self.seen[reason] += 1
+
+    note = count
 
     def flush(self) -> None:
         """Meets `SecurityEvents.flush`."""
@@ -91,6 +91,30 @@ class Web:
         """A device token."""
         return issue_device(self.services.signer)
 
+    def visit(self, site: Site, origin: str, old: str = "") -> Visit:
+        """A visitor of the site on a page of that origin."""
+        body = {"token": old} if old else {}
+        headers = {"origin": origin} if origin else {}
+        made = self.call("POST", f"/api/v1/embed/visitor?site_key={site.site_key}", body, token="", headers=headers)
+        assert made.status_code == 201, made.text
+        return Visit(self, site.site_key, origin, made.json()["token"])
+
+
+@dataclass
+class Visit:
+    """What a page's widget sends."""
+
+    web: Web
+    site_key: str
+    origin: str
+    token: str
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+        """One request with the visitor's token and the page's origin."""
+        where = f"{path}{'&' if '?' in path else '?'}site_key={self.site_key}"
+        options["headers"] = {"origin": self.origin} | options.get("headers", {}) if self.origin else {}
+        return self.web.call(method, where, body, self.token, **options)
+
 
 def events_of(response: requests.Response) -> Iterator[tuple[str, Any]]:
     """(event, data) of a stream of ours; (`:`, comment) for comments."""
@@ -113,8 +137,8 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     parts = services.__dict__
     parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
     parts |= {"sessions": process.sessions, "limiter": process.limiter, "usage": process.usage}
-    parts |= {"tenants": rig.registry, "plans": rig.catalogue}
-    parts["authenticator"] = Doors(rig, services.signer)
+    parts |= {"tenants": rig.registry, "plans": rig.catalogue, "sites": process.sites}
+    parts["authenticator"] = Doors(rig, services)
     config = uvicorn.Config(Application(services), host="127.0.0.1", port=0, log_level="warning", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
