@@ -46,7 +46,7 @@ def _icon(text: str) -> str:
 
 
 def _font(text: str) -> str:
-    names = [name.strip() for name in text.split(",")] if text else []
+    names = [name.strip(" ") for name in text.split(",")] if text else []
     if len(names) > 5 or not all(_FONT.fullmatch(name) for name in names):
         raise ValueError("write up to five font names with commas between them: letters, digits, spaces and hyphens")
     return ", ".join(names)
