@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from noren import tables
 from noren.errors import Conflict, NotFound
 from noren.ids import TenantId, new_id
 from noren.sites.keys import new_key
@@ -16,38 +15,7 @@ from noren.sites.models import Site
 from noren.sites.service import Sites
 from noren.sites.store import SiteStore
 from noren.tenants.models import Tenant
-
-
-class Ticks:
-    """A clock that stands still until told."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Ticks:
-    return Ticks()
-
-
-@pytest.fixture
-def store(aws: str) -> SiteStore:
-    client = tables.dynamodb()
-    client.create_table(
-        TableName="sites",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
-    return SiteStore(client, "sites")
-
-
-@pytest.fixture
-def sites(store: SiteStore, clock: Ticks) -> Sites:
-    return Sites(store, clock)
+from tests.unit.sites.conftest import Ticks
 
 
 def tenant(name: str = "Aoi") -> Tenant:
