@@ -34,6 +34,7 @@ check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@.noren/node/node_modules/.bin/tsc -p web/widget
 	@$(PY) -m noren.edge.openapi --check
 	@$(PY) -m pytest -q tests/test_architecture.py tests/test_repository.py
 
@@ -47,7 +48,7 @@ soak: setup ## SEED=1 HISTORIES=10000: seeded histories of accounts with crashes
 	@$(PY) -m bench.simulate $(SEED) $(HISTORIES)
 	@$(PY) -m bench.races
 
-bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale and billing: tables, not tests
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale, billing, the widget's size: tables, not tests
 	@sh bench/setup.sh
 	@$(PY) -m bench.coldstart
 	@$(PY) -m bench.gateway
@@ -56,6 +57,7 @@ bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, s
 	@$(PY) -m bench.races --rounds 500
 	@$(PY) -m bench.stripe_orders --orders 100 --interleaved 10
 	@$(PY) -m bench.webhook
+	@$(PY) -m bench.widget_size
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write

@@ -17,11 +17,16 @@ if ! fresh .noren/bench/litellm "$want"; then
   echo "$want" > .noren/bench/litellm/.stamp
 fi
 
-want="$(digest bench/portkey/package-lock.json)"
-if ! fresh .noren/bench/portkey "$want"; then
-  echo "Setting up Portkey …" >&2
-  rm -rf .noren/bench/portkey && mkdir -p .noren/bench/portkey
-  cp bench/portkey/package.json bench/portkey/package-lock.json .noren/bench/portkey/
-  (cd .noren/bench/portkey && npm ci --ignore-scripts --no-audit --no-fund --silent)
-  echo "$want" > .noren/bench/portkey/.stamp
-fi
+# packages NAME WHAT: the npm packages that bench/NAME locks.
+packages() {
+  want="$(digest "bench/$1/package-lock.json")"
+  if fresh ".noren/bench/$1" "$want"; then return; fi
+  echo "Setting up $2 …" >&2
+  rm -rf ".noren/bench/$1" && mkdir -p ".noren/bench/$1"
+  cp "bench/$1/package.json" "bench/$1/package-lock.json" ".noren/bench/$1/"
+  (cd ".noren/bench/$1" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+  echo "$want" > ".noren/bench/$1/.stamp"
+}
+
+packages portkey Portkey
+packages widgets "other widgets"

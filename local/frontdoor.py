@@ -1,7 +1,8 @@
 """The front door of the local run: one origin for the page and both APIs, as CloudFront and two domains are on AWS.
 
 `/v1/*` and the inference paths go to the chat function's app, `/webhook/*`, `/health` and the rest of `/api/*` to the
-platform's REST API, all else is a file of `web/page`. Bodies pass through as they come, in both directions.
+platform's REST API, `/widget/*` are the built scripts of the widget, all else is a file of `web/page`. Bodies pass
+through as they come, in both directions.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from local import mailbox, signup
-from local.emulator import REGION, ROOT, die_with_parent
+from local.emulator import HOME, REGION, ROOT, die_with_parent
 from noren.edge.trace import trace_id_of
 
 PAGE = ROOT / "web" / "page"
 HEADERS = ROOT / "web" / "headers.json"
+WIDGET = HOME / "widget"
+WIDGET_HEADERS = ROOT / "web" / "widget" / "headers.json"
+"""Of scripts that pages of any origin load; their names carry their hash."""
 
 INFERENCE = ("chat", "search", "sessions", "feedback", "visitor-tokens", "canned", "ai/execute", "builder")
 """Below `/api/v1/`, and below `/api/` as aliases: what the inference API serves (chapter 1)."""
@@ -189,6 +193,17 @@ def static(path: str) -> web.Response:
     return web.Response(body=file.read_bytes(), headers=headers)
 
 
+async def widget(request: web.Request) -> web.Response:
+    """`/widget/…`: a script that `web/widget/build.mjs` made."""
+    files = {file.name: file for file in WIDGET.glob("*.js")}
+    file = files.get(request.match_info["name"])
+    if file is None:
+        raise web.HTTPNotFound
+    headers: dict[str, str] = json.loads(WIDGET_HEADERS.read_text())
+    headers |= {"Content-Type": TYPES[".js"], "Cache-Control": "public, max-age=31536000, immutable"}
+    return web.Response(body=file.read_bytes(), headers=headers)
+
+
 async def handle(request: web.Request) -> web.StreamResponse:
     """Every request that no local page answers."""
     base = upstream(request.path, request.app[CONFIG])
@@ -242,7 +257,8 @@ async def _secure(
         error.headers.update(request.app[SECURITY])
         raise
     if not response.prepared:
-        response.headers.update(request.app[SECURITY])
+        for name, value in request.app[SECURITY].items():
+            response.headers.setdefault(name, value)
     return response
 
 
@@ -270,6 +286,7 @@ def application(config: Config) -> web.Application:
     app.router.add_get("/mailbox", mailbox_page)
     app.router.add_get("/signup", signup_form)
     app.router.add_post("/signup", signup_submit)
+    app.router.add_get("/widget/{name}", widget)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings a fresh clone to where everything can run: virtual environments and Node tools, each only if its lock changed.
+# Brings a fresh clone to where everything can run: virtual environments, Node tools and the built widget, each only if
+# what it is made of changed.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .noren
@@ -46,4 +47,11 @@ if [ ! -f .noren/node/.stamp ] || [ "$(cat .noren/node/.stamp)" != "$want" ]; th
   rm -rf .noren/node && mkdir -p .noren/node && cp local/node/package.json local/node/package-lock.json .noren/node/
   (cd .noren/node && npm ci --ignore-scripts --no-audit --no-fund --silent)
   echo "$want" > .noren/node/.stamp
+fi
+
+want="$(digest web/widget/*.ts web/widget/*.css web/widget/build.mjs local/node/package-lock.json)"
+if [ ! -d .noren/widget ] || [ ! -f functions/platform_api/widget.json ] || [ "$(cat .noren/widget.stamp 2>/dev/null)" != "$want" ]; then
+  say "Building the widget …"
+  node web/widget/build.mjs
+  echo "$want" > .noren/widget.stamp
 fi

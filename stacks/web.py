@@ -1,4 +1,4 @@
-"""The page: a private bucket behind CloudFront. Only static files pass here; both APIs are called directly."""
+"""The page and the widget: a private bucket behind CloudFront. Static files alone; both APIs are called directly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ from stacks.bundling import ROOT
 from stacks.function import RETENTION
 
 PAGE = ROOT / "web" / "page"
+WIDGET = ROOT / ".noren" / "widget"
+"""What `web/widget/build.mjs` makes: scripts whose names carry their hash."""
 HEADERS = ROOT / "web" / "headers.json"
 """The security headers, shared with the local front door; `{connect}` stands for the origins that the page may call."""
+WIDGET_HEADERS = ROOT / "web" / "widget" / "headers.json"
+"""Of the widget's scripts, which pages of any origin load; shared with the local front door too."""
 
 ROUTES = {"/billing": "/billing.html", "/invite": "/index.html"}
 """Paths that are not files, and the page that answers them."""
@@ -46,6 +50,7 @@ class WebStack(Stack):
             auto_delete_objects=not stage.retain,
         )
         own = stage.domains.console
+        files = origins.S3BucketOrigin.with_origin_access_control(cast(s3.IBucket, self.bucket))
         self.distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -57,7 +62,7 @@ class WebStack(Stack):
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             price_class=cloudfront.PriceClass.PRICE_CLASS_200,
             default_behavior=cloudfront.BehaviorOptions(
-                origin=origins.S3BucketOrigin.with_origin_access_control(cast(s3.IBucket, self.bucket)),
+                origin=files,
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
                 cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
@@ -69,6 +74,15 @@ class WebStack(Stack):
                     )
                 ],
             ),
+            additional_behaviors={
+                "/widget/*": cloudfront.BehaviorOptions(
+                    origin=files,
+                    viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+                    allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
+                    cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
+                    response_headers_policy=cast(cloudfront.IResponseHeadersPolicy, self._widget_headers()),
+                )
+            },
         )
         self.url = f"https://{own or self.distribution.distribution_domain_name}"
         CfnOutput(self, "ConsoleUrl", value=self.url)
@@ -124,6 +138,31 @@ class WebStack(Stack):
             ),
         )
 
+    def _widget_headers(self) -> cloudfront.ResponseHeadersPolicy:
+        headers: dict[str, str] = json.loads(WIDGET_HEADERS.read_text())
+        headers.pop("X-Content-Type-Options")
+        return cloudfront.ResponseHeadersPolicy(
+            self,
+            "WidgetHeaders",
+            cors_behavior=cloudfront.ResponseHeadersCorsBehavior(
+                access_control_allow_origins=[headers.pop("Access-Control-Allow-Origin")],
+                access_control_allow_methods=["GET", "HEAD"],
+                access_control_allow_headers=["*"],
+                access_control_allow_credentials=False,
+                origin_override=True,
+            ),
+            security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
+                content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
+                strict_transport_security=_transport_security(headers.pop("Strict-Transport-Security")),
+            ),
+            custom_headers_behavior=cloudfront.ResponseCustomHeadersBehavior(
+                custom_headers=[
+                    cloudfront.ResponseCustomHeader(header=name, value=value, override=True)
+                    for name, value in headers.items()
+                ]
+            ),
+        )
+
     def _routes(self) -> cloudfront.Function:
         code = f"""
 function handler(event) {{
@@ -141,7 +180,7 @@ function handler(event) {{
 
 
 class PageStack(Stack):
-    """The page's files, and `/config.json` that tells them where everything is."""
+    """The page's files, `/config.json` that tells them where everything is, and the widget's scripts."""
 
     def __init__(
         self,
@@ -167,10 +206,14 @@ class PageStack(Stack):
             "inference_url": inference_url,
             "mailbox_url": "",
         }
+        log_group = logs.LogGroup(
+            self, "Logs", retention=RETENTION[stage.log_days], removal_policy=RemovalPolicy.DESTROY
+        )
         deployment.BucketDeployment(
             self,
             "Files",
             destination_bucket=bucket,
+            exclude=["widget/*"],
             sources=[
                 deployment.Source.asset(str(PAGE)),
                 deployment.Source.json_data("config.json", settings),
@@ -179,9 +222,17 @@ class PageStack(Stack):
             cache_control=[deployment.CacheControl.no_cache()],
             distribution=cast(Any, web.distribution),
             distribution_paths=["/*"],
-            log_group=logs.LogGroup(
-                self, "Logs", retention=RETENTION[stage.log_days], removal_policy=RemovalPolicy.DESTROY
-            ),
+            log_group=log_group,
+        )
+        deployment.BucketDeployment(
+            self,
+            "Widget",
+            destination_bucket=bucket,
+            destination_key_prefix="widget/",
+            sources=[deployment.Source.asset(str(WIDGET))],
+            cache_control=[deployment.CacheControl.from_string("public, max-age=31536000, immutable")],
+            prune=False,  # pages that name an older script by its hash go on working
+            log_group=log_group,
         )
         self._acknowledge(stage)
 

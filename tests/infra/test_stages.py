@@ -334,13 +334,44 @@ def test_buckets_are_private_and_pages_guarded(synthesized: Synthesize) -> None:
     prod = synthesized("prod")
     for bucket in prod.of("AWS::S3::Bucket"):
         assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
-    (policy,) = prod.of("AWS::CloudFront::ResponseHeadersPolicy")
+    (policy,) = [
+        each for each in prod.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")
+    ]
     headers = policy.properties["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
     content = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
     assert "unsafe-inline" not in content
     assert "{connect}" not in content
     assert "frame-ancestors 'none'" in content
     assert headers["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31_536_000
+
+
+def test_the_widgets_scripts_load_into_any_page_and_stay(synthesized: Synthesize) -> None:
+    prod = synthesized("prod")
+    (policy,) = [
+        each for each in prod.of("AWS::CloudFront::ResponseHeadersPolicy") if each.id.startswith("WidgetHeaders")
+    ]
+    settings = policy.properties["ResponseHeadersPolicyConfig"]
+    assert settings["CorsConfig"]["AccessControlAllowOrigins"] == {"Items": ["*"]}
+    assert settings["CorsConfig"]["AccessControlAllowCredentials"] is False
+    custom = {each["Header"]: each["Value"] for each in settings["CustomHeadersConfig"]["Items"]}
+    assert custom == {"Cross-Origin-Resource-Policy": "cross-origin"}
+    (distribution,) = prod.of("AWS::CloudFront::Distribution")
+    (behaviour,) = distribution.properties["DistributionConfig"]["CacheBehaviors"]
+    assert behaviour["PathPattern"] == "/widget/*"
+    assert behaviour["ResponseHeadersPolicyId"] == {"Ref": policy.id}
+    page, widget = sorted(
+        prod.of("Custom::CDKBucketDeployment"), key=lambda each: "DestinationBucketKeyPrefix" in each.properties
+    )
+    assert page.properties["Exclude"] == ["widget/*"], "the page's deployment would remove the widget"
+    assert widget.properties["DestinationBucketKeyPrefix"] == "widget/"
+    assert widget.properties["Prune"] is False, "pages name older scripts by their hash"
+    assert widget.properties["SystemMetadata"] == {"cache-control": "public, max-age=31536000, immutable"}
+
+
+def test_the_platform_api_takes_the_widgets_manifest_along(synthesized: Synthesize) -> None:
+    dev = synthesized("dev")
+    manifests = [path.relative_to(dev.folder) for path in dev.folder.glob("asset.*/platform_api/widget.json")]
+    assert len(manifests) == 1
 
 
 def test_prod_has_a_firewall_before_all_that_is_public(synthesized: Synthesize) -> None:
@@ -462,7 +493,9 @@ def test_every_option_together_is_clean(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (page,) = made.of("AWS::CloudFront::Distribution")
     assert page.properties["DistributionConfig"]["Aliases"] == [domains.console]
     assert page.properties["DistributionConfig"]["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
-    (policy,) = made.of("AWS::CloudFront::ResponseHeadersPolicy")
+    (policy,) = [
+        each for each in made.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")
+    ]
     assert "execute-api" not in json.dumps(policy.properties)
     (pool,) = made.of("AWS::Cognito::UserPool")
     assert pool.properties["EmailConfiguration"]["EmailSendingAccount"] == "DEVELOPER"
