@@ -17,12 +17,14 @@ from platform_api.routes import ROUTES as PLATFORM
 from tests.e2e.security_world import World
 
 ROUTES = (*PLATFORM, *INFERENCE)
-PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens"}
+PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens", "POST /api/v1/embed/visitor"}
 """What anybody may call. A route more needs a line here, on purpose."""
 
 NOTHING = "0" * 32
 NO_TENANT = f"ten_{NOTHING[:-1]}1"
 BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
+
+ARMS = [{"arm": "A", "version": 1, "weight": 1}, {"arm": "B", "version": 1, "weight": 1}]
 
 
 def name(route: Route) -> str:
@@ -92,6 +94,13 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/subscription": {"plan": "starter"},
     "POST /api/v1/credits/purchase": BOUGHT,
     "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
+    "POST /api/v1/prompts": {"profile_name": "Own"},
+    "PATCH /api/v1/prompts/{profile_id}": {"profile_name": "Taken over"},
+    "POST /api/v1/prompts/{profile_id}/versions": {"base_version": 1, "content": {"facts": "All is free."}},
+    "POST /api/v1/prompts/{profile_id}/publish": {"version": 1},
+    "POST /api/v1/prompts/{profile_id}/rollback": {},
+    "POST /api/v1/experiments": {"profile_id": f"prof_{NOTHING}", "name": "Own", "arms": ARMS},
+    "POST /api/v1/experiments/{experiment_id}/promote": {"arm": "A"},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -158,6 +167,22 @@ def card(world: World) -> Iterator[tuple[str, str]]:
     yield world.stack.save_card(world.victim), "pm_" + NOTHING
 
 
+@contextmanager
+def profile(world: World) -> Iterator[tuple[str, str]]:
+    yield _profile(world)
+
+
+@contextmanager
+def experiment(world: World) -> Iterator[tuple[str, str]]:
+    body = {"profile_id": _profile(world)[0], "name": "Tone", "arms": ARMS}
+    yield world.victim.ok("POST", "/api/v1/experiments", body)["experiment_id"], f"exp_{NOTHING}"
+
+
+def _profile(world: World) -> tuple[str, str]:
+    made = world.victim.ok("POST", "/api/v1/prompts", {"profile_name": "Shop"})
+    return made["profile_id"], f"prof_{NOTHING}"
+
+
 IDS: dict[str, Callable[[World], Any]] = {
     "DELETE /api/v1/billing/cards/{payment_method_id}": card,
     "GET /api/v1/credits/purchases/{order_id}": order,
@@ -173,6 +198,20 @@ IDS: dict[str, Callable[[World], Any]] = {
     "PATCH /api/v1/members/{user_id}": member,
     "POST /api/v1/chat/{id}/cancel": running,
     "POST /api/v1/chat/{id}/feedback": answer,
+    "GET /api/v1/prompts/{profile_id}": profile,
+    "PATCH /api/v1/prompts/{profile_id}": profile,
+    "DELETE /api/v1/prompts/{profile_id}": profile,
+    "POST /api/v1/prompts/{profile_id}/restore": profile,
+    "GET /api/v1/prompts/{profile_id}/versions": profile,
+    "POST /api/v1/prompts/{profile_id}/versions": profile,
+    "GET /api/v1/prompts/{profile_id}/versions/{version}": profile,
+    "GET /api/v1/prompts/{profile_id}/diff": profile,
+    "POST /api/v1/prompts/{profile_id}/publish": profile,
+    "POST /api/v1/prompts/{profile_id}/rollback": profile,
+    "GET /api/v1/experiments/{experiment_id}": experiment,
+    "POST /api/v1/experiments/{experiment_id}/start": experiment,
+    "POST /api/v1/experiments/{experiment_id}/stop": experiment,
+    "POST /api/v1/experiments/{experiment_id}/promote": experiment,
 }
 
 
@@ -189,6 +228,7 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
         "site_id": site,
         "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
     },
+    "POST /api/v1/experiments": {"profile_id": _profile},
 }
 EVERYBODYS = {"package_id"}
 """Names in the catalogue, which is the same for all tenants."""
@@ -196,12 +236,19 @@ ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
 """A platform admin may name any of these; nobody else comes that far."""
 
 
+WITHIN = {"{version}": "1"}
+"""Parameters that mean nothing but within what another one names."""
+NEEDED = {"GET /api/v1/prompts/{profile_id}/diff": "?from=1&to=1"}
+"""Queries that a route can't do without."""
+
+
 def parameters(route: Route) -> list[str]:
-    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    return [part[1:-1] for part in route.path.split("/") if part.startswith("{") and part not in WITHIN]
 
 
 def path(route: Route, value: str) -> str:
-    return "/".join(value if part.startswith("{") else part for part in route.path.split("/"))
+    parts = (WITHIN.get(part, value) if part.startswith("{") else part for part in route.path.split("/"))
+    return "/".join(parts) + NEEDED.get(name(route), "")
 
 
 def admin_path(world: World, route: Route) -> str:

@@ -40,6 +40,7 @@ from tests.e2e.security_fixtures import (
     ROUTES,
     TENANTS,
     admin_path,
+    experiment,
     invitation,
     key,
     name,
@@ -310,17 +311,17 @@ def test_a_foreign_id_in_the_body_answers_like_a_missing_one(world: World, route
             assert plain(theirs) == plain(nobodys)
             assert theirs.status_code == 404
     own = world.victim.call(route.method, route.path, BODIES[name(route)] | {field: foreign})
-    assert own.status_code == 200
+    assert own.status_code in (200, 201)
 
 
-LISTS = [route for route in TENANTS if route.query and issubclass(route.query, PageQuery)]
+LISTS = [route for route in TENANTS if route.query and issubclass(route.query, PageQuery) and not parameters(route)]
 ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notifications"}
 """The victim is alone in the team, has used one day and been told nothing, so that there is no cursor to steal."""
 
 
 @pytest.mark.parametrize("route", LISTS, ids=name)
 def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(world: World, route: Route) -> None:
-    for fixture in (invitation, key, session):
+    for fixture in (invitation, key, session, experiment):
         with fixture(world), fixture(world):
             pass
     shown = send(world.attacker, route, route.path).text
