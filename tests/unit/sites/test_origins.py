@@ -148,6 +148,7 @@ ORIGINS = {
     "port with a zero ahead": ("https://desk.example:08443", False),
     "port of a wildcard": ("https://www.kura.example:8443", False),
     "http for https": ("http://shop.example", False),
+    "http for https below a wildcard": ("http://www.kura.example", False),
     "https for http": ("https://localhost:3000", False),
     "other scheme": ("chrome-extension://shop.example", False),
     "upper-case scheme": ("HTTPS://shop.example", False),
@@ -202,7 +203,9 @@ _noise = st.sampled_from(["", "", ".", "@", ":443", ":8443", "/", "#", "?", "\\"
 
 @given(
     scheme=st.sampled_from(["https://", "http://", "HTTPS://", "https:/", ""]),
-    parts=st.lists(st.one_of(_hosts, st.sampled_from(["shop.example", "kura.example", ".kura.example"]), _noise), max_size=5),
+    parts=st.lists(
+        st.one_of(_hosts, st.sampled_from(["shop.example", "kura.example", ".kura.example"]), _noise), max_size=5
+    ),
 )
 def test_no_origin_is_let_in_whose_host_is_not_an_entrys_or_below_a_wildcards(scheme: str, parts: list[str]) -> None:
     origin = scheme + "".join(parts)

@@ -71,7 +71,7 @@ def _covers(entry: str, origin: str) -> bool:
     scheme, star, suffix = entry.partition("*")
     if not star:
         return entry == origin
-    return origin.startswith(scheme) and origin.endswith(suffix) and len(origin) > len(scheme) + len(suffix)
+    return origin.startswith(scheme) and origin.endswith(suffix)  # a sound one has no empty label
 
 
 def _ascii_host(host: str, *, is_wildcard: bool) -> str:
