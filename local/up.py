@@ -22,12 +22,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from local import cloud, emulator, frontdoor, models, payments, seed
+from local import cloud, demo_page, emulator, frontdoor, models, payments, seed
 
 ROOT = emulator.ROOT
 FIRST_PORT = 8080
 PORTS = 8
-"""A run takes this many ports: page, emulator, chat, models (llm, runpod), stripe, the rest in reserve."""
+"""A run takes this many ports: page, emulator, chat, models (llm, runpod), stripe, demo page, one in reserve."""
 REAL_SERVICES = {
     "OPENAI_API_KEY": ("openai_api_key", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
     "ANTHROPIC_API_KEY": ("anthropic_api_key", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
@@ -97,7 +97,8 @@ class Run:
         self.run_file.unlink(missing_ok=True)
         first = ports_from_environment()
         page, emulator_port, chat_port, models_port, stripe_port = first, first + 1, first + 2, first + 3, first + 5
-        base = f"http://localhost:{page}"
+        shop_port = first + 6
+        base, shop = f"http://localhost:{page}", f"http://localhost:{shop_port}"
 
         self._say("Starting the embedded cloud …")
         cloud_process = emulator.start(emulator_port, log=self.logs / "cloud.log", state=self.home / "state")
@@ -150,11 +151,16 @@ class Run:
 
         self._say("Seeding demo tenants …")
         demo = seed.demo(base, outputs, self.home / "demo.json")
+        sites = {user["plan"]: user["site_id"] for user in demo.users}
+        shopping = demo_page.start(shop_port, base=base, sites=sites, log=self.logs / "demo_page.log")
+        self._stack.callback(emulator.stop, shopping)
+        self._children["demo page"] = shopping
+
         run = {
             "platform_url": base,
             "inference_url": base,
             "console_url": base,
-            "demo_page_url": None,
+            "demo_page_url": f"{shop}/",
             "mailbox_url": f"{base}/mailbox",
             "aws_endpoint_url": endpoint,
             "region": emulator.REGION,
@@ -233,7 +239,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: flo
 
 def banner(run: dict[str, Any]) -> str:
     """What a person needs to know to begin."""
-    lines = ["", f"  Noren is up:  {run['console_url']}", f"  Mails:        {run['mailbox_url']}", ""]
+    lines = ["", f"  Noren is up:  {run['console_url']}", f"  A shop's page with the widget:  {run['demo_page_url']}"]
+    lines += [f"  Mails:        {run['mailbox_url']}", ""]
     lines += [f"  {user['plan']:<11} {user['email']:<28} {user['password']}" for user in run["users"]]
     lines += [
         f"  {'admin':<11} {run['admin']['email']:<28} {run['admin']['password']}   (TOTP secret in run.json)",

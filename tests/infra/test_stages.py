@@ -334,9 +334,7 @@ def test_buckets_are_private_and_pages_guarded(synthesized: Synthesize) -> None:
     prod = synthesized("prod")
     for bucket in prod.of("AWS::S3::Bucket"):
         assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
-    (policy,) = [
-        each for each in prod.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")
-    ]
+    (policy,) = [each for each in prod.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")]
     headers = policy.properties["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
     content = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
     assert "unsafe-inline" not in content
@@ -493,9 +491,7 @@ def test_every_option_together_is_clean(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (page,) = made.of("AWS::CloudFront::Distribution")
     assert page.properties["DistributionConfig"]["Aliases"] == [domains.console]
     assert page.properties["DistributionConfig"]["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
-    (policy,) = [
-        each for each in made.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")
-    ]
+    (policy,) = [each for each in made.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")]
     assert "execute-api" not in json.dumps(policy.properties)
     (pool,) = made.of("AWS::Cognito::UserPool")
     assert pool.properties["EmailConfiguration"]["EmailSendingAccount"] == "DEVELOPER"
