@@ -165,8 +165,8 @@ def _given(kind: type[Profile] | type[Version] | type[Experiment], item: Item) -
 
 
 def _content(item: Item) -> Content:
-    found = item.get("content", {})
-    return Content(**found | {"temperature": float(found.get("temperature", 0))})
+    found = item.get("content")
+    return Content(**found | {"temperature": float(found["temperature"])}) if found else Content()
 
 
 def _arms(item: Item) -> tuple[Arm, ...]:
