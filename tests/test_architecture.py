@@ -26,6 +26,7 @@ DOMAINS = {
     "insight": {"tenants", "ledger", "sites", "plans", "usage", "billing"},
     "billing": {"tenants", "plans", "ledger"},
     "fetching": set(),
+    "knowledge": {"tenants", "sites", "plans", "ledger", "llm", "usage", "fetching"},
     "webhooks": {"insight", "fetching"},
 }
 """What each domain package may import of its sisters."""
