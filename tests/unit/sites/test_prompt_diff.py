@@ -63,6 +63,12 @@ def test_what_a_diff_says_leads_from_one_to_the_other(before: str, after: str) -
     assert applied(before, found[0].hunks if found else ()) == after
 
 
+def test_long_and_repetitive_texts_are_compared_too() -> None:
+    before, after = "\n".join(["a", "b"] * 450), "\n".join(["b"] * 450 + ["a"] * 450)
+    ((_, hunks),) = [(each.field, each.hunks) for each in changes(Content(facts=before), Content(facts=after))]
+    assert applied(before, hunks) == after
+
+
 def test_a_very_long_text_is_shown_as_replaced_whole() -> None:
     before, after = "a\n" * MOST_LINES, "b\n" * 10
     ((_, (hunk,)),) = [(each.field, each.hunks) for each in changes(Content(facts=before), Content(facts=after))]

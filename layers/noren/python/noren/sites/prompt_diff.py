@@ -11,7 +11,7 @@ from noren.sites.prompt_models import Content
 CONTEXT = 3
 """Unchanged lines shown around a change."""
 MOST_LINES = 1_000
-"""Of one field: what is longer is shown as replaced whole, since comparing takes time by the square of lines."""
+"""Of one field: what is longer is shown as replaced whole, so that comparing stays quick whatever the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _lines(value: str | float) -> list[str]:
 def _hunks(old: list[str], new: list[str]) -> tuple[Hunk, ...]:
     if max(len(old), len(new)) > MOST_LINES:
         return (Hunk(1, 1, (*_of("remove", old), *_of("add", new))),)
-    groups = SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT)
+    groups = SequenceMatcher(None, old, new).get_grouped_opcodes(CONTEXT)
     hunks = []
     for group in groups:
         lines: list[Line] = []
