@@ -168,6 +168,30 @@ def _planned(platform: Platform) -> Change:
     return Change("/api/v1/experiments", {"profile_id": profile_id, "name": "Tone", "arms": ARMS})
 
 
+def _site(platform: Platform) -> str:
+    tenant_id = platform.services.tenants.memberships(OWNER)[0].tenant_id
+    platform.services.tenants.set_overrides(tenant_id, {"sites": 9}, "test")
+    made = platform.json("POST", "/api/v1/sites", access_token(OWNER), {"name": "Second"})
+    return f"/api/v1/sites/{made['site_id']}"
+
+
+def _new_site(platform: Platform) -> Change:
+    _site(platform)
+    return Change("/api/v1/sites", {"name": "Third", "daily_quota": 3, "widget_config": {"radius": 4}})
+
+
+def _deleted_site(platform: Platform) -> str:
+    path = _site(platform)
+    platform.json("DELETE", path, access_token(OWNER))
+    return path
+
+
+def _rotated_site(platform: Platform) -> str:
+    path = _site(platform)
+    platform.json("POST", f"{path}/key", access_token(OWNER), {})
+    return path
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
@@ -270,6 +294,15 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/experiments/{experiment_id}/promote": lambda platform: Change(
         f"{experiment(platform, runs=True)}/promote", {"arm": "B"}
     ),
+    "POST /api/v1/sites": _new_site,
+    "PATCH /api/v1/sites/{site_id}": lambda platform: Change(
+        _site(platform), {"name": "New name", "daily_quota": 3, "version": 1, "widget_config": {"radius": 4}}
+    ),
+    "DELETE /api/v1/sites/{site_id}": lambda platform: Change(_site(platform)),
+    "POST /api/v1/sites/{site_id}/restore": lambda platform: Change(f"{_deleted_site(platform)}/restore"),
+    "POST /api/v1/sites/{site_id}/key": lambda platform: Change(f"{_site(platform)}/key", {"overlap_hours": 1}),
+    "DELETE /api/v1/sites/{site_id}/key/previous": lambda platform: Change(f"{_rotated_site(platform)}/key/previous"),
+    "POST /api/v1/sites/{site_id}/embed": lambda platform: Change(f"{_site(platform)}/embed"),
     "POST /api/v1/notifications/read": lambda _: Change(
         "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
     ),

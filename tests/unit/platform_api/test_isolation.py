@@ -54,12 +54,20 @@ def _experiment(platform: Platform) -> tuple[str, str]:
     return experiment(platform, "victim").rsplit("/", 1)[1], f"exp_{MISSING}"
 
 
+def _site(platform: Platform) -> tuple[str, str]:
+    """Not the default one, which can't be deleted."""
+    platform.services.tenants.set_overrides(TenantId(platform.tenant_of("victim")), {"sites": 2}, "test")
+    made = platform.json("POST", "/api/v1/sites", access_token("victim"), {"name": "victim's second"})
+    return made["site_id"], f"site_{MISSING[:-1]}1"
+
+
 FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "user_id": _member,
     "invitation_id": _invitation,
     "key_id": _key,
     "order_id": _order,
     "payment_method_id": _card,
+    "site_id": _site,
     "profile_id": _profile,
     "experiment_id": _experiment,
 }
@@ -91,6 +99,9 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/subscription": {"plan": "pro"},
     "POST /api/v1/credits/purchase": BOUGHT,
     "PATCH /api/v1/billing/cards/{payment_method_id}": {"is_default": True},
+    "POST /api/v1/sites": {"name": "mine"},
+    "PATCH /api/v1/sites/{site_id}": {"name": "mine"},
+    "POST /api/v1/sites/{site_id}/key": {"overlap_hours": 0},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -141,6 +152,8 @@ NO_IDS = {
     "POST /api/v1/subscription/resume",
     "POST /api/v1/credits/purchase",  # a payment's id in the body: test_billing.py
     "GET /api/v1/billing/cards",
+    "GET /api/v1/sites",
+    "POST /api/v1/sites",  # a prompt profile's id in the body: test_sites.py
     "POST /api/v1/billing/cards",
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
