@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from noren.edge.paging import PageQuery
-from noren.mail import Notice
+from noren.mail import Notice, WebhookNotice
 from noren.mail_billing import BillingNotice
 from platform_api.schemas import Answer, Body
 
@@ -48,12 +48,12 @@ class NotificationOut(Answer):
     """Something that happened to the tenant. All members share it; `read_at` is null until one has read it."""
 
     notification_id: str
-    kind: Notice | BillingNotice
+    kind: Notice | WebhookNotice | BillingNotice
     occurred_at: str
     read_at: str | None
     data: dict[str, Any] = Field(
         description="Of a limit: `what`, `period`, `used`, `limit` and, where something resets, `resets_at`. "
-        "Of a payment: what it is about, as the mail says it."
+        "Of a payment: what it is about, as the mail says it. Of a webhook: `host` and `reason` (`gone`, `failing`)."
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from noren.usage.store import UsageStore
     from noren.usage.summaries import UsageSummaries
     from noren.usage.summary_store import SummaryStore
+    from noren.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Foundation:
         from noren.secrets import Signer
 
         return Signer(self.secrets, self.clock)
+
+    @cached_property
+    def vault(self) -> Vault:
+        from noren.vault import Vault
+
+        return Vault(self.settings.data_key_arn, self.clock)
 
     @cached_property
     def fetcher(self) -> Fetcher:

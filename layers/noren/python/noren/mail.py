@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 Notice = Literal["limit_near", "limit_reached", "site_limit_reached", "credits_low"]
 """What a tenant is told of by `insight.notices.Notices.limit`."""
-Template = Literal["invitation"] | Notice | BillingNotice
+WebhookNotice = Literal["webhook_disabled"]
+WebhookReason = Literal["gone", "failing"]
+Template = Literal["invitation"] | Notice | WebhookNotice | BillingNotice
 
 
 class Text(NamedTuple):
@@ -107,6 +109,24 @@ TEMPLATES: dict[tuple[Template, str], Text] = {
         "{tenant} has {used} credits left (you are told at {limit}). Without credits, what costs credits stops.\n\n"
         "Buy credits here:\n{link}\n",
     ),
+    ("webhook_disabled", "ja"): Text(
+        "{host} への Webhook を停止しました",
+        "「{tenant}」の {host} への Webhook を停止しました。\n理由: {what}\n\n"
+        "受信側を直してから、もう一度有効にしてください。届かなかったイベントは、30 日以内なら配信履歴から再送できます。\n"
+        "{link}\n",
+    ),
+    ("webhook_disabled", "ko"): Text(
+        "{host}(으)로 보내는 웹훅을 중지했습니다",
+        "'{tenant}'에서 {host}(으)로 보내는 웹훅을 중지했습니다.\n이유: {what}\n\n"
+        "받는 쪽을 고친 뒤 다시 켜 주세요. 전달되지 않은 이벤트는 30일 안에 전송 기록에서 다시 보낼 수 있습니다.\n"
+        "{link}\n",
+    ),
+    ("webhook_disabled", "en"): Text(
+        "Webhooks to {host} have been switched off",
+        "Webhooks of {tenant} are no longer sent to {host}.\nWhy: {what}\n\n"
+        "Mend the receiving side, then enable the webhook again. What was not delivered can be sent again from its log "
+        "for 30 days.\n{link}\n",
+    ),
     **{key: Text(*text) for key, text in BILLING_TEXTS.items()},
 }
 
@@ -116,6 +136,12 @@ WORDS: dict[tuple[str, str], str] = {
     ("embedding_tokens", "ja"): "埋め込みトークン",
     ("embedding_tokens", "ko"): "임베딩 토큰",
     ("embedding_tokens", "en"): "embedding tokens",
+    ("webhook_gone", "ja"): "受信側が「もう存在しない」(410)と応答しました。",
+    ("webhook_gone", "ko"): "받는 쪽에서 더 이상 존재하지 않는다고(410) 응답했습니다.",
+    ("webhook_gone", "en"): "The receiving side answered that it is gone (410).",
+    ("webhook_failing", "ja"): "5 日間、すべての配信が失敗しました。",
+    ("webhook_failing", "ko"): "5일 동안 모든 전송이 실패했습니다.",
+    ("webhook_failing", "en"): "Every delivery has failed for five days.",
 }
 """What data name in our own words, by language; anything else stands as it is."""
 

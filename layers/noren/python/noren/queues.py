@@ -17,12 +17,13 @@ class Queue:
         self._url = url
         self._client: SQSClient | None = None
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Put a message on the queue."""
+    def send(self, message: Mapping[str, Any], *, delay: int = 0) -> None:
+        """Put a message on the queue, to be seen after `delay` seconds (at most 900)."""
         if self._client is None:
             import boto3
             from botocore.config import Config
 
             config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
             self._client = boto3.client("sqs", config=config)
-        self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(dict(message), ensure_ascii=False))
+        body = json.dumps(dict(message), ensure_ascii=False)
+        self._client.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)

@@ -24,9 +24,11 @@ class Settings:
     sites_table: str = ""
     events_table: str = ""
     runtime_table: str = ""
+    webhooks_table: str = ""
     # Queues
     mail_queue_url: str = ""
     summary_queue_url: str = ""
+    webhook_queue_url: str = ""
     # Cognito
     user_pool_id: str = ""
     client_id: str = ""
@@ -35,6 +37,8 @@ class Settings:
     provider_secret_arn: str = ""
     # Secrets Manager: a random string; signs cursors, visitor and invitation tokens
     signing_secret_arn: str = ""
+    # KMS: the stage's key, for secrets that customers are given (noren.vault)
+    data_key_arn: str = ""
     # Where the vendors' services are (locally: the stand-ins)
     openai_base_url: str = "https://api.openai.com/v1"
     anthropic_base_url: str = "https://api.anthropic.com"

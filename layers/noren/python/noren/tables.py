@@ -6,7 +6,8 @@ Only this module and `*/store.py` touch DynamoDB. Numbers travel as int and Deci
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -158,6 +159,17 @@ def insistently(
     return call()
 
 
+def batch_get(client: DynamoDBClient, table: str, keys: Sequence[Item]) -> list[Item]:
+    """The items of these keys (at most 100) that are there, in no order."""
+    wanted: Any = {table: {"Keys": [to_item(each) for each in keys]}} if keys else {}
+    found: list[Item] = []
+    while wanted:
+        answer = client.batch_get_item(RequestItems=wanted)
+        found += map(from_item, answer["Responses"].get(table, ()))
+        wanted = answer["UnprocessedKeys"]
+    return found
+
+
 def put_version(client: DynamoDBClient, table: str, item: Item) -> bool:
     """Write `item` as the version that follows the one that was read (`version`, from 1); False if another did.
 
@@ -174,5 +186,17 @@ def put_version(client: DynamoDBClient, table: str, item: Item) -> bool:
     except Exception as error:
         if is_refused(error):
             return found(error) == item
+        raise
+    return True
+
+
+def all_or_none(client: DynamoDBClient, items: list[Any], *, sleep: Callable[[float], None]) -> bool:
+    """Write several items in one transaction, repeated until its outcome is known; False if a condition fails."""
+    token = secrets.token_hex(16)  # a repetition of what was written writes nothing
+    try:
+        insistently(lambda: client.transact_write_items(TransactItems=items, ClientRequestToken=token), sleep=sleep)
+    except client.exceptions.TransactionCanceledException as error:
+        if "ConditionalCheckFailed" in {each.get("Code") for each in error.response["CancellationReasons"]}:
+            return False
         raise
     return True

@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from noren.billing.store import BillingStore
     from noren.billing.stripe import Stripe
     from noren.billing.sync import Sync
+    from noren.chat.conversations import Conversations
+    from noren.chat.feedback import Feedbacks
+    from noren.chat.feedback_store import FeedbackStore
+    from noren.chat.models import Feedback
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
+    from noren.chat.store import SessionStore
     from noren.chat.summary import Summaries
     from noren.edge.authenticate import Authenticator
     from noren.edge.security import SecurityEvents
     from noren.ids import TenantId
     from noren.insight.audit import Audit
     from noren.insight.billing_watch import BillingWatch
+    from noren.insight.error_log import ErrorLog
+    from noren.insight.events import Events
     from noren.insight.experiment_results import ExperimentResults
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.margins import Margins
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from noren.ledger.service import Ledger
     from noren.ledger.store import LedgerStore
     from noren.llm.router import Router
+    from noren.mail import WebhookReason
     from noren.plans.service import Plans
     from noren.queues import Queue
     from noren.sites.canned import CannedResponses
@@ -53,6 +61,11 @@ if TYPE_CHECKING:
     from noren.sites.visitors import Visitors
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
+    from noren.webhooks.delivery_store import DeliveryStore
+    from noren.webhooks.fanout import Fanout
+    from noren.webhooks.sender import Sender
+    from noren.webhooks.service import Webhooks
+    from noren.webhooks.store import EndpointStore
 
 
 @dataclass(frozen=True)
@@ -279,17 +292,70 @@ class Services(Foundation):
         return Audit(self.insight, self.clock)
 
     @cached_property
-    def notices(self) -> Notices:
+    def events(self) -> Events:
         from noren.insight.events import Events
+
+        return Events(self.insight, self.clock)
+
+    @cached_property
+    def error_log(self) -> ErrorLog:
+        from noren.insight.error_log import ErrorLog
+        from noren.insight.error_store import ErrorStore
+
+        return ErrorLog(ErrorStore(self.dynamodb, self.settings.events_table), self.events, self.clock)
+
+    @cached_property
+    def notices(self) -> Notices:
         from noren.insight.notices import Notices
 
-        return Notices(Events(self.insight, self.clock), self.insight, self.mailer, self.settings, self.clock)
+        return Notices(self.events, self.insight, self.mailer, self.settings, self.clock)
 
     @cached_property
     def billing_watch(self) -> BillingWatch:
         from noren.insight.billing_watch import BillingWatch
 
         return BillingWatch(self.notices, self.tenants.get)
+
+    @cached_property
+    def webhook_endpoints(self) -> EndpointStore:
+        from noren.webhooks.store import EndpointStore
+
+        return EndpointStore(self.dynamodb, self.settings.webhooks_table)
+
+    @cached_property
+    def webhook_deliveries(self) -> DeliveryStore:
+        from noren.webhooks.delivery_store import DeliveryStore
+
+        return DeliveryStore(self.dynamodb, self.settings.webhooks_table)
+
+    @cached_property
+    def webhook_queue(self) -> Queue:
+        from noren.queues import Queue
+
+        return Queue(self.settings.webhook_queue_url)
+
+    @cached_property
+    def webhook_fanout(self) -> Fanout:
+        from noren.webhooks.fanout import Fanout
+
+        return Fanout(self.webhook_endpoints, self.webhook_deliveries, self.webhook_queue)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        from noren.webhooks.service import Webhooks
+
+        stores = self.webhook_endpoints, self.webhook_deliveries
+        return Webhooks(*stores, self.webhook_fanout, self.fetcher, self.vault, self.clock)
+
+    @cached_property
+    def webhook_sender(self) -> Sender:
+        from noren.webhooks.sender import Sender
+
+        def told(tenant_id: TenantId, host: str, reason: WebhookReason, key: str) -> None:
+            self.notices.webhook_disabled(self.tenants.get(tenant_id), host, reason, key)
+
+        stores = self.webhook_endpoints, self.webhook_deliveries
+        return Sender(*stores, self.webhook_fanout, self.fetcher, self.vault, told, self.clock)
 
     @cached_property
     def router(self) -> Router:
@@ -304,11 +370,45 @@ class Services(Foundation):
     @cached_property
     def sessions(self) -> Sessions:
         from noren.chat.sessions import Sessions
-        from noren.chat.store import SessionStore
         from noren.chat.summary import SummaryQueue
 
-        store = SessionStore(self.dynamodb, self.settings.sites_table)
-        return Sessions(store, SummaryQueue(self.settings.summary_queue_url), self.usage, self.clock)
+        return Sessions(self.session_store, SummaryQueue(self.settings.summary_queue_url), self.clock)
+
+    @cached_property
+    def session_store(self) -> SessionStore:
+        from noren.chat.store import SessionStore
+
+        return SessionStore(self.dynamodb, self.settings.sites_table)
+
+    @cached_property
+    def feedback_store(self) -> FeedbackStore:
+        from noren.chat.feedback_store import FeedbackStore
+
+        return FeedbackStore(self.dynamodb, self.settings.sites_table)
+
+    @cached_property
+    def feedback(self) -> Feedbacks:
+        from noren.chat.feedback import Feedbacks
+        from noren.clock import iso
+
+        def tell(tenant_id: TenantId, given: Feedback) -> None:
+            what = {"rating": given.rating, "comment": given.comment, "created_at": iso(given.created_at)}
+            where = {"id": given.request_id, "site_id": given.site_id, "session_key": given.session_key}
+            self.events.emit(tenant_id, "feedback", given.request_id, {**where, **what})
+
+        stores = self.feedback_store, self.session_store
+        return Feedbacks(*stores, self.usage, self.canned, tell, self.clock)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        from noren.chat.conversation_store import ConversationStore
+        from noren.chat.conversations import Conversations
+
+        def sites_of(tenant_id: TenantId) -> list[str]:
+            return [each.site_id for each in self.sites.every(tenant_id) if each.status != "deleted"]
+
+        store = ConversationStore(self.dynamodb, self.settings.sites_table)
+        return Conversations(store, self.feedback_store, sites_of, self.clock)
 
     @cached_property
     def limit_watch(self) -> LimitWatch:
@@ -344,7 +444,6 @@ class Services(Foundation):
 
     @cached_property
     def summaries(self) -> Summaries:
-        from noren.chat.store import SessionStore
         from noren.chat.summary import Summaries
 
         return Summaries(
@@ -353,7 +452,7 @@ class Services(Foundation):
             sites=self.sites,
             usage=self.usage,
             router=self.router,
-            sessions=SessionStore(self.dynamodb, self.settings.sites_table),
+            sessions=self.session_store,
             clock=self.clock,
         )
 

@@ -10,7 +10,7 @@ from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.insight.models import Event, Note
 from noren.insight.store import InsightStore, Position
-from noren.mail import Mailer, Notice, Template
+from noren.mail import Mailer, Notice, Template, WebhookReason
 from noren.mail_billing import BillingNotice
 from noren.settings import Settings
 from noren.tenants.models import Tenant
@@ -29,7 +29,8 @@ class Notices:
         self._events = events
         self._store = store
         self._mailer = mailer
-        self._billing_url = settings.console_url.rstrip("/") + "/billing.html"
+        self._console_url = settings.console_url.rstrip("/")
+        self._billing_url = self._console_url + "/billing.html"
         self._clock = clock
 
     def limit(
@@ -83,6 +84,15 @@ class Notices:
                 self._send(address, kind, filled, tenant.locale)
             self._store.mark_told(event)
         return event.is_new
+
+    def webhook_disabled(self, tenant: Tenant, host: str, reason: WebhookReason, key: str) -> None:
+        """Tell that we send no more webhooks to `host`, once per key."""
+        event = self._events.ensure(tenant.tenant_id, "webhook_disabled", key, {"host": host, "reason": reason})
+        if not event.told:
+            self._store.put_note(_note(event))
+            data = {"tenant": tenant.name, "host": host, "what": f"webhook_{reason}", "link": self._console_url}
+            self._send(tenant.billing_email, "webhook_disabled", data, tenant.locale)
+            self._store.mark_told(event)
 
     def notes(self, tenant_id: TenantId, limit: int, position: Position | None) -> tuple[list[Note], Position | None]:
         """A tenant's notifications, newest first."""
