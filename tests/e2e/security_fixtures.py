@@ -17,11 +17,20 @@ from platform_api.routes import ROUTES as PLATFORM
 from tests.e2e.security_world import World
 
 ROUTES = (*PLATFORM, *INFERENCE)
-PUBLIC = {"GET /health", "GET /api/v1/plans", "POST /api/v1/visitor-tokens", "POST /api/v1/embed/visitor"}
+PUBLIC = {
+    "GET /health",
+    "GET /api/v1/plans",
+    "GET /api/v1/embed/script",
+    "GET /api/v1/embed/config",
+    "POST /api/v1/visitor-tokens",
+    "POST /api/v1/embed/visitor",
+}
 """What anybody may call. A route more needs a line here, on purpose."""
 
 NOTHING = "0" * 32
 NO_TENANT = f"ten_{NOTHING[:-1]}1"
+NO_SITE = f"site_{NOTHING[:-1]}1"
+"""All noughts is the platform's own."""
 BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
 
 ARMS = [{"arm": "A", "version": 1, "weight": 1}, {"arm": "B", "version": 1, "weight": 1}]
@@ -101,6 +110,9 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/prompts/{profile_id}/rollback": {},
     "POST /api/v1/experiments": {"profile_id": f"prof_{NOTHING}", "name": "Own", "arms": ARMS},
     "POST /api/v1/experiments/{experiment_id}/promote": {"arm": "A"},
+    "POST /api/v1/sites": {"name": "Own"},
+    "PATCH /api/v1/sites/{site_id}": {"allowed_domains": ["https://evil.example"], "daily_quota": 0},
+    "POST /api/v1/sites/{site_id}/key": {"overlap_hours": 0},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -183,6 +195,14 @@ def _profile(world: World) -> tuple[str, str]:
     return made["profile_id"], f"prof_{NOTHING}"
 
 
+@contextmanager
+def further_site(world: World) -> Iterator[tuple[str, str]]:
+    """Not the default one, which can't be deleted."""
+    there = [each for each in world.victim.ok("GET", "/api/v1/sites")["items"] if not each["is_default"]]
+    made = there[0] if there else world.victim.ok("POST", "/api/v1/sites", {"name": "Second"})
+    yield made["site_id"], NO_SITE
+
+
 IDS: dict[str, Callable[[World], Any]] = {
     "DELETE /api/v1/billing/cards/{payment_method_id}": card,
     "GET /api/v1/credits/purchases/{order_id}": order,
@@ -212,11 +232,19 @@ IDS: dict[str, Callable[[World], Any]] = {
     "POST /api/v1/experiments/{experiment_id}/start": experiment,
     "POST /api/v1/experiments/{experiment_id}/stop": experiment,
     "POST /api/v1/experiments/{experiment_id}/promote": experiment,
+    "GET /api/v1/sites/{site_id}": further_site,
+    "PATCH /api/v1/sites/{site_id}": further_site,
+    "DELETE /api/v1/sites/{site_id}": further_site,
+    "POST /api/v1/sites/{site_id}/restore": further_site,
+    "POST /api/v1/sites/{site_id}/key": further_site,
+    "DELETE /api/v1/sites/{site_id}/key/previous": further_site,
+    "POST /api/v1/sites/{site_id}/embed": further_site,
+    "GET /api/v1/sites/{site_id}/snippets": further_site,
 }
 
 
 def site(world: World) -> tuple[str, str]:
-    return world.victim_me["tenant"]["default_site_id"], f"site_{NOTHING}"
+    return world.victim_me["tenant"]["default_site_id"], NO_SITE
 
 
 IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {

@@ -41,6 +41,7 @@ from tests.e2e.security_fixtures import (
     TENANTS,
     admin_path,
     experiment,
+    further_site,
     invitation,
     key,
     name,
@@ -321,7 +322,7 @@ ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notification
 
 @pytest.mark.parametrize("route", LISTS, ids=name)
 def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(world: World, route: Route) -> None:
-    for fixture in (invitation, key, session, experiment):
+    for fixture in (invitation, key, session, experiment, further_site):
         with fixture(world), fixture(world):
             pass
     shown = send(world.attacker, route, route.path).text
