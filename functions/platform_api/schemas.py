@@ -125,6 +125,8 @@ class RemainingOut(Answer):
     credits: int
     """Spendable now; `GET /api/v1/credits/balance` says more."""
     members: Left
+    sites: Left
+    """Deleted ones are not counted."""
 
 
 class ModelOut(Answer):

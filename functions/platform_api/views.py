@@ -54,6 +54,7 @@ def remaining(each: Tenant, allowed: Limits, services: Services) -> s.RemainingO
         concurrent_chats=_left(standing.open_holds, standing.concurrency, None),
         credits=max(0, standing.credits),
         members=_left(int(each.extra.get("members", 0)), allowed.members, None),
+        sites=_left(services.sites.slots.roster(each.tenant_id).live, allowed.sites, None),
     )
 
 

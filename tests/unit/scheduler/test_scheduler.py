@@ -9,6 +9,7 @@ import pytest
 
 from noren.ledger.models import SweepReport
 from noren.ledger.reconcile import Report
+from noren.sites.purge import Purged
 from scheduler import main
 
 
@@ -58,6 +59,23 @@ def test_the_nightly_job_reconciles_and_differences_are_its_result(monkeypatch: 
     monkeypatch.setattr(main, "SERVICES", services)
     assert main.handler({"job": "reconcile"}, Context())["accounts"] == 3
     assert asked == [(230.0, "2026-11-18")]
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_deleted_sites_are_purged_within_its_time(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    asked: list[float] = []
+
+    def run(seconds: float) -> Purged:
+        asked.append(seconds)
+        return Purged(4, failures, finished=True)
+
+    monkeypatch.setattr(main, "SERVICES", SimpleNamespace(site_purge=SimpleNamespace(run=run)))
+    if failures:
+        with pytest.raises(RuntimeError, match="1 of 4 sites"):
+            main.handler({"job": "purge"}, Context())
+    else:
+        assert main.handler({"job": "purge"}, Context()) == {"sites": 4, "failures": 0, "finished": True}
+    assert asked == [230.0]
 
 
 def test_summaries_are_proven_for_yesterday_and_today_of_each_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
