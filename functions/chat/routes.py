@@ -100,7 +100,7 @@ def cancel(call: Call) -> Cancelling:
 def feedback(call: Call) -> FeedbackOut:
     """Rate an answer."""
     body: FeedbackBody = call.body
-    return FeedbackOut.of(call.services.sessions.rate(asker_of(call), call.params["id"], body.rating, body.comment))
+    return FeedbackOut.of(call.services.feedback.rate(asker_of(call), call.params["id"], body.rating, body.comment))
 
 
 def sessions(call: Call) -> SessionPage:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator
 
-from noren.chat.models import Answer, Feedback, Meta, RouteTaken, Session, Source, Turn
+from noren.chat.models import Answer, Feedback, Meta, Quota, RouteTaken, Session, Source, Suggestion, Turn
 from noren.clock import iso
 from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
@@ -55,6 +55,14 @@ class SourceOut(_Out):
     snippet: str
 
 
+class SuggestionOut(_Out):
+    """A canned response to a question much like the one asked: to be offered beside the answer, never in its place."""
+
+    canned_id: str
+    question: str
+    answer: str
+
+
 class RouteOut(_Out):
     """Which route answered, and why."""
 
@@ -97,7 +105,7 @@ class CreditsOut(_Out):
 
 
 class ChatAnswer(BaseModel):
-    """An answer with all its accounting."""
+    """An answer with all its accounting. A canned one (`canned_id`) names no model and counts against no quota."""
 
     id: str
     session_key: str
@@ -109,16 +117,17 @@ class ChatAnswer(BaseModel):
     tokens_consumed: TokensOut
     cost_usd: PlainDecimal
     cost_local: CostOut
-    quota: QuotaOut
+    quota: QuotaOut | None
     credits: CreditsOut
     latency_ms: int
     trace_id: str
     finish_reason: Literal["stop", "length", "content_filter", "cancelled", "deadline"]
+    suggestions: list[SuggestionOut]
+    canned_id: str | None
 
     @classmethod
     def of(cls, answer: Answer) -> ChatAnswer:
         """The answer as it goes out."""
-        quota = answer.quota
         return cls(
             id=answer.id,
             session_key=answer.session_key,
@@ -130,11 +139,13 @@ class ChatAnswer(BaseModel):
             tokens_consumed=TokensOut.model_validate(answer.tokens_consumed),
             cost_usd=answer.cost_usd,
             cost_local=CostOut.model_validate(answer.cost_local),
-            quota=QuotaOut(chats_used=quota.chats_used, chats_limit=quota.chats_limit, resets_at=iso(quota.resets_at)),
+            quota=_quota(answer.quota),
             credits=CreditsOut.model_validate(answer.credits),
             latency_ms=answer.latency_ms,
             trace_id=answer.trace_id,
             finish_reason=answer.finish_reason,
+            suggestions=offered(answer.suggestions),
+            canned_id=answer.canned_id or None,
         )
 
 
@@ -146,6 +157,8 @@ class ChatMeta(BaseModel):
     route: RouteOut
     model: str
     sources: list[SourceOut]
+    suggestions: list[SuggestionOut]
+    canned_id: str | None
     trace_id: str
 
     @classmethod
@@ -157,6 +170,8 @@ class ChatMeta(BaseModel):
             route=_route(meta.route),
             model=meta.model,
             sources=_sources(meta.sources),
+            suggestions=offered(meta.suggestions),
+            canned_id=meta.canned_id or None,
             trace_id=meta.trace_id,
         )
 
@@ -279,6 +294,17 @@ class Health(BaseModel):
     """The function is up."""
 
     status: Literal["ok"] = "ok"
+
+
+def offered(suggestions: tuple[Suggestion, ...]) -> list[SuggestionOut]:
+    """Suggestions as they go out."""
+    return [SuggestionOut.model_validate(each) for each in suggestions]
+
+
+def _quota(quota: Quota | None) -> QuotaOut | None:
+    if quota is None:
+        return None
+    return QuotaOut(chats_used=quota.chats_used, chats_limit=quota.chats_limit, resets_at=iso(quota.resets_at))
 
 
 def _route(route: RouteTaken) -> RouteOut:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from chat.schemas import SessionRow, SourceOut
+from chat.schemas import SessionRow, SourceOut, SuggestionOut, offered
 from noren.chat.models import Answer, FinishReason, Meta, Session, Turn
 from noren.clock import iso
 
@@ -34,6 +34,8 @@ class VisitorAnswer(BaseModel):
     session_key: str
     answer: str
     sources: list[SourceOut]
+    suggestions: list[SuggestionOut]
+    canned_id: str | None
     finish_reason: FinishReason
     trace_id: str
 
@@ -45,6 +47,8 @@ class VisitorAnswer(BaseModel):
             session_key=answer.session_key,
             answer=answer.answer,
             sources=[SourceOut.model_validate(source) for source in answer.sources],
+            suggestions=offered(answer.suggestions),
+            canned_id=answer.canned_id or None,
             finish_reason=answer.finish_reason,
             trace_id=answer.trace_id,
         )
@@ -56,6 +60,8 @@ class VisitorMeta(BaseModel):
     id: str
     session_key: str
     sources: list[SourceOut]
+    suggestions: list[SuggestionOut]
+    canned_id: str | None
     trace_id: str
 
     @classmethod
@@ -65,6 +71,8 @@ class VisitorMeta(BaseModel):
             id=meta.id,
             session_key=meta.session_key,
             sources=[SourceOut.model_validate(source) for source in meta.sources],
+            suggestions=offered(meta.suggestions),
+            canned_id=meta.canned_id or None,
             trace_id=meta.trace_id,
         )
 

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
 
-from noren.chat.models import Asker, ChatAsk, IdempotencyKey, Run
+from noren.chat.conversation_store import ConversationStore
+from noren.chat.conversations import Conversations
+from noren.chat.feedback import Feedbacks
+from noren.chat.feedback_store import FeedbackStore
+from noren.chat.models import Asker, ChatAsk, Feedback, IdempotencyKey, Run
 from noren.chat.service import Chats
 from noren.chat.sessions import Sessions
 from noren.chat.store import SessionStore, SignalStore
@@ -29,6 +33,8 @@ from noren.llm.store import BreakerStore
 from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan, Tier
 from noren.ratelimit import Limiter
 from noren.runtime.store import RuntimeStore
+from noren.sites.canned import CannedResponses
+from noren.sites.canned_store import CannedStore
 from noren.sites.prompt_models import ActivePrompt
 from noren.sites.service import Sites
 from noren.sites.store import SiteStore
@@ -213,7 +219,19 @@ class Container:
         self.usage = Usage(UsageStore(client, "usage"))
         self.sites = Sites(SiteStore(client, "sites"), clock)
         self.session_store = SessionStore(client, "sites")
-        self.sessions = Sessions(self.session_store, cast("Any", rig.queue), self.usage, clock)
+        self.sessions = Sessions(self.session_store, cast("Any", rig.queue), clock)
+        self.canned = CannedResponses(CannedStore(client, "sites"), clock)
+        stores = FeedbackStore(client, "sites"), self.session_store
+
+        def tell(tenant_id: TenantId, given: Feedback) -> None:
+            rig.told.append((tenant_id, given))
+
+        self.feedback = Feedbacks(*stores, self.usage, self.canned, tell, clock)
+
+        def sites_of(tenant_id: TenantId) -> list[str]:
+            return [site.site_id for site in self.sites.every(tenant_id)]
+
+        self.conversations = Conversations(ConversationStore(client, "sites"), stores[0], sites_of, clock)
         self.runtime = RuntimeStore(client, "runtime")
         self.limiter = Limiter(self.runtime, clock)
         self.idempotency = Idempotency(self.runtime, clock, sleep)
@@ -234,6 +252,7 @@ class Container:
             idempotency=self.idempotency,
             router=self.router,
             sessions=self.sessions,
+            canned=self.canned,
             signals=SignalStore(client, "runtime"),
             pool=pool,
             short_of_credits=rig.short.append,
@@ -267,6 +286,7 @@ class Rig(Container):
         self.registry = Registry()
         self.queue = Queue()
         self.short: list[TenantId] = []
+        self.told: list[tuple[TenantId, Feedback]] = []
         super().__init__(self.client, self, providers=providers, time_limits=time_limits)
         self.summaries = Summaries(
             tenants=cast("Any", self.registry),
@@ -307,6 +327,10 @@ class Rig(Container):
     def device(self, name: str, address: str = "203.0.113.9") -> Asker:
         """An anonymous visitor of the operator's own page."""
         return Asker(PLATFORM_TENANT, f"anonymous:{name}", "anonymous", address, "203.0.113.0/24")
+
+    def visitor(self, name: str, address: str = "203.0.113.9") -> Asker:
+        """A visitor of the tenant's site."""
+        return Asker(self.tenant.tenant_id, f"visitor:{name}", "visitor", address, "203.0.113.0/24")
 
     def run(self, key: str = "", body: bytes = b"{}", **changes: Any) -> Run:
         """A run with two minutes' time."""

@@ -43,7 +43,7 @@ def test_a_buffered_answer_has_every_field(web: Web) -> None:
     answer = response.json()
     assert set(answer) == set(
         "id session_key answer sources model_used provider route tokens_consumed cost_usd cost_local quota credits "
-        "latency_ms trace_id finish_reason".split()
+        "latency_ms trace_id finish_reason suggestions canned_id".split()
     )
     assert (answer["answer"], answer["model_used"]) == ("Open from nine.", MODEL)
     assert str(uuid.UUID(answer["session_key"])) == answer["session_key"]

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local import emulator
 from noren.chat.models import Answer, Asker, ChatEvent, Delta, Done, Meta
 from noren.edge.respond import told
 from noren.errors import NorenError
@@ -26,7 +25,8 @@ from noren.ledger.lots import NEVER
 from noren.ledger.store import LedgerStore
 from noren.llm.models import ProviderFault
 from noren.usage.models import UsageRecord
-from tests.faults import Crash, Fault, Faulty, emulator_client
+from tests.aws import shared
+from tests.faults import Crash, Fault, Faulty
 from tests.unit.chat.rig import Clock, Container, Inline, Rig, make_tables
 from tests.unit.chat.web import events_of, served
 
@@ -53,6 +53,11 @@ class Outcome:
     answer: Answer | None = None
     error: NorenError | None = None
     crashed: bool = False
+
+
+def table_of(options: dict[str, Any]) -> str:
+    """The table of a call, be it one of several items."""
+    return str(options["TableName"] if "TableName" in options else next(iter(options["RequestItems"])))
 
 
 class World:
@@ -84,7 +89,7 @@ class World:
 
     def faulty(self, number: int | None = None, fault: CaseFault | None = None) -> Faulty:
         """A client that notes its calls and breaks one of them."""
-        client = Faulty(self.client, before=lambda name, options: self.calls.append(f"{name} {options['TableName']}"))
+        client = Faulty(self.client, before=lambda name, options: self.calls.append(f"{name} {table_of(options)}"))
         if number is not None and fault is not None:
             client.plan = dict.fromkeys(range(number, 1000), "throttle") if fault == "down" else {number: fault}
         return client
@@ -246,40 +251,41 @@ def prepare(world: World, scenario: Scenario) -> None:
 
 CLAIM = ("put_item runtime",)
 SITE = ("get_item sites", "get_item sites")  # and its profile
-BREAKER = ("get_item runtime",)  # from here to the hold's all at once, but here one after another
+CANNED = ("query sites",)  # from here to the hold's all at once, but here one after another
+BREAKER = ("get_item runtime",)
 RATE = ("update_item runtime", "update_item runtime")  # a tenant's first request begins a window
 HOLD = ("update_item quotas",)
 FAILURE = ("update_item runtime", "update_item runtime")  # noted by the breaker, which begins a window
-TURN = ("put_item sites", "put_item sites")  # and its session
+TURN = ("put_item sites", "batch_write_item sites")  # and its session, in its site's list too
 SETTLE = ("put_item usage", "update_item quotas")
 FREE_KEY = ("delete_item runtime",)
 
 CALLS: dict[Scenario, tuple[str, ...]] = {
-    plain: (*SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
-    under_a_key: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
+    plain: (*SITE, *CANNED, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
+    under_a_key: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
     on_credits: (
-        *(*CLAIM, *SITE, *BREAKER, *RATE, *HOLD),  # there is no chat of the plan's
+        *(*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD),  # there is no chat of the plan's
         *(*RATE, *HOLD, *TURN, *SETTLE),
     ),
     in_a_session: (
-        *(*SITE, "get_item sites", "query sites", *BREAKER, "update_item runtime"),  # the session, its turns
+        *(*SITE, "get_item sites", "query sites", *CANNED, *BREAKER, "update_item runtime"),  # the session, its turns
         *(*HOLD, "put_item sites", "update_item sites", *SETTLE),
     ),
     anonymous: (
-        *(*SITE, *BREAKER, *RATE),
+        *(*SITE, *CANNED, *BREAKER, *RATE),
         *("update_item runtime", "update_item runtime", "update_item runtime"),  # lease, device's day, address' day
         *(*HOLD, *TURN, *SETTLE),
         "delete_item runtime",  # the lease
     ),
-    cancelled: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, "get_item runtime", *TURN, *SETTLE),
-    client_gone: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
+    cancelled: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, "get_item runtime", *TURN, *SETTLE),
+    client_gone: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *TURN, *SETTLE),
     stop_button: ("get_item quotas", "put_item runtime"),
-    model_down: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *FAILURE, *SETTLE, *FREE_KEY),
-    model_breaks_off: (*CLAIM, *SITE, *BREAKER, *RATE, *HOLD, *FAILURE, *TURN, *SETTLE),
+    model_down: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *FAILURE, *SETTLE, *FREE_KEY),
+    model_breaks_off: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *FAILURE, *TURN, *SETTLE),
     answered_before: ("put_item runtime", "get_item usage", "get_item sites"),
 }
 KEYED = (under_a_key, on_credits, cancelled, client_gone, model_down, model_breaks_off, answered_before)
-BEGUN = len((*CLAIM, *SITE, *BREAKER, *RATE, *HOLD))
+BEGUN = len((*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD))
 """Calls up to the model's answer: these are broken in `under_a_key` for all scenarios that begin like it."""
 ALIKE = (client_gone, model_down, model_breaks_off)
 
@@ -306,7 +312,7 @@ def test_the_matrix_is_complete() -> None:
     """So many calls, so many cases: who changes one of them has to look at the other."""
     calls = [call for scenario, calls in CALLS.items() for call in calls[BEGUN if scenario in ALIKE else 0 :]]
     reads = sum(map(is_read, calls))
-    assert (reads, len(calls) - reads) == (24, 68)
+    assert (reads, len(calls) - reads) == (30, 68)
     assert len(MATRIX) == reads * len(READ_FAULTS) + (len(calls) - reads) * len(WRITE_FAULTS) + len(CALLS)
 
 
@@ -405,14 +411,9 @@ def test_over_http_storage_that_gives_in_is_a_503(world: World) -> None:
 @pytest.fixture(scope="session")
 def chat_tables(ministack: str) -> Iterator[Any]:
     """A client of tables that all cases share: each has a tenant of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boto3.DEFAULT_SESSION", None)
-        for name, value in emulator.aws_env(ministack, access_key=f"3{os.getpid():011d}").items():
-            patch.setenv(name, value)
-        client = emulator_client()
-    make_tables(client)
-    yield client
-    client.close()
+    with shared(ministack, f"3{os.getpid():011d}") as client:
+        make_tables(client)
+        yield client
 
 
 @pytest.fixture

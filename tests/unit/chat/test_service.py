@@ -54,6 +54,7 @@ def test_an_answer_accounts_for_everything(rig: Rig) -> None:
         "JPY",
         Decimal(150),
     )
+    assert answer.quota
     assert (answer.quota.chats_used, answer.quota.chats_limit) == (1, 100)
     assert answer.quota.resets_at > time.time()
     assert (answer.credits.used, answer.credits.remaining, answer.sources) == (0, 0, ())

@@ -207,9 +207,9 @@ def sqs_record(message_id: str, body: str) -> dict[str, Any]:
 
 def test_feedback_is_one_per_answer_and_changeable(rig: Rig) -> None:
     answer, _ = rig.chats.reply(rig.member(), rig.ask(), rig.run())
-    first = rig.sessions.rate(rig.member(), answer.id, 2, "meh")
+    first = rig.feedback.rate(rig.member(), answer.id, 2, "meh")
     rig.clock.ahead += 5
-    second = rig.sessions.rate(rig.member(), answer.id, 5, "")
+    second = rig.feedback.rate(rig.member(), answer.id, 5, "")
     assert (second.rating, second.comment, second.created_at) == (5, "", first.created_at)
     assert second.updated_at > first.updated_at
 
@@ -218,14 +218,14 @@ def test_feedback_is_for_ones_own_answers(rig: Rig) -> None:
     answer, _ = rig.chats.reply(rig.member(), rig.ask(), rig.run())
     for asker in (rig.member("other"), rig.member(tenant=rig.add_tenant())):
         with pytest.raises(NotFound):
-            rig.sessions.rate(asker, answer.id, 1, "")
+            rig.feedback.rate(asker, answer.id, 1, "")
     with pytest.raises(NotFound):
-        rig.sessions.rate(rig.member(), "req_" + "0" * 32, 1, "")
+        rig.feedback.rate(rig.member(), "req_" + "0" * 32, 1, "")
     rig.script.fails_at, rig.script.fault = 0, ProviderFault("unauthorized", "bad key")
     with pytest.raises(NorenError) as caught:
         rig.chats.reply(rig.member(), rig.ask(), rig.run())
     with pytest.raises(NotFound):
-        rig.sessions.rate(rig.member(), caught.value.extra["id"], 1, "")
+        rig.feedback.rate(rig.member(), caught.value.extra["id"], 1, "")
 
 
 def test_a_store_that_fails_costs_the_history_not_the_answer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,8 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     services = Services(settings, rig.clock)
     parts = services.__dict__
     parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
-    parts |= {"sessions": process.sessions, "limiter": process.limiter, "usage": process.usage}
+    parts |= {"canned": process.canned, "feedback": process.feedback, "sessions": process.sessions}
+    parts |= {"limiter": process.limiter, "usage": process.usage}
     parts |= {"tenants": rig.registry, "plans": rig.catalogue, "sites": process.sites}
     parts["authenticator"] = Doors(rig, services)
     config = uvicorn.Config(Application(services), host="127.0.0.1", port=0, log_level="warning", ws="none")

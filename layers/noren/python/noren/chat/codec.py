@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from decimal import Decimal
 
-from noren.chat.models import Answer, Credits, Quota, RouteTaken, Source, Tokens
+from noren.chat.models import Answer, Credits, Quota, RouteTaken, Source, Suggestion, Tokens
 from noren.money import CostSnapshot
 
 
@@ -26,8 +26,9 @@ def answer_of(text: str) -> Answer:
             "tokens_consumed": Tokens(**raw["tokens_consumed"]),
             "cost_usd": Decimal(raw["cost_usd"]),
             "cost_local": CostSnapshot(Decimal(local[0]), local[1], Decimal(local[2])),
-            "quota": Quota(**raw["quota"]),
+            "quota": Quota(**raw["quota"]) if raw["quota"] else None,
             "sources": tuple(Source(**each) for each in raw["sources"]),
             "credits": Credits(**raw["credits"]),
+            "suggestions": tuple(Suggestion(**each) for each in raw.get("suggestions", ())),
         }
     )

@@ -88,6 +88,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A canned response to a question much like the one that was asked: offered, not given."""
+
+    canned_id: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTaken:
     """Which route answered, why, and what had been tried before."""
 
@@ -137,12 +146,16 @@ class Answer:
     tokens_consumed: Tokens
     cost_usd: Decimal
     cost_local: CostSnapshot
-    quota: Quota
+    quota: Quota | None
+    """None for a canned answer, which counts against none."""
     latency_ms: int
     trace_id: str
     finish_reason: FinishReason
     sources: tuple[Source, ...] = ()
     credits: Credits = Credits()
+    suggestions: tuple[Suggestion, ...] = ()
+    canned_id: str = ""
+    """The canned response that this is; "" for a model's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +169,8 @@ class Meta:
     """The first choice's name; `Answer.model_used` is what the upstream reports."""
     trace_id: str
     sources: tuple[Source, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+    canned_id: str = ""
     replayed: bool = False
 
 
@@ -216,3 +231,7 @@ class Feedback:
     comment: str
     created_at: float
     updated_at: float
+    site_id: str = ""
+    session_key: str = ""
+    owner: str = ""
+    """The hash of who asked."""

@@ -29,10 +29,14 @@ class Claim:
     first: Answer | None = None
     hold: Hold | None = None
     """Set once the ledger has admitted the request: its record then tells how it ended."""
+    is_recorded: bool = False
+    """Answered, and recorded without the ledger: a canned answer."""
 
     @property
-    def cost_nothing(self) -> bool:
+    def leaves_nothing(self) -> bool:
         """Surely: it was never admitted, or it was released. An undecided one is left to the sweep."""
+        if self.is_recorded:
+            return False
         return self.hold is None or (self.hold.decided is not None and self.hold.decided.decision == "RELEASE")
 
 
@@ -44,7 +48,7 @@ class Replays:
 
     @contextmanager
     def claim(self, asker: Asker, run: Run, new_id: Callable[[], str]) -> Iterator[Claim]:
-        """Enter with an id of one's own or with the first answer. A request that cost nothing frees its key.
+        """Enter with an id of one's own or with the first answer. A request that left nothing frees its key.
 
         Raises Conflict(in_progress) past the waiting time, Unprocessable for another body under the same key.
         """
@@ -66,7 +70,7 @@ class Replays:
         try:
             yield claim
         finally:
-            if begun.is_new and claim.cost_nothing:
+            if begun.is_new and claim.leaves_nothing:
                 self._idempotency.abandon(begun)
 
     def _outcome(self, asker: Asker, run: Run, request_id: str) -> Answer | None:

@@ -13,6 +13,7 @@ from typing import cast
 from noren.chat.admission import Admission
 from noren.chat.both import both
 from noren.chat.cancel import Stopper
+from noren.chat.canned_answers import CannedAnswers, suggestions
 from noren.chat.models import (
     Answer,
     Asker,
@@ -48,6 +49,8 @@ from noren.money import CostSnapshot
 from noren.plans.models import Entitlement
 from noren.plans.service import Plans
 from noren.ratelimit import Limiter
+from noren.sites.canned import CannedResponses
+from noren.sites.canned_models import Match
 from noren.sites.models import Site
 from noren.sites.prompt_models import ActivePrompt
 from noren.sites.service import Sites
@@ -76,6 +79,7 @@ class _Plan:
     entitlement: Entitlement
     route: Route
     conversation: Conversation
+    canned: Match
 
 
 class Chats:
@@ -93,6 +97,7 @@ class Chats:
         idempotency: Idempotency,
         router: Router,
         sessions: Sessions,
+        canned: CannedResponses,
         signals: SignalStore,
         pool: Executor,
         short_of_credits: Callable[[TenantId], None],
@@ -104,6 +109,7 @@ class Chats:
         self._pool = pool
         self._admission = Admission(ledger, limiter, pool, clock, console_url, short_of_credits)
         self._replays = Replays(idempotency, usage, sessions, clock)
+        self._canned = CannedAnswers(canned, sessions, usage, pool, clock)
 
     def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Generator[ChatEvent, None, None]:
         """Meta, Deltas as they arrive, then Done once the request is settled.
@@ -118,6 +124,10 @@ class Chats:
                 return
             plan = self._resolve(asker, ask, claim.request_id, run.deadline, entered)
             record = self._record(asker, ask, plan, claim.request_id, started)
+            if response := plan.canned.response:
+                record.rate = plan.entitlement.rate.rate
+                yield from self._canned.give(response, asker, ask, plan.conversation, record, claim)
+                return
             bound = self._bound(ask, plan)
             admitted = self._admission.admit(
                 asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline, bound
@@ -169,7 +179,8 @@ class Chats:
             visit = partial(entered.enter_context, self._admission.visit(asker, site, deadline))
         conversation = self._look_up(asker, ask, site, entitlement, route, visit)
         prompt = profile.for_session(conversation.session_key or request_id)
-        return _Plan(tenant, site, prompt, entitlement, route, conversation)
+        canned = self._canned.match(site, ask)
+        return _Plan(tenant, site, prompt, entitlement, route, conversation, canned)
 
     def _look_up(
         self,
@@ -189,6 +200,8 @@ class Chats:
         breaker = self._router.breaker
         if stale := breaker.stale(step.policy for step in route.steps):
             rest = partial(both, self._pool, partial(breaker.refresh, stale), rest)
+        if self._canned.must_load(site, ask):
+            rest = partial(both, self._pool, partial(self._canned.load, site), rest)
         if visit:
             rest = partial(both, self._pool, visit, rest)
         if ask.session_key and ask.history is None:
@@ -235,6 +248,7 @@ class Chats:
             route=RouteTaken(route.tier, route.reason),
             model=route.policy.name,
             trace_id=asker.trace_id,
+            suggestions=suggestions(plan.canned),
         )
         parts: list[str] = []
         answer: Answer | None = None
@@ -260,7 +274,9 @@ class Chats:
         finally:
             record.total_ms = self._since(record.occurred_at)
             if parts and (record.session_key or run.once):
-                self._keep(asker, ask, plan, record, "".join(parts), answer)
+                # what is offered beside an answer is kept for replays alone
+                kept = replace(answer, suggestions=()) if answer and not run.once else answer
+                self._keep(asker, ask, plan, record, "".join(parts), kept)
         return answer
 
     @staticmethod
@@ -335,6 +351,7 @@ class Chats:
             latency_ms=self._since(record.occurred_at),
             trace_id=asker.trace_id,
             finish_reason=reason,
+            suggestions=suggestions(plan.canned),
         )
 
     def _keep(
@@ -384,7 +401,15 @@ def _log_settled(record: UsageRecord) -> None:
 def _replayed(answer: Answer) -> Iterator[ChatEvent]:
     """The events of an answer that was given before."""
     yield Meta(
-        answer.id, answer.session_key, answer.route, answer.model_used, answer.trace_id, answer.sources, replayed=True
+        answer.id,
+        answer.session_key,
+        answer.route,
+        answer.model_used,
+        answer.trace_id,
+        answer.sources,
+        answer.suggestions,
+        answer.canned_id,
+        replayed=True,
     )
     if answer.answer:
         yield Delta(answer.answer)

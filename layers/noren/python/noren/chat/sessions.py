@@ -1,4 +1,4 @@
-"""Conversations of one principal: their turns, their rolling summary, and feedback on answers."""
+"""Conversations of one principal: their turns and their rolling summary."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from noren.chat.both import both
-from noren.chat.models import Asker, Feedback, Session, Turn
-from noren.chat.store import SessionStore, owner_hash
+from noren.chat.models import Asker, Session, Turn
+from noren.chat.store import LISTED_SECONDS, SessionStore, owner_hash
 from noren.chat.summary import SummaryQueue
 from noren.clock import Clock
 from noren.errors import NotFound
 from noren.ids import uuid7_hex
 from noren.tables import insistently
 from noren.usage.models import UsageRecord
-from noren.usage.service import Usage
 
 WINDOW = 8
 """Turns kept word for word; what is older goes into the summary."""
@@ -42,8 +41,8 @@ class Conversation:
 class Sessions:
     """Every method takes the asker: a session of somebody else answers like a missing one."""
 
-    def __init__(self, store: SessionStore, queue: SummaryQueue, usage: Usage, clock: Clock) -> None:
-        self._store, self._queue, self._usage, self._clock = store, queue, usage, clock
+    def __init__(self, store: SessionStore, queue: SummaryQueue, clock: Clock) -> None:
+        self._store, self._queue, self._clock = store, queue, clock
 
     def begin(self) -> Conversation:
         """A new conversation."""
@@ -71,11 +70,13 @@ class Sessions:
             return
         if conversation.session is None:
             title = " ".join(turn.message.split())[:TITLE_CHARS]
-            now = self._clock()
-            self._store.add_session(tenant, owner, Session(turn.session_key, site_id, title, turn.at, now, turns=1))
+            session = Session(turn.session_key, site_id, title, turn.at, self._clock(), turns=1)
+            self._store.add_session(tenant, owner, session, asker.kind)
             return
-        session = self._store.count_turn(tenant, owner, turn.session_key, self._clock())
-        if session and session.turns - session.summarized > WINDOW:
+        counted = self._store.count_turn(tenant, owner, turn.session_key, self._clock())
+        if counted and _weeks(counted) > _weeks(conversation.session):
+            self._store.list_on(tenant, owner, counted, asker.kind)
+        if counted and counted.turns - counted.summarized > WINDOW:
             try:
                 self._queue.put(tenant, owner, turn.session_key, asker.trace_id)
             except Exception as error:  # the next turn asks again
@@ -102,23 +103,16 @@ class Sessions:
     def delete(self, asker: Asker, session_key: str) -> None:
         """Remove one's own session with all its turns. Raises NotFound."""
         session = self.get(asker, session_key)
-        self._store.delete_session(asker.tenant_id, owner_hash(asker.principal), session.session_key)
+        self._store.delete_session(asker.tenant_id, owner_hash(asker.principal), session)
 
     def stored_turn(self, asker: Asker, record: UsageRecord) -> Turn | None:
         """The turn that a request of one's own left behind."""
         owner = owner_hash(asker.principal)
         return self._store.turn(asker.tenant_id, owner, record.session_key, record.request_id)
 
-    def rate(self, asker: Asker, request_id: str, rating: int, comment: str) -> Feedback:
-        """Give or change the feedback on one's own answer. Raises NotFound for any other."""
-        record = self._usage.record_of(asker.tenant_id, request_id)
-        if record is None or record.caller != asker.principal or record.decision != "USAGE":
-            raise NotFound("There is no such answer")
-        owner = owner_hash(asker.principal)
-        arm = (record.experiment_id, record.prompt_arm) if record.experiment_id else None
-        return self._store.put_feedback(
-            asker.tenant_id, record.site_id, owner, request_id, rating, comment, self._clock(), arm
-        )
+
+def _weeks(session: Session) -> int:
+    return int((session.last_prompt_at - session.created_at) // LISTED_SECONDS)
 
 
 def _canonical(session_key: str) -> str:

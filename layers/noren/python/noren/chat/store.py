@@ -1,20 +1,22 @@
-"""Sessions, turns and feedback in the `sites` table; cancel flags in `runtime`.
+"""Sessions and turns in the `sites` table; cancel flags in `runtime`.
 
-`SES#<tenant>#<principal's hash>`: `S#<session>` and `T#<session>#<request>`; `FB#<tenant>#<site>`: `<request>`.
+`SES#<tenant>#<principal's hash>`: `S#<session>` and `T#<session>#<request>`.
+`CONV#<tenant>#<site>` / `<session>` says to whom each session of a site belongs: by it the site's owner finds them.
 Session keys and request ids sort by time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from noren.chat.codec import answer_of, text_of
-from noren.chat.models import Feedback, Session, Turn
-from noren.chat.rating_store import put_counted
+from noren.chat.models import Session, Turn
+from noren.errors import Busy
 from noren.ids import TenantId
 from noren.tables import Item, error_code, from_item, tenant_key, to_item
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SESSION_SECONDS = 30 * 86400
+LISTED_SECONDS = 7 * 86400
+"""A session's row in its site's list is renewed each time so much has passed since its beginning."""
 REPLAY_SECONDS = 24 * 3600
 NO_SESSION = "-"
 
@@ -40,7 +44,7 @@ class SessionStore:
     def session(self, tenant: TenantId, owner: str, session_key: str, now: float) -> Session | None:
         """The session, or None for a missing, foreign or expired one."""
         item = self._get(_pk(tenant, owner), f"S#{session_key}")
-        return _session(item) if item and item["expires_at"] > now else None
+        return session_of(item) if item and item["expires_at"] > now else None
 
     def sessions(
         self, tenant: TenantId, owner: str, limit: int, before: str | None, now: float
@@ -56,7 +60,7 @@ class SessionStore:
             Limit=limit + 1 + (before is not None),
         )
         items = [item for item in map(from_item, found["Items"]) if item["sk"] != f"S#{before}"]
-        live = [_session(item) for item in items[:limit] if item["expires_at"] > now]
+        live = [session_of(item) for item in items[:limit] if item["expires_at"] > now]
         return live, str(items[limit - 1]["session_key"]) if len(items) > limit else None
 
     def turns(
@@ -73,13 +77,13 @@ class SessionStore:
             ScanIndexForward=not newest,
             Limit=limit,
         )
-        turns = [_turn(from_item(item)) for item in found["Items"]]
+        turns = [turn_of(from_item(item)) for item in found["Items"]]
         return turns[::-1] if newest else turns
 
     def turn(self, tenant: TenantId, owner: str, session_key: str, request_id: str) -> Turn | None:
         """One turn, or None."""
         item = self._get(_pk(tenant, owner), f"T#{session_key or NO_SESSION}#{request_id}")
-        return _turn(item) if item else None
+        return turn_of(item) if item else None
 
     def put_turn(self, tenant: TenantId, owner: str, turn: Turn) -> None:
         """Store a turn: 30 days in a session, 24 hours without one (for replays only)."""
@@ -99,8 +103,8 @@ class SessionStore:
         }
         self._client.put_item(TableName=self._table, Item=to_item(item))
 
-    def add_session(self, tenant: TenantId, owner: str, session: Session) -> None:
-        """Store a new session."""
+    def add_session(self, tenant: TenantId, owner: str, session: Session, kind: str) -> None:
+        """Store a new session and, in the same call, its row in the list of its site's. `kind` of its asker."""
         item = asdict(session) | {
             "pk": _pk(tenant, owner),
             "sk": f"S#{session.session_key}",
@@ -108,7 +112,18 @@ class SessionStore:
             "last_prompt_at": Decimal(repr(session.last_prompt_at)),
             "expires_at": int(session.last_prompt_at) + SESSION_SECONDS,
         }
-        self._client.put_item(TableName=self._table, Item=to_item(item))
+        puts = [item, _listed(tenant, owner, session, kind)]
+        left: Any = {self._table: [{"PutRequest": {"Item": to_item(each)}} for each in puts]}
+        for pause in (0.02, 0.1, 0.0):
+            left = self._client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+            if not left:
+                return
+            time.sleep(pause)
+        raise Busy(retry_after=1)
+
+    def list_on(self, tenant: TenantId, owner: str, session: Session, kind: str) -> None:
+        """Keep a session that goes on for long in the list of its site's."""
+        self._client.put_item(TableName=self._table, Item=to_item(_listed(tenant, owner, session, kind)))
 
     def count_turn(self, tenant: TenantId, owner: str, session_key: str, now: float) -> Session | None:
         """Count one more turn and keep the session for 30 more days; None where it was deleted meanwhile."""
@@ -134,10 +149,11 @@ class SessionStore:
             {":text": text, ":upto": upto, ":covered": covered, ":old": session.summary_upto},
         )
 
-    def delete_session(self, tenant: TenantId, owner: str, session_key: str) -> None:
+    def delete_session(self, tenant: TenantId, owner: str, session: Session) -> None:
         """Remove a session and its turns; the session first, so that what is left behind is never shown."""
-        pk = _pk(tenant, owner)
-        self._client.delete_item(TableName=self._table, Key=to_item({"pk": pk, "sk": f"S#{session_key}"}))
+        pk, session_key = _pk(tenant, owner), session.session_key
+        for key in ({"pk": pk, "sk": f"S#{session_key}"}, listed_key(tenant, session.site_id, session_key)):
+            self._client.delete_item(TableName=self._table, Key=to_item(key))
         while True:
             found = self._client.query(
                 TableName=self._table,
@@ -151,37 +167,6 @@ class SessionStore:
             self._client.batch_write_item(
                 RequestItems={self._table: [{"DeleteRequest": {"Key": key}} for key in found]}
             )
-
-    def put_feedback(
-        self,
-        tenant: TenantId,
-        site_id: str,
-        owner: str,
-        request_id: str,
-        rating: int,
-        comment: str,
-        now: float,
-        arm: tuple[str, str] | None = None,
-    ) -> Feedback:
-        """Store or change the feedback on an answer; `arm` is the (experiment, arm) that the answer was given in."""
-        fields: dict[str, Any] = {"rating": rating, "comment": comment, "owner": owner, "request_id": request_id}
-        if arm:
-            fields |= {"experiment_id": arm[0], "prompt_arm": arm[1]}
-        update: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": to_item({"pk": tenant_key(tenant, "FB", site_id), "sk": request_id}),
-            "UpdateExpression": "SET created_at = if_not_exists(created_at, :now), updated_at = :now, "
-            + ", ".join(f"#{name} = :{name}" for name in fields),
-            "ExpressionAttributeNames": {f"#{name}": name for name in fields},
-            "ExpressionAttributeValues": to_item(
-                {":now": Decimal(repr(now))} | {f":{name}": value for name, value in fields.items()}
-            ),
-        }
-        if arm:
-            old = put_counted(self._client, update, tenant, arm, rating)
-            return Feedback(request_id, rating, comment, float(old.get("created_at", now)), now)
-        item = from_item(self._client.update_item(**update, ReturnValues="ALL_NEW")["Attributes"])
-        return Feedback(request_id, rating, comment, float(item["created_at"]), float(item["updated_at"]))
 
     def _get(self, pk: str, sk: str) -> Item | None:
         item = self._client.get_item(TableName=self._table, Key=to_item({"pk": pk, "sk": sk})).get("Item")
@@ -209,7 +194,7 @@ class SessionStore:
             if error_code(error) == "ConditionalCheckFailedException":
                 return None
             raise
-        return _session(from_item(found["Attributes"]))
+        return session_of(from_item(found["Attributes"]))
 
 
 class SignalStore:
@@ -229,16 +214,42 @@ class SignalStore:
         return "Item" in self._client.get_item(TableName=self._table, Key=to_item(key), ConsistentRead=True)
 
 
+def listed_key(tenant: TenantId, site_id: str, session_key: str) -> Item:
+    """Where a session stands in the list of its site's."""
+    return {"pk": tenant_key(tenant, "CONV", site_id), "sk": session_key}
+
+
+def _listed(tenant: TenantId, owner: str, session: Session, kind: str) -> Item:
+    until = int(session.last_prompt_at) + SESSION_SECONDS + LISTED_SECONDS
+    return listed_key(tenant, session.site_id, session.session_key) | {
+        "owner": owner,
+        "kind": kind,
+        "expires_at": until,
+    }
+
+
+def session_key_of(tenant: TenantId, owner: str, session_key: str) -> Item:
+    """Where a session itself lies."""
+    return {"pk": _pk(tenant, owner), "sk": f"S#{session_key}"}
+
+
+def turns_prefix(session_key: str) -> str:
+    """What the turns of a session begin with, in its owner's partition."""
+    return f"T#{session_key}#"
+
+
 def _pk(tenant: TenantId, owner: str) -> str:
     return tenant_key(tenant, "SES", owner)
 
 
-def _session(item: Item) -> Session:
+def session_of(item: Item) -> Session:
+    """A session's item as a session."""
     fields = {name: item[name] for name in Session.__slots__ if name in item}
     return Session(**fields | {name: float(item[name]) for name in ("created_at", "last_prompt_at")})
 
 
-def _turn(item: Item) -> Turn:
+def turn_of(item: Item) -> Turn:
+    """A turn's item as a turn."""
     return Turn(
         request_id=item["request_id"],
         session_key=item["session_key"],

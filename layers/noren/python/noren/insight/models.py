@@ -64,3 +64,19 @@ class Note:
     occurred_at: float = 0.0
     read_at: float | None = None
     read_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedError:
+    """Requests of a tenant's callers that failed or were refused alike within a minute. Holds nothing that was sent."""
+
+    tenant_id: TenantId
+    site_id: str
+    """The empty string where the request was for none."""
+    status: int
+    code: str
+    message: str
+    """What the caller was told; like the trace id and the time, that of the first."""
+    trace_id: str
+    occurred_at: float
+    count: int = 1
