@@ -65,6 +65,30 @@ FACTS = {
 }
 """For each plan's demo tenant: its name and what its assistant knows, one fact a line."""
 
+WIDGETS: dict[str, dict[str, Any]] = {
+    "free": {
+        "title": "木漏れ日書店",
+        "color_primary": "#2f6b4f",
+        "suggested_questions": ["営業時間は？", "Where is the shop?", "영업시간을 알려 주세요"],
+    },
+    "starter": {
+        "title": "夕凪温泉",
+        "color_primary": "#b4472f",
+        "suggested_questions": ["日帰り入浴の料金は？", "Can I rent a towel?", "당일 입욕료는 얼마인가요?"],
+    },
+    "pro": {
+        "title": "Hanok Stay Seoul",
+        "color_primary": "#e8b23a",
+        "suggested_questions": ["체크인은 몇 시부터인가요?", "When is breakfast?", "チェックインは何時からですか？"],
+    },
+    "enterprise": {
+        "title": "つばめレールパス",
+        "color_primary": "#1f4e79",
+        "suggested_questions": ["パスの料金は？", "How long is the rail pass valid?", "패스 가격은 얼마인가요?"],
+    },
+}
+"""How the widget of each plan's demo tenant looks at first."""
+
 VISITOR_FACTS = (
     "Noren is an assistant platform that a business runs in its own AWS account.\n"
     "The free plan includes 100 chats a month and costs nothing.\n"
@@ -92,8 +116,11 @@ def put_keys(secret_arn: str, keys: dict[str, str]) -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId=secret_arn, SecretString=json.dumps(keys))
 
 
-def demo(base: str, outputs: cloud.Outputs, memory: Path) -> Demo:
-    """Make the demo data through the front door at `base`, or find it. `memory` keeps passwords (mode 600)."""
+def demo(base: str, outputs: cloud.Outputs, memory: Path, shop: str) -> Demo:
+    """Make the demo data through the front door at `base`, or find it. `memory` keeps passwords (mode 600).
+
+    `shop` is the origin of the page that carries the demo tenants' widgets.
+    """
     services = build(Settings.from_env(outputs.chat_environment()))
     services.plans.seed()
     services.packages.seed()
@@ -102,10 +129,11 @@ def demo(base: str, outputs: cloud.Outputs, memory: Path) -> Demo:
         people.ensure(ADMIN, "Platform admin", group="platform_admin")
         totp_secret = people.enrol_totp(ADMIN)
         users = [_demo_user(base, people, services, plan) for plan in PLANS]
+        sites = [_open_to(base, shop, people.sign_in(user["email"]), user) for user in users]
         return Demo(
             admin={"email": ADMIN, "password": people.password(ADMIN), "totp_secret": totp_secret},
             users=users,
-            site={"site_id": users[-1]["site_id"], "site_key": None, "origin": None},
+            site={name: sites[-1][name] for name in ("site_id", "site_key")} | {"origin": shop},
         )
 
 
@@ -129,6 +157,18 @@ def _demo_user(base: str, people: _People, services: Services, plan: str) -> dic
         "tenant_id": own.tenant_id,
         "site_id": services.sites.default_id(own),
     }
+
+
+def _open_to(base: str, shop: str, token: str, user: dict[str, str]) -> dict[str, Any]:
+    """The person's default site, with the widget on the shop's page."""
+    path = f"/api/v1/sites/{user['site_id']}"
+    site: dict[str, Any] = call(base, "GET", path, token=token)
+    if shop in site["allowed_domains"]:
+        return site
+    change = {"allowed_domains": [*site["allowed_domains"], shop]}
+    first_look = {} if site["allowed_domains"] else {"widget_config": WIDGETS[user["plan"]]}
+    changed: dict[str, Any] = call(base, "PATCH", path, change | first_look, token=token)
+    return changed
 
 
 def call(base: str, method: str, path: str, body: Any = None, *, token: str = "") -> Any:

@@ -150,7 +150,7 @@ class Run:
         self._children["front door"] = front
 
         self._say("Seeding demo tenants …")
-        demo = seed.demo(base, outputs, self.home / "demo.json")
+        demo = seed.demo(base, outputs, self.home / "demo.json", shop)
         sites = {user["plan"]: user["site_id"] for user in demo.users}
         shopping = demo_page.start(shop_port, base=base, sites=sites, log=self.logs / "demo_page.log")
         self._stack.callback(emulator.stop, shopping)
