@@ -24,6 +24,8 @@ class Endpoints:
     """Sender of invitations and notices: its address or domain is a verified SES identity of the account."""
     aws_endpoint_url: str = ""
     """At `local` only: where the embedded cloud listens."""
+    fetch_allow: str = ""
+    """At `local` only: `host:port,…` of this machine that may be fetched from and sent webhooks."""
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,25 @@ from stacks import nag
 from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
 
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
 INDEXED = ("tenants",)
-EXPIRING = ("billing", "sites", "runtime", "usage", "events")
+EXPIRING = ("billing", "sites", "runtime", "usage", "events", "webhooks")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 
-STREAMS = {"quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES, "usage": dynamodb.StreamViewType.NEW_IMAGE}
+STREAMS = {
+    "quotas": dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+    "usage": dynamodb.StreamViewType.NEW_IMAGE,
+    "events": dynamodb.StreamViewType.NEW_IMAGE,
+}
 """Tables whose changes are followed, and what is told of each."""
 
-QUEUES = {"mail": Duration.seconds(30), "summary": Duration.seconds(120), "billing": Duration.seconds(60)}
+QUEUES = {
+    "mail": Duration.seconds(30),
+    "summary": Duration.seconds(120),
+    "billing": Duration.seconds(60),
+    "webhook": Duration.seconds(60),
+}
 """Queue to the time limit of the function that works it off."""
 
 RECEIVES = 5

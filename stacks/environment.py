@@ -31,6 +31,12 @@ def payments(stage: Stage) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def fetching(stage: Stage) -> dict[str, str]:
+    """What may be fetched of this machine: nothing anywhere but at `local`, whatever is set."""
+    allowed = stage.endpoints.fetch_allow if stage.is_local else ""
+    return {"FETCH_ALLOW": allowed} if allowed else {}
+
+
 def surroundings(stage: Stage) -> dict[str, str]:
     """`vendors` and the sender of mail."""
     return vendors(stage) | {"MAIL_FROM": stage.endpoints.mail_from}

@@ -10,12 +10,12 @@ from constructs import Construct
 from config import Stage
 from stacks.api import ProxyApi
 from stacks.data import DataStack
-from stacks.environment import payments, surroundings
+from stacks.environment import fetching, payments, surroundings
 from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
 
 
 class PlatformApiStack(Stack):
@@ -42,11 +42,13 @@ class PlatformApiStack(Stack):
             snap_start=stage.snap_start and has(stage, "versions"),
             reserved_concurrency=stage.platform_concurrency,
             payments=True,
-            environment=data.variables(tables=TABLES, queues=("mail",))
+            environment=data.variables(tables=TABLES, queues=("mail", "webhook"))
             | identity.variables()
             | surroundings(stage)
             | payments(stage)
+            | fetching(stage)
             | {
+                "DATA_KEY_ARN": data.key.key_arn,
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
                 "PAYMENT_SECRET_ARN": data.payment_secret.attr_id,
@@ -57,8 +59,8 @@ class PlatformApiStack(Stack):
         data.grant(
             function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rwd", events="rw", runtime="rwd"
         )
-        data.grant_send(function, "mail")
-        data.grant(function, billing="rw")
+        data.grant_send(function, "mail", "webhook")
+        data.grant(function, billing="rw", webhooks="rwd")
         data.grant_secrets(function, data.signing_secret, data.provider_secret, data.payment_secret)
         identity.grant_look_up(function)
         self.proxy = ProxyApi(

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from config import Stage
 from stacks.data import QUEUES, DataStack
-from stacks.environment import payments, vendors
+from stacks.environment import fetching, payments, vendors
 from stacks.function import PythonFunction
 
 SWEEP = Duration.minutes(5)
@@ -141,7 +141,35 @@ class WorkersStack(Stack):
         data.grant_secrets(stripe, data.payment_secret)
         by_night = events.Schedule.cron(minute="30", hour="18")
         self._by_the_clock(stripe, "drift", by_night, "Compares every tenant with Stripe")
-        self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream]
+        event_stream = PythonFunction(
+            self,
+            "event_stream",
+            stage=stage,
+            timeout=Duration.minutes(1),
+            memory=512,
+            environment=data.variables(tables=("webhooks",), queues=("webhook",)),
+        )
+        data.grant(event_stream, webhooks="rw")
+        data.grant_send(event_stream, "webhook")
+        # Audit records, notifications and counted refusals are in the same table.
+        new = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("EVT#")}}}}
+        self._follow(event_stream, "events", window=Duration.seconds(1), only=new)
+        webhook = PythonFunction(
+            self,
+            "webhook_sender",
+            stage=stage,
+            timeout=QUEUES["webhook"],
+            memory=512,
+            environment=data.variables(tables=("tenants", "events", "webhooks"), queues=("mail", "webhook"))
+            | fetching(stage)
+            | {"DATA_KEY_ARN": data.key.key_arn, "CONSOLE_URL": console_url},
+        )
+        self._consume(webhook, "webhook", batch=1)  # one endpoint's slowness is no other's
+        data.grant(webhook, tenants="r", events="rw", webhooks="rwd")
+        data.grant_send(webhook, "mail", "webhook")
+        every_minute = events.Schedule.rate(Duration.minutes(1))
+        self._by_the_clock(webhook, "webhooks", every_minute, "Has webhooks sent that are due")
+        self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream, event_stream, webhook]
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""
@@ -180,12 +208,12 @@ class WorkersStack(Stack):
         )
         self._data.grant_set_aside(follower)
 
-    def _consume(self, worker: PythonFunction, queue: str) -> None:
+    def _consume(self, worker: PythonFunction, queue: str, *, batch: int = 10) -> None:
         """Work a queue off; only the messages that the function names come back."""
         worker.target.add_event_source(
             sources.SqsEventSource(
                 cast(sqs.IQueue, self._data.queues[queue]),
-                batch_size=10,
+                batch_size=batch,
                 report_batch_item_failures=True,
                 max_concurrency=10,
             )

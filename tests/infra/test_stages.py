@@ -21,7 +21,7 @@ from local import emulator
 from noren import metrics
 from noren.ledger.models import Reason
 from noren.settings import Settings
-from stacks import observability
+from stacks import environment, observability
 from stacks.data import STREAMS
 from stacks.local import LEFT_OUT
 from tests.infra.conftest import STAGES, Resource, Synthesized, context, synthesize
@@ -37,9 +37,9 @@ RUNTIME_NAMES = {
 }
 """Variables for Lambda and the Web Adapter; all others are fields of Settings."""
 
-TABLES = {"tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime"}
+TABLES = {"tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime"}
 RECOVERABLE = TABLES - {"runtime"}
-EXPIRING = {"billing", "sites", "runtime", "usage", "events"}
+EXPIRING = {"billing", "sites", "runtime", "usage", "events", "webhooks"}
 
 STARS_ALLOWED = {
     "xray:PutTelemetryRecords",
@@ -138,7 +138,7 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
 
-FUNCTIONS = 10
+FUNCTIONS = 12
 
 GRANTS = {
     "Chat": {
@@ -158,6 +158,7 @@ GRANTS = {
         "usage": "r",
         "sites": "rwd",
         "events": "rw",
+        "webhooks": "rwd",
         "runtime": "rwd",
     },
     "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "credits": "rw", "sites": "rw"},
@@ -183,6 +184,8 @@ GRANTS = {
         "events": "rw",
     },
     "UsageStream": {"tenants": "r", "usage": "rw"},
+    "EventStream": {"webhooks": "rw"},
+    "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd"},
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
@@ -252,7 +255,7 @@ def test_prod_keeps_what_holds_data_and_dev_keeps_nothing(synthesized: Synthesiz
 def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     queues = {each.id: each for each in stage.of("AWS::SQS::Queue")}
     working = [each for each in queues.values() if "RedrivePolicy" in each.properties]
-    assert len(queues) == 2 * len(working) + 1 == 7  # and one for what streams gave up on
+    assert len(queues) == 2 * len(working) + 1 == 9  # and one for what streams gave up on
     for queue in queues.values():
         assert queue.properties["KmsMasterKeyId"]
     for queue in working:
@@ -261,14 +264,14 @@ def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     assert denying.count('"aws:SecureTransport": "false"') == (0 if stage.stage == "local" else len(queues))
 
 
-WORKERS = {"MailWorker": "Mail", "SummaryWorker": "Summary", "StripeWorker": "Billing"}
+WORKERS = {"MailWorker": "Mail", "SummaryWorker": "Summary", "StripeWorker": "Billing", "WebhookSender": "Webhook"}
 """Function to its queue."""
 
 
 def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> None:
     timeouts = {each.id: each.properties["Timeout"] for each in stage.functions()}
     sources = stage.of("AWS::Lambda::EventSourceMapping")
-    assert len(sources) == 3 + len(STREAMS)
+    assert len(sources) == 4 + len(STREAMS)
     for source in sources:
         assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         target = json.dumps(source.properties["FunctionName"])
@@ -295,6 +298,24 @@ def test_summaries_dont_call_the_function_that_writes_them(stage: Synthesized) -
         "eventName": ["INSERT", "MODIFY"],
         "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "USE#"}]}}},
     }
+
+
+def test_webhooks_are_made_of_new_events_alone(stage: Synthesized) -> None:
+    (source,) = (
+        each.properties
+        for each in stage.of("AWS::Lambda::EventSourceMapping")
+        if "EventStream" in json.dumps(each.properties["FunctionName"])
+    )
+    (only,) = (json.loads(each["Pattern"]) for each in source["FilterCriteria"]["Filters"])
+    assert only == {"eventName": ["INSERT"], "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "EVT#"}]}}}}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_only_a_local_run_may_fetch_from_its_own_machine(name: str) -> None:
+    asked = config.load(name, {"fetch_allow": "127.0.0.1:8086"}.get)
+    assert environment.fetching(asked) == ({"FETCH_ALLOW": "127.0.0.1:8086"} if name == "local" else {})
+    naming = [path.name for path in Path("stacks").glob("*.py") if "FETCH_ALLOW" in path.read_text()]
+    assert naming == ["environment.py"]
 
 
 def test_apis_are_regional_throttled_logged_and_traced(stage: Synthesized) -> None:
@@ -383,7 +404,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 5 + 2 + 4
+    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 5 + 2 + 5
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 

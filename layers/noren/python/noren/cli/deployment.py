@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
 STAGES = ("local", "dev", "staging", "prod")
 
 

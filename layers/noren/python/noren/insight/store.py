@@ -121,6 +121,11 @@ class InsightStore:
         return items[:limit], {"sk": items[:limit][-1]["sk"]} if more else None
 
 
+def event_of(item: Item) -> Event | None:
+    """The event that an item of the table holds; None if it holds something else."""
+    return Event(**_known(Event, item)) if item.get("pk", "").startswith("EVT#") else None
+
+
 def _audit_key(tenant_id: TenantId | None) -> str:
     return tenant_key(tenant_id, "AUDIT") if tenant_id else platform_key("AUDIT", "PLATFORM")
 
