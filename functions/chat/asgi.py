@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from chat.outlet import Outlet, Receive, Scope, Send
-from chat.routes import ROUTES, answered, asker_of, run_of, wire_of
+from chat.routes import ROUTES, answered, asker_of, run_of, site_asked, wire_of
 from noren.chat.models import Meta
 from noren.chat.service import CLOSING_SECONDS
-from noren.edge.dispatch import RouteTable, authorise, dispatch, identify, read_call, refuse, render
+from noren.edge.dispatch import RouteTable, authorise, dispatch, flush, identify, read_call, refuse, render
 from noren.edge.http import Call, Caller, Request, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, told
@@ -79,6 +79,7 @@ class Application:
                 return
             try:
                 _ = self._services.authenticator, self._services.chats, self._services.security
+                _ = self._services.error_log
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
                 raise
@@ -115,6 +116,7 @@ class Application:
     ) -> None:
         started = time.monotonic()
         caller: Caller | None = None
+        call: Call | None = None
         outcome, status = "", 200
         try:
             caller = identify(route, request, self._services)
@@ -128,11 +130,11 @@ class Application:
         except _Broken as broken:
             outcome = broken.code
         except Exception as error:
-            response = refuse(error, route, request, self._services, caller)
+            response = refuse(error, route, request, self._services, caller, site_asked(call) if call else "")
             status = response.status
             outlet.respond(response)
         log_call(request, route, caller, status, started, outcome=outcome)
-        self._services.security.flush()
+        flush(self._services)
 
     def _stream(self, call: Call, route: Route, outlet: Outlet, deadline: float) -> None:
         """Send the events as they come. What fails before the first byte raises as it is."""
@@ -157,7 +159,7 @@ class Application:
             except Exception as error:
                 if not begun:
                     raise
-                refused = refuse(error, route, call.request, self._services, call.caller)
+                refused = refuse(error, route, call.request, self._services, call.caller, site_asked(call))
                 outlet.write(wire.failure(refused.body))
                 raise _Broken(error) from error
 

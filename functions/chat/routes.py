@@ -47,6 +47,17 @@ def wire_of(call: Call) -> Wire:
     return OpenAiWire(call.body) if isinstance(call.body, Completion) else NativeWire(call.body, call.caller.site_id)
 
 
+def site_asked(call: Call) -> str:
+    """The id of the site that a chat asks; not yet known to be the tenant's. "" where that can't be told."""
+    site_id = call.caller.site_id or getattr(call.body, "site_id", None)
+    if site_id:
+        return str(site_id)
+    try:
+        return call.services.sites.default_id(call.services.tenants.get(call.tenant_id))
+    except Exception:  # said beside an error, which is what matters
+        return ""
+
+
 def asker_of(call: Call) -> Asker:
     """Who asks. Only routes for members, keys and visitors may call this."""
     caller, request = call.caller, call.request

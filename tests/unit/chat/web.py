@@ -64,6 +64,20 @@ class Counts:
         """Meets `SecurityEvents.flush`."""
 
 
+class Notes:
+    """Stands for the error log."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, int, str, str, str]] = []
+
+    def note(self, tenant_id: str, site_id: str, status: int, code: str, message: str, trace_id: str) -> None:
+        """Meets `ErrorLog.note`."""
+        self.seen.append((tenant_id, site_id, status, code, message, trace_id))
+
+    def flush(self) -> None:
+        """Meets `ErrorLog.flush`."""
+
+
 class FixedSecrets:
     """Stands for Secrets Manager."""
 
@@ -137,7 +151,7 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     parts = services.__dict__
     parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
     parts |= {"canned": process.canned, "feedback": process.feedback, "sessions": process.sessions}
-    parts |= {"limiter": process.limiter, "usage": process.usage}
+    parts |= {"limiter": process.limiter, "usage": process.usage, "error_log": Notes()}
     parts |= {"tenants": rig.registry, "plans": rig.catalogue, "sites": process.sites}
     parts["authenticator"] = Doors(rig, services)
     config = uvicorn.Config(Application(services), host="127.0.0.1", port=0, log_level="warning", ws="none")

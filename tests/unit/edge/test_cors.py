@@ -62,6 +62,7 @@ class Desk:
         self.sites = self.doors.known
         self.settings = Settings(console_url=f"{CONSOLE}/app")
         self.security = SecurityEvents(self.writes, self.clock)
+        self.error_log = SimpleNamespace(note=lambda *_: None, flush=lambda: None)
         self.authenticator = self
         self.tenants = SimpleNamespace(get=lambda _: None)
         limits = SimpleNamespace(limits=SimpleNamespace(requests_per_minute=100))

@@ -24,7 +24,21 @@ from noren.edge.respond import render_error
 from noren.edge.security import MAX_ACTORS, SecurityEvents, address_prefix
 from noren.edge.store import SecurityStore
 from noren.edge.trace import trace_id_of
-from noren.errors import BadRequest, MethodNotAllowed, NotFound, QuotaExceeded, RateLimited, Unauthenticated
+from noren.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    TimedOut,
+    Unauthenticated,
+    Unprocessable,
+    UpstreamFailed,
+)
+from noren.ids import TenantId
 from noren.secrets import Secrets, Signer
 from noren.settings import Settings
 from noren.tables import dynamodb, from_item
@@ -195,6 +209,14 @@ def _handler(call: Call) -> Any:
     return {"who": call.caller.principal}
 
 
+def _failing(_: Call) -> Any:
+    raise ERRORS[0]
+
+
+ERRORS: list[Exception] = [RuntimeError()]
+"""What the next call of `/api/v1/failing` raises."""
+TENANT = TenantId("ten_1")
+
 TABLE = RouteTable(
     (
         Route(
@@ -209,6 +231,7 @@ TABLE = RouteTable(
         Route("GET", "/api/v1/things/{thing_id}", _handler, Access(public=True), ""),
         Route("POST", "/v1/things", _handler, Access(scope="chat"), "", body=Ask, openai=True),
         Route("GET", "/api/v1/admin", _handler, Access(platform_admin=True), ""),
+        Route("GET", "/api/v1/failing", _failing, Access(role=Role.VIEWER, visitor=True), ""),
     )
 )
 
@@ -222,10 +245,21 @@ class Stub:
             count=lambda reason, actor: self.counted.append((reason, actor)), flush=lambda: None, note=lambda *_: None
         )
         self.counted: list[tuple[str, str]] = []
+        self.noted: list[tuple[Any, ...]] = []
+        self.error_log = SimpleNamespace(note=lambda *what: self.noted.append(what), flush=lambda: None)
+        self.sites = SimpleNamespace(get=self._site)
+        plan = SimpleNamespace(limits=SimpleNamespace(requests_per_minute=100))
+        self.plans, self.tenants = SimpleNamespace(entitlement=lambda _: plan), SimpleNamespace(get=lambda _: None)
+        self.limiter = SimpleNamespace(check=lambda *_: None)
         self.audit = SimpleNamespace(write=lambda **what: self.recorded.append(what["outcome"]))
         self.recorded: list[str] = []
         self.authenticator = self
         self._caller = caller
+
+    def _site(self, tenant_id: str, site_id: str) -> Any:
+        if (tenant_id, site_id) != ("ten_1", "site_1"):
+            raise NotFound
+        return SimpleNamespace(site_id=site_id)
 
     def authenticate(self, request: Request) -> Caller:
         if isinstance(self._caller, Exception):
@@ -243,6 +277,7 @@ def send(caller: Caller | Exception, method: str, path: str, body: bytes = b"", 
         json=json.loads(answer.body) if answer.body else None,
         text=answer.body.decode(),
         counted=services.counted,
+        noted=services.noted,
         recorded=services.recorded,
     )
 
@@ -313,6 +348,56 @@ def test_an_unexpected_failure_says_nothing(caplog: pytest.LogCaptureFixture) ->
     assert not any("sk-hidden" in line for line in lines)
     access = next(json.loads(line) for line in lines if '"noren.access"' in line)
     assert (access["status"], access["user"], access["route"]) == (500, "user:u1", "/api/v1/things")
+
+
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [
+        (RuntimeError("sk-hidden"), (500, "internal_error", "Something went wrong on our side")),
+        (UpstreamFailed("The model broke off.", code="upstream_cut"), (502, "upstream_cut", "The model broke off.")),
+        (Busy(), (503, "busy", "Busy just now, please try again")),
+        (TimedOut(), (504, "timed_out", "This took too long")),
+        (QuotaExceeded("Used up."), (402, "quota_exceeded", "Used up.")),
+        (Forbidden("Suspended.", code="suspended"), (403, "suspended", "Suspended.")),
+        (RateLimited(), (429, "rate_limited", "Too many requests")),
+        (NotFound(), None),
+        (BadRequest(), None),
+        (Conflict(), None),
+        (Unprocessable(), None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_an_owner_can_use_goes_into_the_error_log(error: Exception, noted: tuple[int, str, str] | None) -> None:
+    caller = Caller("member", TENANT, user_id="u1", role=Role.EDITOR)
+    services = Stub(caller)
+    ERRORS[0] = error
+    for site_id, known in (("site_1", "site_1"), ("site_2", ""), ("<b>", ""), ("", "")):
+        request = Request("GET", "/api/v1/failing", {}, {"site_id": site_id}, b"", "198.51.100.7", "t" * 32)
+        dispatch(TABLE, request, cast(Services, services))
+        expected = [("ten_1", known, *noted, "t" * 32)] if noted else []
+        assert services.noted == expected
+        services.noted.clear()
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [Caller("public"), Unauthenticated(), Forbidden(), Caller("user", user_id="u1"), Caller("anonymous", device="d")],
+    ids=str,
+)
+def test_strangers_write_nothing_into_the_error_log(caller: Caller | Exception) -> None:
+    ERRORS[0] = RuntimeError()
+    for path in ("/api/v1/failing", "/api/v1/things/x", "/api/v1/admin", "/nowhere"):
+        assert send(caller, "GET", path).noted == []
+
+
+def test_what_is_refused_on_admin_routes_is_no_tenants_business() -> None:
+    assert send(Caller("member", TENANT, user_id="u1", role=Role.OWNER), "GET", "/api/v1/admin").noted == []
+
+
+def test_a_visitors_errors_are_of_their_site() -> None:
+    visitor = Caller("visitor", TENANT, device="d", site_id="site_9", origin="https://a.example")
+    ((tenant, site, *_),) = send(visitor, "GET", "/api/v1/failing").noted
+    assert (tenant, site) == ("ten_1", "site_9")
 
 
 def test_openai_envelope() -> None:

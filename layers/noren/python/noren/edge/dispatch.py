@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from noren.edge import strict_json
 from noren.edge.auditing import recorded
+from noren.edge.error_notes import note
 from noren.edge.http import SITE_KEY, Access, Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, preflight, render, render_error
@@ -29,6 +30,7 @@ __all__ = [
     "authorise",
     "dispatch",
     "edge_headers",
+    "flush",
     "identify",
     "open_call",
     "preflight",
@@ -129,6 +131,7 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
             route, _ = table.match(request.headers.get("access-control-request-method", ""), request.path)
         return preflight(request, route, services)
     caller: Caller | None = None
+    params: dict[str, str] = {}
     try:
         route, params = table.match(request.method, request.path)
         caller = identify(route, request, services)
@@ -137,10 +140,17 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
         call = read_call(route, params, request, services, caller)
         response = _handled(route, call, unaudited=table.unaudited)
     except Exception as error:
-        response = refuse(error, route, request, services, caller)
+        site_id = params.get("site_id") or request.query.get("site_id", "")
+        response = refuse(error, route, request, services, caller, site_id)
     log_call(request, route, caller, response.status, started)
-    services.security.flush()
+    flush(services)
     return response
+
+
+def flush(services: Services) -> None:
+    """Write what is counted in memory and due: after every call, since nothing runs between calls. Cheap."""
+    services.security.flush()
+    services.error_log.flush()
 
 
 def _count(route: Route, caller: Caller, services: Services) -> None:
@@ -158,15 +168,24 @@ def _count(route: Route, caller: Caller, services: Services) -> None:
 
 
 def refuse(
-    error: Exception, route: Route | None, request: Request, services: Services, caller: Caller | None
+    error: Exception,
+    route: Route | None,
+    request: Request,
+    services: Services,
+    caller: Caller | None,
+    site_id: str = "",
 ) -> Response:
-    """Render an error, count it as a security event where it is one, log it where nobody expected it."""
+    """Render an error, count it as a security event where it is one, log it where nobody expected it.
+
+    `site_id`: the site that was asked, as it was sent. What its owner should see goes into the tenant's error log.
+    """
     if isinstance(error, (Unauthenticated, Forbidden)):
         known = caller is not None and caller.kind != "public"
         actor = caller.principal if known and caller else f"address:{address_prefix(request.source_ip)}"
         services.security.count(error.code, actor)
     elif not isinstance(error, NorenError):
         _log.error("unexpected failure", exc_info=error, extra={"fields": {"trace_id": request.trace_id}})
+    note(error, route, request, services, caller, site_id)
     visitor = caller is not None and caller.kind in ("visitor", "anonymous")
     return render_error(error, route, request, services, visitor)
 
