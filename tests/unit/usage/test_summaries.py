@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -14,11 +15,13 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from noren.clock import from_iso as at
+from noren.sites.experiments import MOST_ARMS, MOST_AT_ONCE
+from noren.usage.arms import ArmTally, Moments
 from noren.usage.models import UsageRecord
 from noren.usage.summary_store import Summary
 from noren.usage.tally import MOST_CELLS, OTHER, Tally, total
 from tests.faults import Crash, Fault, Faulty
-from tests.unit.usage.world import NOW, World, cells_of, expected
+from tests.unit.usage.world import NOW, World, cells_of, expected, expected_arms
 
 ACCIDENTS: tuple[Fault, ...] = (
     *("crash_before", "crash_after", "throttle", "server"),
@@ -109,6 +112,8 @@ def test_a_thousand_records_told_five_times_amid_crashes_and_stale_writers(world
     assert {key[0] for key in days} == {"2026-11-30", "2026-12-01"}
     assert world.stored_days() == days
     assert world.stored_months() == months
+    for experiment_id in ("exp_1", "exp_2", "exp_of_nobody"):
+        assert world.arms(experiment_id) == expected_arms(made, experiment_id)
     for month in ("2026-11", "2026-12"):
         of_all = world.store.total(world.tenant, world.zoning, month)
         assert of_all
@@ -289,7 +294,7 @@ def test_many_models_stay_within_an_item_and_the_sums_stay_whole(world: World) -
 
 
 def test_the_greatest_summary_fits_into_an_item(world: World) -> None:
-    """Every bucket, every digit, every cell."""
+    """Every bucket, every digit, every cell; twice as many experiments as can be started within a month."""
     from noren.usage.histogram import BOUNDS, LONGEST_MS
 
     full = Tally(*(10**12,) * 8, Decimal(10**12) + Decimal("0.0123456789"), Decimal(10**9))
@@ -299,7 +304,12 @@ def test_the_greatest_summary_fits_into_an_item(world: World) -> None:
     for histogram in (full.first_token, full.total):
         histogram.counts = dict.fromkeys(histogram.counts, 10**9)
     cells = {(f"{number:02d}" + "暖" * 98, "廉" * 100): full for number in range(MOST_CELLS + 1)}
-    summary = Summary(world.sites[0], "2026-11-30", 1, cells)
+    digits = Moments(10**12, Decimal(10**15), Decimal(10**30) + Decimal("1e-20"))
+    most_arms = itertools.product(range(2 * MOST_AT_ONCE), "ABCDE"[:MOST_ARMS])
+    arms = {
+        (f"exp_{number:032d}", arm * 20): ArmTally(*(10**12,) * 3, digits, digits, digits) for number, arm in most_arms
+    }
+    summary = Summary(world.sites[0], "2026-11-30", 1, cells, arms)
     seen: list[int] = []
 
     def measure(name: str, options: dict[str, Any]) -> None:

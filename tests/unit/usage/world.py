@@ -11,6 +11,7 @@ from typing import Any
 from noren import ids
 from noren.clock import day_of
 from noren.ids import TenantId
+from noren.usage.arms import ArmTally
 from noren.usage.histogram import BOUNDS
 from noren.usage.models import Call, UsageRecord
 from noren.usage.periods import quarter_of
@@ -70,7 +71,16 @@ class World:
             cost_usd=Decimal(rng.randint(0, 10**9)).scaleb(-10),
             first_token_ms=rng.choice((None, rng.randint(1, 20_000))),
             total_ms=rng.randint(1, 120_000),
+            **self._arm(rng),
         )
+
+    @staticmethod
+    def _arm(rng: random.Random) -> dict[str, Any]:
+        """Half of them take part in one of two experiments."""
+        if rng.random() < 0.5:
+            return {}
+        taken = {"experiment_id": rng.choice(("exp_1", "exp_2")), "prompt_arm": rng.choice("AB")}
+        return taken | {"is_new_session": rng.random() < 0.3}
 
     def put(self, *records: UsageRecord) -> None:
         self.made += records
@@ -96,6 +106,11 @@ class World:
         found = [each for site in self.sites for each in self.store.days(self.tenant, self.zoning, site, first, last)]
         return {(each.period, each.site_id, *key): plain(t) for each in found for key, t in each.cells.items()}
 
+    def arms(self, experiment_id: str) -> dict[str, Any]:
+        """What a report says of an experiment's arms."""
+        wanted = Wanted(self.tenant, self.zone, "month", "2026-01-01", "2026-12-31")
+        return {arm: plain_arm(tally) for arm, tally in self.reports.arms(wanted, experiment_id).items()}
+
     def stored_months(self) -> Plain:
         found = self.store.months(self.tenant, self.zoning, "2000-01", "2999-12")
         return {(each.period, each.site_id, *key): plain(t) for each in found for key, t in each.cells.items()}
@@ -120,6 +135,31 @@ def plain(tally: Tally) -> dict[str, Any]:
         "first": tally.first_token.counts,
         "total": tally.total.counts,
     }
+
+
+def plain_arm(tally: ArmTally) -> dict[str, Any]:
+    counts = {name: getattr(tally, name) for name in ("requests", "failures", "sessions")}
+    moments = {name: getattr(tally, name) for name in ("total_ms", "first_token_ms", "cost_usd")}
+    return counts | {name: (each.count, each.sum, each.squares) for name, each in moments.items()}
+
+
+def expected_arms(records: Iterable[UsageRecord], experiment_id: str) -> dict[str, Any]:
+    """The same in plain sums over all records."""
+    found: dict[str, Any] = {}
+    taking_part = [each for each in records if each.experiment_id == experiment_id and each.status != "canned"]
+    for arm in {each.prompt_arm for each in taking_part}:
+        mine = [each for each in taking_part if each.prompt_arm == arm]
+        used = [each for each in mine if each.decision == "USAGE"]
+        answers = [each for each in used if each.status == "ok"]
+        waits = [each.first_token_ms for each in answers if each.first_token_ms is not None]
+        values: dict[str, list[Any]] = {"total_ms": [each.total_ms for each in answers], "first_token_ms": waits}
+        values["cost_usd"] = [each.cost_usd for each in answers]
+        found[arm] = {
+            "requests": len(mine),
+            "failures": sum(each.status in ("failed", "partial") for each in mine),
+            "sessions": sum(each.is_new_session for each in used),
+        } | {name: (len(each), sum(each), sum(one * one for one in each)) for name, each in values.items()}
+    return found
 
 
 def cells_of(tally: Tally) -> Cells:
