@@ -219,7 +219,7 @@ class Container:
         self.usage = Usage(UsageStore(client, "usage"))
         self.sites = Sites(SiteStore(client, "sites"), clock)
         self.session_store = SessionStore(client, "sites")
-        self.sessions = Sessions(self.session_store, cast("Any", rig.queue), clock)
+        self.sessions = Sessions(self.session_store, cast("Any", rig.queue), self.sites, clock)
         self.canned = CannedResponses(CannedStore(client, "sites"), clock)
         stores = FeedbackStore(client, "sites"), self.session_store
 
@@ -327,10 +327,6 @@ class Rig(Container):
     def device(self, name: str, address: str = "203.0.113.9") -> Asker:
         """An anonymous visitor of the operator's own page."""
         return Asker(PLATFORM_TENANT, f"anonymous:{name}", "anonymous", address, "203.0.113.0/24")
-
-    def visitor(self, name: str, address: str = "203.0.113.9") -> Asker:
-        """A visitor of the tenant's site."""
-        return Asker(self.tenant.tenant_id, f"visitor:{name}", "visitor", address, "203.0.113.0/24")
 
     def run(self, key: str = "", body: bytes = b"{}", **changes: Any) -> Run:
         """A run with two minutes' time."""

@@ -372,7 +372,8 @@ class Services(Foundation):
         from noren.chat.sessions import Sessions
         from noren.chat.summary import SummaryQueue
 
-        return Sessions(self.session_store, SummaryQueue(self.settings.summary_queue_url), self.clock)
+        queue = SummaryQueue(self.settings.summary_queue_url)
+        return Sessions(self.session_store, queue, self.sites, self.clock)
 
     @cached_property
     def session_store(self) -> SessionStore:

@@ -15,6 +15,7 @@ from noren.chat.summary import SummaryQueue
 from noren.clock import Clock
 from noren.errors import NotFound
 from noren.ids import uuid7_hex
+from noren.sites.service import Sites
 from noren.tables import insistently
 from noren.usage.models import UsageRecord
 
@@ -39,10 +40,10 @@ class Conversation:
 
 
 class Sessions:
-    """Every method takes the asker: a session of somebody else answers like a missing one."""
+    """Every method takes the asker: a session of somebody else, or of a deleted site, answers like a missing one."""
 
-    def __init__(self, store: SessionStore, queue: SummaryQueue, clock: Clock) -> None:
-        self._store, self._queue, self._clock = store, queue, clock
+    def __init__(self, store: SessionStore, queue: SummaryQueue, sites: Sites, clock: Clock) -> None:
+        self._store, self._queue, self._sites, self._clock = store, queue, sites, clock
 
     def begin(self) -> Conversation:
         """A new conversation."""
@@ -86,7 +87,7 @@ class Sessions:
         """One's own session. Raises NotFound."""
         key, owner = _canonical(session_key), owner_hash(asker.principal)
         session = self._store.session(asker.tenant_id, owner, key, self._clock())
-        if session is None:
+        if session is None or not self._has_site(asker, session):
             raise NotFound(_MISSING)
         return session
 
@@ -98,7 +99,8 @@ class Sessions:
     def page(self, asker: Asker, limit: int, before: str | None) -> tuple[list[Session], str | None]:
         """One's own sessions, the latest begun first, and where to go on."""
         owner = owner_hash(asker.principal)
-        return self._store.sessions(asker.tenant_id, owner, limit, before, self._clock())
+        found, following = self._store.sessions(asker.tenant_id, owner, limit, before, self._clock())
+        return [each for each in found if self._has_site(asker, each)], following
 
     def delete(self, asker: Asker, session_key: str) -> None:
         """Remove one's own session with all its turns. Raises NotFound."""
@@ -109,6 +111,13 @@ class Sessions:
         """The turn that a request of one's own left behind."""
         owner = owner_hash(asker.principal)
         return self._store.turn(asker.tenant_id, owner, record.session_key, record.request_id)
+
+    def _has_site(self, asker: Asker, session: Session) -> bool:
+        try:
+            self._sites.get(asker.tenant_id, session.site_id)
+        except NotFound:
+            return False
+        return True
 
 
 def _weeks(session: Session) -> int:
