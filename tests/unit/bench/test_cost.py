@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -54,11 +55,20 @@ def test_a_chat_within_quota_takes_at_most_five_units_with_up_to_35_holds_open(c
 
 def test_a_chat_makes_at_most_three_round_trips_before_the_first_token(counts: Counts) -> None:
     made = {name: cost.trips(done) for name, done in counts[0].items()}
-    visitors = made.pop("an anonymous visitor's")  # its lease and its two counters come one after another
+    anonymous = made.pop("an anonymous visitor's")  # its lease and its two counters come one after another
     assert max(made.values()) <= 3, made
     assert made["a chat in a session"] == 2
     assert made["one in a session, on credits"] == 3  # the plan's chats are refused first
-    assert visitors <= 5
+    assert made["a site's visitor's, in a session"] == 2  # what visitors are limited by is asked with the rest
+    assert anonymous <= 5
+
+
+def test_a_visitors_limits_take_three_writes_more(counts: Counts) -> None:
+    members, visitors = (counts[0][name] for name in ("a chat in a session", "a site's visitor's, in a session"))
+    more = Counter((each.name, each.when) for each in visitors) - Counter((each.name, each.when) for each in members)
+    # its window, its place among its device's, and the end of that
+    assert more == {("UpdateItem", "before"): 2, ("DeleteItem", "after"): 1}
+    assert cost.writes(visitors) - cost.writes(members) == 3
 
 
 def test_calls_that_overlap_are_one_trip() -> None:
