@@ -13,7 +13,7 @@ import pytest
 from noren.errors import Conflict, NorenError
 from noren.ids import TenantId, new_id
 from noren.sites.keys import site_id_of
-from noren.sites.models import Site
+from noren.sites.models import Site, SiteStatus
 from noren.sites.service import NoRoom, Sites
 from noren.sites.store import SiteStore
 from noren.tenants.models import Tenant
@@ -46,7 +46,7 @@ def statuses(sites: Sites) -> list[str]:
     return [each.status for each in found]
 
 
-def moved(site: Site, status: str) -> Site:
+def moved(site: Site, status: SiteStatus) -> Site:
     return replace(site, status=status, version=site.version + 1)
 
 

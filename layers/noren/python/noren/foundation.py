@@ -1,4 +1,4 @@
-"""What all services stand on: storage, secrets, limits, the way out, records of usage. A part of `noren.wiring`."""
+"""What all services stand on: storage, secrets, limits, sites, the way out, usage. A part of `noren.wiring`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from noren.ratelimit import Limiter
     from noren.runtime.store import RuntimeStore
     from noren.secrets import Secrets, Signer
+    from noren.sites.purge import SitePurge
+    from noren.sites.service import Sites
+    from noren.sites.store import SiteStore
+    from noren.sites.visitors import Visitors
     from noren.usage.proof import Prover
     from noren.usage.reports import UsageReports
     from noren.usage.service import Usage
@@ -147,6 +151,31 @@ class Foundation:
         from noren.idempotency import Idempotency
 
         return Idempotency(self.runtime, self.clock)
+
+    @cached_property
+    def sites(self) -> Sites:
+        from noren.sites.service import Sites
+
+        return Sites(self.site_store, self.clock)
+
+    @cached_property
+    def site_store(self) -> SiteStore:
+        from noren.sites.store import SiteStore
+
+        return SiteStore(self.dynamodb, self.settings.sites_table)
+
+    @cached_property
+    def site_purge(self) -> SitePurge:
+        from noren.sites.purge import SitePurge
+        from noren.sites.purge_store import PurgeStore
+
+        return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), self.clock)
+
+    @cached_property
+    def visitors(self) -> Visitors:
+        from noren.sites.visitors import Visitors
+
+        return Visitors(self.sites, self.signer, self.limiter)
 
     @cached_property
     def insight(self) -> InsightStore:

@@ -55,10 +55,6 @@ if TYPE_CHECKING:
     from noren.queues import Queue
     from noren.sites.canned import CannedResponses
     from noren.sites.management import SiteManagement
-    from noren.sites.purge import SitePurge
-    from noren.sites.service import Sites
-    from noren.sites.store import SiteStore
-    from noren.sites.visitors import Visitors
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
     from noren.webhooks.delivery_store import DeliveryStore
@@ -158,30 +154,11 @@ class Services(Foundation):
         return Margins(self.tenants, self.plans, self.usage_reports, self.clock)
 
     @cached_property
-    def sites(self) -> Sites:
-        from noren.sites.service import Sites
-
-        return Sites(self.site_store, self.clock)
-
-    @cached_property
-    def site_store(self) -> SiteStore:
-        from noren.sites.store import SiteStore
-
-        return SiteStore(self.dynamodb, self.settings.sites_table)
-
-    @cached_property
     def site_management(self) -> SiteManagement:
         from noren.sites.management import SiteManagement
 
         parts = self.sites, self.site_store, self.tenants.fresh, self.plans
         return SiteManagement(*parts, self.settings.console_url, self.clock)
-
-    @cached_property
-    def site_purge(self) -> SitePurge:
-        from noren.sites.purge import SitePurge
-        from noren.sites.purge_store import PurgeStore
-
-        return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
     def experiment_results(self) -> ExperimentResults:
@@ -191,12 +168,6 @@ class Services(Foundation):
             return self.tenants.get(tenant_id).timezone
 
         return ExperimentResults(self.sites.experiments, self.usage_reports, zone_of, self.clock)
-
-    @cached_property
-    def visitors(self) -> Visitors:
-        from noren.sites.visitors import Visitors
-
-        return Visitors(self.sites, self.signer, self.limiter)
 
     @cached_property
     def canned(self) -> CannedResponses:
