@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".noren" / "bench" / "widgets" / "node_modules"
-LOADER_LIMIT = 2_048
-WHOLE_LIMIT = 12_288
+LOADER_LIMIT = 2_000
+WHOLE_LIMIT = 12_000
 
 
 def weight(text: bytes) -> int:

@@ -32,10 +32,11 @@ CONFIG: dict[str, Any] = {
     "title": "Komorebi Books",
     "placeholder": "",
     "suggested_questions": ["When are you open?", "Do you buy used books?"],
-    "locale": None,
+    "locale": "auto",
     "show_sources": True,
     "launcher_text": "",
     "consent": False,
+    "color_text": "#ffffff",
 }
 META = {"id": "chat_1", "session_key": "sess-1", "sources": [], "suggestions": []}
 DONE = {"id": "chat_1", "session_key": "sess-1", "sources": [], "suggestions": [], "finish_reason": "stop"}
@@ -48,13 +49,20 @@ class WidgetApi(Api):
     config: dict[str, Any] = field(default_factory=lambda: dict(CONFIG))
     canned: list[dict[str, Any]] = field(default_factory=list)
     enabled: bool = True
-    tokens: int = 0
+    tokens: list[str] = field(default_factory=list)
+    """Visitors' tokens that are good."""
     base: str = ""
+    integrity: str = ""
+    """Instead of the bundle's own."""
 
     def boot(self) -> dict[str, Any]:
         made = json.loads(MANIFEST.read_text())
-        bundle = {"url": f"{self.base}/widget/{made['bundle_file']}", "integrity": made["bundle_integrity"]}
+        bundle = {
+            "url": f"{self.base}/widget/{made['bundle_file']}",
+            "integrity": self.integrity or made["bundle_integrity"],
+        }
         return {
+            "enabled": True,
             "site_id": SITE,
             "site_key": KEY,
             "embed_id": "emb_1",
@@ -75,6 +83,8 @@ class WidgetApi(Api):
         match request.path:
             case "/api/v1/embed/script":
                 return web.Response(text=self.script(), content_type="text/javascript")
+            case "/icon.png":
+                return web.Response(status=404)
             case "/api/v1/embed/config":
                 return web.json_response(self.boot() if self.enabled else {"enabled": False})
         if request.query.get("site_key") != KEY:
@@ -84,9 +94,9 @@ class WidgetApi(Api):
             told = self.told.get("POST /api/v1/embed/visitor")
             if told:
                 return problem(told[0], told[1])
-            self.tokens += 1
-            return web.json_response({"token": f"visitor-{self.tokens}", "token_type": "Bearer", "expires_in": 3600})
-        if request.headers.get("Authorization") != f"Bearer visitor-{self.tokens}":
+            self.tokens.append(f"visitor-{len(self.tokens) + 1}")
+            return web.json_response({"token": self.tokens[-1], "token_type": "Bearer", "expires_in": 3600})
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
             return problem(401, "unauthenticated")
         if request.path == "/api/v1/canned":
             return web.json_response({"items": self.canned})
@@ -113,14 +123,29 @@ class Shop:
     html: str = ""
     """What stands in the page's body, before the snippet."""
     head: str = ""
+    script: str = ""
+    """The page's own: `/page.js`, where `head` names it."""
     snippet: str = ""
     policy: str = ""
+    language: str = "en"
+
+    def pinned(self) -> str:
+        """The snippet that names the loader by its hash."""
+        made = json.loads(MANIFEST.read_text())
+        return (
+            f'<script src="{self.api.base}/widget/{made["loader_file"]}" integrity="{made["loader_integrity"]}" '
+            f'crossorigin="anonymous" data-site-id="{SITE}" data-api="{self.api.base}" async></script>'
+        )
 
     async def page(self, request: web.Request) -> web.Response:
+        if request.path == "/page.js":
+            return web.Response(text=self.script, content_type="text/javascript")
+        if request.path == "/page.css":
+            return web.Response(text="[data-noren] { height: 500px }", content_type="text/css")
         if request.path != "/":
             return web.Response(status=404)
         text = (
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>Shop</title>"
+            f"<!doctype html><html lang={self.language}><meta charset=utf-8><title>Shop</title>"
             f'<meta name=viewport content="width=device-width">{self.head}'
             f"<main><h1>A shop</h1><p>Lines of the page.</p>{self.html}</main>{self.snippet}</html>"
         )
@@ -143,7 +168,8 @@ def shop() -> Iterator[Shop]:
             there = Shop(api, f"http://127.0.0.1:{port}/")
             there.snippet = f'<script src="{api.base}/api/v1/embed/script?site_id={SITE}" async></script>'
             there.policy = (
-                f"default-src 'none'; script-src {api.base}; connect-src {api.base}; img-src {api.base}; "
+                f"default-src 'none'; style-src 'self'; script-src 'self' {api.base}; connect-src {api.base}; "
+                f"img-src {api.base}; "
                 "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types noren"
             )
             page.router.add_route("*", "/{path:.*}", there.page)

@@ -116,7 +116,7 @@ async function* frames(body: ReadableStream<BufferSource>): AsyncGenerator<Frame
     const blocks = (buffer + value).split(/\r?\n\r?\n/);
     buffer = blocks.pop()!;
     for (const block of blocks) {
-      const [, event, data] = /^event: *(\w+)\r?\ndata:(.*)/.exec(block) ?? [];
+      const [, event, data] = /^event: *(\w+)\r?\ndata:([^\r\n]*)/.exec(block) ?? [];
       if (event) yield { event, data: JSON.parse(data!) };
     }
   }

@@ -95,7 +95,7 @@ export function conversationOf(around: Surroundings): Conversation {
   function ask(question: string): void {
     if (run) return;
     retry = undefined;
-    log.querySelector(".notice")?.remove();
+    for (const passed of log.querySelectorAll(".notice, .chips")) passed.remove();
     showMine(question);
     shell.emit("message", { text: question });
     const { kind, found } = match(question, prepared);
@@ -144,7 +144,7 @@ export function conversationOf(around: Surroundings): Conversation {
         }
         if (Array.isArray(sources)) message.sources = sources as Source[];
         if (Array.isArray(suggestions)) near = offered(near, suggestions);
-        frame ||= requestAnimationFrame(paint);
+        if (message.text) frame ||= requestAnimationFrame(paint);
       }
       if (!isDone) throw problem({});
       finish(current);

@@ -9,9 +9,9 @@ import type { Boot, Locale, Mount, Panel, Shell } from "./types";
 
 const BUBBLE = "M21 12a8 8 0 0 1-11.8 7L4 20l1-5.2A8 8 0 1 1 21 12z";
 const TEXTS: Record<Locale, [open: string, unavailable: string]> = {
-  ja: ["チャットを開く", "ただいまご利用いただけません"],
-  ko: ["채팅 열기", "지금은 이용할 수 없습니다"],
-  en: ["Open chat", "Not available just now"],
+  ja: ["チャットを開く", "ご利用いただけません"],
+  ko: ["채팅 열기", "이용할 수 없습니다"],
+  en: ["Open chat", "Not available"],
 };
 
 /** Shares of red, green and blue (WCAG 2.2). */
@@ -119,6 +119,7 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
 
   const place = (): void => {
     const slot = inline && document.querySelector("[data-noren]");
+    if (slot && slot.clientHeight) host.className += " full"; // the page has given it a height
     if (inline && !slot && own?.closest("body")) own.after(host);
     else (slot || document.body).append(host);
     if (consent) return;

@@ -74,7 +74,7 @@ function table(lines: string[]): HTMLElement {
 /** `text` comes from a model: hostile until shown otherwise. */
 export function render(text: string, depth = 0): DocumentFragment {
   const root = document.createDocumentFragment();
-  const lines = text.split(/\r?\n/);
+  const lines = text.split(/\r?\n|[\u2028\u2029]/);
   let at = 0;
   const take = (wanted: (line: string) => unknown): string[] => {
     const from = at;

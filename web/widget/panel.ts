@@ -40,7 +40,7 @@ const mount: Mount = (shell) => {
   const caution = el("small");
   const reset = button("", icon(RESET), () => panel.reset());
   const shut = button("", icon(CLOSE), () => panel.close());
-  const badge = el("span", { className: "badge", role: "status" });
+  const badge = el("span", { role: "status" });
   const header = el("header", {}, title, reset, !isInline && shut);
   const frame = el("section", { hidden: true, tabIndex: -1 }, header, log, form, caution, status);
 
@@ -79,6 +79,7 @@ const mount: Mount = (shell) => {
     const { theme = "auto", position, radius = 16 } = config;
     frame.lang = shell.locale();
     frame.className = `panel ${mode} ${position} ${theme}`;
+    badge.className = `badge ${position}`;
     frame.role = isInline ? "region" : "dialog";
     style.setProperty("--fill", launcher.style.backgroundColor || "#1f4e79");
     style.setProperty("--on", launcher.style.color);
