@@ -329,6 +329,28 @@ def test_apis_are_regional_throttled_logged_and_traced(stage: Synthesized) -> No
         assert settings["DataTraceEnabled"] is False
 
 
+def test_the_platform_api_knows_where_it_is(stage: Synthesized) -> None:
+    """Snippets hold its address. Taken from the deployed stage, it would be a cycle."""
+    (function,) = (each for each in stage.functions() if each.id.startswith("PlatformApi"))
+    address = function.properties["Environment"]["Variables"]["PLATFORM_URL"]
+    if stage.stage == "local":
+        assert address == "http://127.0.0.1:8080"
+        return
+    parts = address["Fn::Join"][1]
+    assert parts[0] == "https://"
+    assert "Ref" in parts[1]
+    assert parts[-1].endswith(f"/{stage.stage}")
+
+
+def test_deleted_sites_are_purged_once_a_day(stage: Synthesized) -> None:
+    jobs = {
+        json.loads(target["Input"])["job"]: each.properties["ScheduleExpression"]
+        for each in stage.of("AWS::Events::Rule")
+        for target in each.properties["Targets"]
+    }
+    assert jobs["purge"] == "cron(40 18 * * ? *)"
+
+
 def test_the_inference_api_streams_where_it_can(stage: Synthesized) -> None:
     modes = {
         (each.stack.split("-")[-1], each.properties["Integration"].get("ResponseTransferMode"))
