@@ -22,7 +22,7 @@ DOMAINS = {
     "usage": set(),
     "plans": {"tenants"},
     "llm": {"plans", "usage"},
-    "sites": {"tenants", "plans"},
+    "sites": {"tenants", "plans", "fetching"},
     "insight": {"tenants", "ledger", "sites", "plans", "usage", "billing"},
     "billing": {"tenants", "plans", "ledger"},
     "fetching": set(),
