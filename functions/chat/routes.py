@@ -21,13 +21,17 @@ from chat.schemas import (
     SessionsQuery,
     VisitorToken,
 )
+from chat.schemas_canned import CannedQuery, CannedSet
 from chat.schemas_visitors import VisitBody, VisitorAnswer, VisitorSession, VisitToken
 from noren.chat.models import Asker, IdempotencyKey, Run
 from noren.edge.authenticate import DEVICE_SECONDS, issue_device
 from noren.edge.http import SITE_KEY, Access, Call, Response, Route
 from noren.edge.paging import paged
 from noren.edge.security import address_prefix
+from noren.errors import NotFound
+from noren.limits import check
 from noren.plans.models import ModelPolicy
+from noren.sites.canned import CACHED_SECONDS
 from noren.sites.visitors import TOKEN_SECONDS
 from noren.tenants.models import Role
 
@@ -152,6 +156,23 @@ def visit(call: Call) -> VisitToken:
     return VisitToken(token=token, expires_in=TOKEN_SECONDS)
 
 
+def canned(call: Call) -> Response:
+    """What the site answers by itself; front ends may keep it as long as we do."""
+    site_id = call.query.site_id or site_asked(call)
+    if call.caller.site_id and site_id != call.caller.site_id:
+        raise NotFound("There is no such site")
+    site = call.services.sites.get(call.tenant_id, site_id)
+    found = CannedSet.of(call.services.canned.set_of(site).responses)
+    return Response(found, headers={"cache-control": f"private, max-age={CACHED_SECONDS}"})
+
+
+def canned_hit(call: Call) -> None:
+    """Count that a front end has given a response by itself."""
+    site_id = call.caller.site_id
+    check(call.services.limiter, "canned_hits_of_site", site_id)
+    call.services.canned.hit(call.tenant_id, site_id, call.params["canned_id"])
+
+
 def models(call: Call) -> ModelList:
     """The models that the plan allows."""
     return model_list(_policies(call))
@@ -247,6 +268,23 @@ ROUTES: tuple[Route, ...] = (
         answer=VisitToken,
         body=VisitBody,
         status=201,
+    ),
+    Route(
+        "GET",
+        "/api/v1/canned",
+        canned,
+        ASKS,
+        "A site's canned responses, for front ends that match them before they ask",
+        answer=CannedSet,
+        query=CannedQuery,
+    ),
+    Route(
+        "POST",
+        "/api/v1/canned/{canned_id}/hits",
+        canned_hit,
+        Access(visitor=True),
+        "Count that a page has given a canned response by itself",
+        status=204,
     ),
     COMPLETIONS,
     Route("GET", "/v1/models", models, ASKS_OPENAI, "The models that the plan allows", answer=ModelList, openai=True),

@@ -6,9 +6,13 @@ from noren.edge.http import Route
 from platform_api import (
     routes_admin,
     routes_billing,
+    routes_canned,
     routes_catalog,
+    routes_checks,
     routes_credits,
     routes_embed,
+    routes_errors,
+    routes_feedback,
     routes_insight,
     routes_ledger,
     routes_me,
@@ -16,6 +20,7 @@ from platform_api import (
     routes_sites,
     routes_tenant,
     routes_usage,
+    routes_webhooks,
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -31,4 +36,9 @@ ROUTES: tuple[Route, ...] = (
     *routes_prompts.ROUTES,
     *routes_sites.ROUTES,
     *routes_embed.ROUTES,
+    *routes_checks.ROUTES,
+    *routes_webhooks.ROUTES,
+    *routes_canned.ROUTES,
+    *routes_feedback.ROUTES,
+    *routes_errors.ROUTES,
 )

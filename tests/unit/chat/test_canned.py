@@ -12,12 +12,15 @@ import pytest
 from noren.chat.models import Answer, Delta, Done, Meta
 from noren.edge.respond import told
 from noren.errors import Forbidden, NotFound, RateLimited, Unprocessable
-from noren.llm.models import Message
+from noren.limits import RATES, Rate
+from noren.llm.models import Message, ProviderFault
 from noren.money import CostSnapshot
 from noren.sites.canned_models import CannedResponse, Pattern
 from tests.faults import FAULTS, Crash, Fault, Faulty
 from tests.unit.chat.rig import LIMITS, Container, Inline, Rig
 from tests.unit.chat.web import events_of, served
+
+SHOP = "https://shop.example"
 
 QUESTION, ANSWER = "営業時間は？", "9時から17時までです。"
 
@@ -261,3 +264,82 @@ def test_over_http_plain_and_streamed(rig: Rig) -> None:
         openai = {"model": "small", "messages": [{"role": "user", "content": QUESTION}]}
         answer = web.call("POST", "/v1/chat/completions", openai, "key").json()
         assert answer["choices"][0]["message"]["content"] == "Open from nine."
+
+
+def test_front_ends_get_what_they_can_match(rig: Rig) -> None:
+    made = canned(rig, questions=["いつ開きますか？"])
+    exact, regex = canned(rig, "Ask", kind="exact"), canned(rig, "^open", kind="regex")
+    canned(rig, "off", enabled=False)
+    mixed = canned(rig, "^parking", kind="regex", questions=["駐車場は？"])
+    answer = {"answer": ANSWER}
+    expected = [
+        {
+            "canned_id": made.canned_id,
+            "questions": ["いつ開きますか？"],
+            "patterns": [{"kind": "normalized", "text": QUESTION}],
+        }
+        | answer,
+        {"canned_id": exact.canned_id, "questions": [], "patterns": [{"kind": "exact", "text": "Ask"}]} | answer,
+        {"canned_id": mixed.canned_id, "questions": ["駐車場は？"], "patterns": []} | answer,
+    ]
+    site = rig.sites.save_site(replace(rig.sites.create_default(rig.tenant), allowed_domains=(SHOP,)))
+    with served(rig) as web:
+        visit = web.visit(site, SHOP)
+        for shown in (
+            visit.call("GET", "/api/v1/canned"),
+            web.call("GET", "/api/v1/canned"),
+            web.call("GET", f"/api/v1/canned?site_id={site.site_id}", token="key"),
+        ):
+            assert shown.json() == {"items": expected}
+            assert shown.headers["cache-control"] == "private, max-age=30"
+            assert regex.canned_id not in shown.text
+        foreign = rig.sites.default_id(web.services.authenticator.other)  # type: ignore[attr-defined]
+        missing = f"site_{'9' * 32}"
+        for token in ("mika", "key"):
+            answers = [web.call("GET", f"/api/v1/canned?site_id={each}", token=token) for each in (foreign, missing)]
+            assert [each.status_code for each in answers] == [404, 404]
+        assert visit.call("GET", f"/api/v1/canned?site_id={foreign}").status_code == 404
+        assert web.call("GET", "/api/v1/canned", token="reader").status_code == 403
+        assert web.call("GET", "/api/v1/canned", token="").status_code == 401
+
+
+def test_a_page_says_that_it_has_given_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = canned(rig)
+    other = rig.canned.create(rig.tenant.tenant_id, f"site_{'9' * 32}", made.patterns, ANSWER, "user:owner")
+    site = rig.sites.save_site(replace(rig.sites.create_default(rig.tenant), allowed_domains=(SHOP,)))
+    with served(rig) as web:
+        visit = web.visit(site, SHOP)
+        for _ in range(2):
+            assert visit.call("POST", f"/api/v1/canned/{made.canned_id}/hits").status_code == 204
+        for missing in (other.canned_id, f"can_{'0' * 32}", "COUNT", "x"):
+            assert visit.call("POST", f"/api/v1/canned/{missing}/hits").status_code == 404
+        for token in ("mika", "key", ""):
+            refused = web.call("POST", f"/api/v1/canned/{made.canned_id}/hits", token=token)
+            assert refused.status_code in (401, 403)
+        assert (hits(rig, made), hits(rig, other)) == (2, 0)
+        monkeypatch.setitem(RATES, "canned_hits_of_site", Rate(6, 60))
+        assert visit.call("POST", f"/api/v1/canned/{made.canned_id}/hits").status_code == 429
+    assert hits(rig, made) == 2
+
+
+def test_what_breaks_or_is_refused_is_noted_for_the_owner(rig: Rig) -> None:
+    """Whole and in a stream, by whom it is asked and at which site; nothing of the question."""
+    site = rig.sites.save_site(replace(rig.sites.create_default(rig.tenant), allowed_domains=(SHOP,)))
+    rig.script.fails_at, rig.script.fault = 1, ProviderFault("cut", "sk-hidden", produced=True)
+    with served(rig) as web:
+        notes = web.services.error_log.seen  # type: ignore[attr-defined]
+        body = {"message": "my private question"}
+        visit = web.visit(site, SHOP)
+        visit.call("POST", "/api/v1/chat", body)
+        list(events_of(web.call("POST", "/api/v1/chat", body | {"stream": True}, "mika", stream=True)))
+        missing = {"site_id": f"site_{'9' * 32}", "stream": True}
+        assert web.call("POST", "/api/v1/chat", body | missing, "key").status_code == 404
+        web.call("POST", "/api/v1/chat", body, "reader")
+        web.call("POST", "/api/v1/chat", body, "nobody")
+    assert [each[:4] for each in notes] == [
+        (rig.tenant.tenant_id, site.site_id, 502, "upstream_cut"),
+        (rig.tenant.tenant_id, site.site_id, 502, "upstream_cut"),
+        (rig.tenant.tenant_id, "", 403, "forbidden"),
+    ]
+    assert "private" not in str(notes)
+    assert "sk-hidden" not in str(notes)

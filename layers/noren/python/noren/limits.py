@@ -15,8 +15,10 @@ RateName = Literal[
     "spend",
     "purchase",
     "analytics",
+    "fetch",
     "visitor_tokens_of_address",
     "visitor_tokens_of_site",
+    "canned_hits_of_site",
 ]
 
 
@@ -38,9 +40,11 @@ RATES: dict[RateName, Rate] = {
     "spend": Rate(100, 60),
     "purchase": Rate(10, 60),
     "analytics": Rate(50, 60),
+    "fetch": Rate(30, 60),  # has us call what the tenant names
     # of visitors, whatever origin they claim
     "visitor_tokens_of_address": Rate(60, 3600),  # at one site
     "visitor_tokens_of_site": Rate(120, 60),
+    "canned_hits_of_site": Rate(300, 60),
 }
 
 VISITOR_CHATS = {"site": 120, "address": 30, "device": 10}
