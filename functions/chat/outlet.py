@@ -72,7 +72,7 @@ class Outlet:
         self._tell()
 
     def _tell(self) -> None:
-        if self._told or self.gone.is_set():
+        if self._told:
             return
         self._told = True
         try:

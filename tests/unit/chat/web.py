@@ -166,3 +166,4 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     finally:
         server.should_exit = True
         thread.join(10)
+        assert not thread.is_alive(), "a call is held open though its client has left"
