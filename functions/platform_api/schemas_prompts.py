@@ -22,24 +22,41 @@ def _unix(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_unix)]
-Note = Annotated[str, StringConstraints(max_length=500)]
 Number = Annotated[int, Field(ge=1, le=99_999_999)]
-ArmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,19}$")]
-Id = Annotated[str, StringConstraints(max_length=80)]
+ArmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,19}$"), Field(examples=["B"])]
+
+# What the documents show as examples
+ProfileId = Annotated[str, Field(examples=["prof_019ab2c4d5e67f8091a2b3c4d5e6f708"])]
+ExperimentId = Annotated[str, Field(examples=["exp_019ab2c4d5e67f8091a2b3c4d5e6f708"])]
+ProfileName = Annotated[str, Field(examples=["Shop"])]
+ExperimentName = Annotated[str, Field(examples=["Shorter answers"])]
+SystemPrompt = Annotated[Text, Field(examples=["Answer as the staff of our shop: kindly, and in three sentences."])]
+Guardrail = Annotated[Text, Field(examples=["Never promise a discount."])]
+GREETING = "いらっしゃいませ。何かお探しですか？"
+Greeting = Annotated[str, Field(examples=[GREETING])]
+Facts = Annotated[Text, Field(examples=["Open from 9:00 to 17:00, closed on Mondays."])]
+Temperature = Annotated[float, Field(examples=[0.4])]
+MaxTokens = Annotated[int, Field(examples=[800])]
+Note = Annotated[str, Field(examples=["Shorter answers, as guests asked for"])]
+Person = Annotated[str, Field(examples=["user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11"])]
+Time = Annotated[str, Field(examples=["2026-11-20T03:00:00Z"])]
+Name = Annotated[str, Field(examples=["B"])]
+NoteIn = Annotated[Note, Field(max_length=500)]
+ARMS = [{"arm": "A", "version": 1, "weight": 70}, {"arm": "B", "version": 2, "weight": 30}]
 
 
 class ContentIn(Body):
     """What an assistant is told. Members left out, or null, stay as they are in the version before."""
 
-    system_prompt: Annotated[Text, Field(max_length=8_000)] | None = None
-    guardrail_prompt: Annotated[Text, Field(max_length=2_000)] | None = None
+    system_prompt: Annotated[SystemPrompt, Field(max_length=8_000)] | None = None
+    guardrail_prompt: Annotated[Guardrail, Field(max_length=2_000)] | None = None
     """Stands after everything else that is told, also where a client brings instructions of its own."""
-    greeting_message: Annotated[Plain, Field(max_length=500)] | None = None
+    greeting_message: Annotated[Plain, Field(max_length=500, examples=[GREETING])] | None = None
     """What a widget greets with, unless the site's `welcome_message` says something else."""
-    facts: Annotated[Text, Field(max_length=20_000)] | None = None
+    facts: Annotated[Facts, Field(max_length=20_000)] | None = None
     """What the assistant may rely on: data, never instructions."""
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=4_000)] | None = None
+    temperature: Annotated[Temperature, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[MaxTokens, Field(ge=1, le=4_000)] | None = None
     """Of an answer, within what the plan allows."""
 
     def given(self) -> dict[str, Any]:
@@ -50,16 +67,16 @@ class ContentIn(Body):
 class ProfileIn(Body):
     """A new profile; its first version is published at once. What `content` leaves out is as we think best."""
 
-    profile_name: Line
+    profile_name: Annotated[Line, Field(examples=["Shop"])]
     use_for: UseFor = "site"
     content: ContentIn = Field(default_factory=ContentIn)
-    note: Note = ""
+    note: NoteIn = ""
 
 
 class ProfilePatch(Body):
     """What changes; members left out, or null, stay. What the assistant is told is saved as a version."""
 
-    profile_name: Line | None = None
+    profile_name: Annotated[Line, Field(examples=["Shop"])] | None = None
     use_for: UseFor | None = None
 
 
@@ -71,7 +88,7 @@ class VersionIn(Body):
 
     base_version: Number
     content: ContentIn
-    note: Note = ""
+    note: NoteIn = ""
     publish: bool = False
 
 
@@ -79,14 +96,14 @@ class PublishIn(Body):
     """The version to put in force."""
 
     version: Number
-    note: Note = ""
+    note: NoteIn = ""
 
 
 class RollbackIn(Body):
     """The earlier version to put in force again; null for the one that was before."""
 
     version: Number | None = None
-    note: Note = ""
+    note: NoteIn = ""
 
 
 class DiffQuery(BaseModel):
@@ -101,20 +118,20 @@ class DiffQuery(BaseModel):
 class ContentOut(Answer):
     """What an assistant is told."""
 
-    system_prompt: str
-    guardrail_prompt: str
-    greeting_message: str
-    facts: str
-    temperature: float
-    max_tokens: int
+    system_prompt: SystemPrompt
+    guardrail_prompt: Guardrail
+    greeting_message: Greeting
+    facts: Facts
+    temperature: Temperature
+    max_tokens: MaxTokens
 
 
 class VersionRow(Answer):
     """A version in a list."""
 
     version: int
-    note: str
-    updated_by: str
+    note: Note
+    updated_by: Person
     updated_at: str
     is_published: bool
 
@@ -128,25 +145,25 @@ class VersionOut(VersionRow):
 class ProfileRow(Answer):
     """A profile in a list."""
 
-    profile_id: str
-    profile_name: str
+    profile_id: ProfileId
+    profile_name: ProfileName
     use_for: UseFor
     published_version: int
     """The one in force."""
     latest_version: int
     rollback_version: int | None
     """Where a rollback leads; null where no other version was in force before."""
-    publish_note: str
-    published_at: str
-    published_by: str
-    experiment_id: str | None
+    publish_note: Note
+    published_at: Time
+    published_by: Person
+    experiment_id: ExperimentId | None
     """The experiment that runs on it."""
-    created_at: str
-    created_by: str
-    updated_at: str
-    updated_by: str
-    deleted_at: str | None
-    deleted_by: str
+    created_at: Time
+    created_by: Person
+    updated_at: Time
+    updated_by: Person
+    deleted_at: Time | None
+    deleted_by: Person
 
 
 class ProfileOut(ProfileRow):
@@ -159,7 +176,7 @@ class DiffLine(Answer):
     """A line that one version has, or both."""
 
     kind: Literal["add", "remove", "same"]
-    text: str
+    text: Annotated[str, Field(examples=["Open from 9:00 to 17:00, closed on Mondays."])]
 
 
 class DiffHunk(Answer):
@@ -173,14 +190,14 @@ class DiffHunk(Answer):
 class DiffField(Answer):
     """A field that differs. Numbers are shown as lines."""
 
-    field: str
+    field: Annotated[str, Field(examples=["facts"])]
     hunks: list[DiffHunk]
 
 
 class DiffOut(Answer):
     """What one has to do to version `from` to get version `to`. Fields that don't differ are left out."""
 
-    profile_id: str
+    profile_id: ProfileId
     from_: int = Field(serialization_alias="from")
     to: int
     fields: list[DiffField]
@@ -200,9 +217,9 @@ class ArmIn(Body):
 class ExperimentIn(Body):
     """A draft. The first arm is what the others are compared with."""
 
-    profile_id: Id
-    name: Line
-    arms: Annotated[list[ArmIn], Field(min_length=2, max_length=MOST_ARMS)]
+    profile_id: Annotated[ProfileId, Field(max_length=80)]
+    name: Annotated[Line, Field(examples=["Shorter answers"])]
+    arms: Annotated[list[ArmIn], Field(min_length=2, max_length=MOST_ARMS, examples=[ARMS])]
 
 
 class PromoteIn(Body):
@@ -214,34 +231,34 @@ class PromoteIn(Body):
 class ArmOut(Answer):
     """A choice."""
 
-    arm: str
+    arm: Name
     version: int
-    weight: int
+    weight: Annotated[int, Field(examples=[30])]
 
 
 class ExperimentOut(Answer):
     """An A/B test between versions of one profile."""
 
-    experiment_id: str
-    profile_id: str
-    name: str
+    experiment_id: ExperimentId
+    profile_id: ProfileId
+    name: ExperimentName
     status: ExperimentStatus
-    arms: list[ArmOut]
-    started_at: str | None
-    ended_at: str | None
-    promoted_arm: str | None
-    created_at: str
-    created_by: str
-    updated_at: str
-    updated_by: str
+    arms: Annotated[list[ArmOut], Field(examples=[ARMS])]
+    started_at: Time | None
+    ended_at: Time | None
+    promoted_arm: Name | None
+    created_at: Time
+    created_by: Person
+    updated_at: Time
+    updated_by: Person
 
 
 class IntervalOut(Answer):
     """An estimate and its interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Annotated[float, Field(examples=[0.3])]
+    low: Annotated[float, Field(examples=[0.1])]
+    high: Annotated[float, Field(examples=[0.5])]
 
 
 class FigureOut(Answer):
@@ -269,11 +286,11 @@ class ComparisonOut(Answer):
     """How an arm differs from the first one. It is `better` or `worse` only where the interval leaves out 0."""
 
     metric: Metric
-    arm: str
-    compared_with: str
+    arm: Name
+    compared_with: Annotated[str, Field(examples=["A"])]
     verdict: Verdict
     difference: IntervalOut | None
-    text: str
+    text: Annotated[str, Field(examples=["B's rating is better than A's by 0.30 (0.10 to 0.50)."])]
     """The verdict in words."""
 
 
@@ -281,7 +298,7 @@ class ResultsOut(Answer):
     """The sums so far. Intervals take answers for independent; decide beforehand when you will look at them."""
 
     arms: list[ArmResultOut]
-    confidence: float
+    confidence: Annotated[float, Field(examples=[0.95])]
     """Of each comparison: higher with more than two arms, so that all of them together hold with 95 %."""
     comparisons: list[ComparisonOut]
 

@@ -157,8 +157,8 @@ def test_the_sums_of_a_report_are_those_of_the_records(rig: Rig, experiment: Exp
     summaries = UsageSummaries(store, UsageStore(rig.client, "usage"), lambda _: "Asia/Tokyo")
     for _ in range(2):  # a stream repeats itself
         summaries.refresh(rig.tenant.tenant_id, dirty(records))
-    days = (day_of(rig.clock() + shift, "Asia/Tokyo") for shift in (-86400, 86400))
-    wanted = Wanted(rig.tenant.tenant_id, "Asia/Tokyo", "month", *days)
+    first, last = (day_of(rig.clock() + shift, "Asia/Tokyo") for shift in (-86400, 86400))
+    wanted = Wanted(rig.tenant.tenant_id, "Asia/Tokyo", "month", first, last)
     found = UsageReports(store).arms(wanted, experiment.experiment_id)
     assert {arm: plain_arm(tally) for arm, tally in found.items()} == expected_arms(records, experiment.experiment_id)
 
