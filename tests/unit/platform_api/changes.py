@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from noren.billing.seed import PACKAGES
+from noren.chat.models import Asker, Turn
 from noren.edge.http import Route
+from noren.ids import TenantId, new_id
+from noren.insight.models import Event
+from noren.usage.models import UsageRecord
+from noren.webhooks import fanout as deliveries
 from platform_api.routes import ROUTES
 from tests.unit.platform_api.kit import Platform, access_token
 
@@ -192,7 +197,65 @@ def _rotated_site(platform: Platform) -> str:
     return path
 
 
+HOOK = {"callback_url": "https://shop.example/hook", "event_types": ["feedback"]}
+DELIVERY = "dlv_" + "0" * 32
+
+
+def webhook(platform: Platform, sub: str = OWNER) -> str:
+    """A webhook of somebody's, with one finished delivery; its path."""
+    made = platform.json("POST", "/api/v1/webhooks", access_token(sub), HOOK)
+    now = platform.services.clock()
+    tenant_id = platform.services.tenants.memberships(sub)[0].tenant_id
+    event = Event("evt_" + "0" * 32, tenant_id, "feedback", "x", {}, now)
+    endpoint = platform.services.webhooks.get(tenant_id, made["webhook_id"])
+    delivery = deliveries.made(event, "feedback", endpoint, now)
+    platform.services.webhook_deliveries.add(delivery)
+    platform.services.webhook_deliveries.advance(replace(delivery, status="failed", finished_at=now), 0)
+    return f"/api/v1/webhooks/{made['webhook_id']}"
+
+
+CANNED = {"patterns": [{"kind": "normalized", "text": "営業時間は？"}], "answer": "9時からです。"}
+
+
+def canned(platform: Platform, sub: str = OWNER) -> str:
+    """A canned response of somebody's default site; its path."""
+    path = f"/api/v1/sites/{platform.default_site(sub)}/canned"
+    return f"{path}/{platform.json('POST', path, access_token(sub), CANNED)['canned_id']}"
+
+
+def _deleted_canned(platform: Platform) -> Change:
+    path = canned(platform)
+    platform.json("DELETE", path, access_token(OWNER))
+    return Change(f"{path}/restore")
+
+
+def talked(platform: Platform, sub: str = OWNER, rating: int = 1) -> tuple[str, str]:
+    """A visitor's talk at somebody's default site, whose one answer was rated; the ids of answer and session."""
+    services, now = platform.services, platform.time()
+    tenant_id, site_id = TenantId(platform.tenant_of(sub)), platform.default_site(sub)
+    asker = Asker(tenant_id, f"visitor:{sub}", "visitor")
+    record = UsageRecord(new_id("req", now), tenant_id, site_id, now, caller=asker.principal)
+    conversation = services.sessions.begin()
+    record.session_key = conversation.session_key
+    turn = Turn(record.request_id, record.session_key, f"{sub}に営業時間は？", f"{sub}の答え", now)
+    services.sessions.add_turn(asker, site_id, conversation, turn)
+    services.usage.put_uncharged(record)
+    services.feedback.rate(asker, record.request_id, rating, f"{sub}の感想")
+    return record.request_id, record.session_key
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
+    "POST /api/v1/sites/{site_id}/canned": lambda platform: Change(
+        f"/api/v1/sites/{platform.default_site(OWNER)}/canned", CANNED
+    ),
+    "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": lambda platform: Change(
+        canned(platform), {"answer": "10時からです。", "enabled": False, "version": 1}
+    ),
+    "DELETE /api/v1/sites/{site_id}/canned/{canned_id}": lambda platform: Change(canned(platform)),
+    "POST /api/v1/sites/{site_id}/canned/{canned_id}/restore": _deleted_canned,
+    "POST /api/v1/feedback/{feedback_id}/canned": lambda platform: Change(
+        f"/api/v1/feedback/{talked(platform)[0]}/canned", {"answer": "10時からです。"}
+    ),
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
     "DELETE /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}"),
@@ -303,6 +366,20 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/sites/{site_id}/key": lambda platform: Change(f"{_site(platform)}/key", {"overlap_hours": 1}),
     "DELETE /api/v1/sites/{site_id}/key/previous": lambda platform: Change(f"{_rotated_site(platform)}/key/previous"),
     "POST /api/v1/sites/{site_id}/embed": lambda platform: Change(f"{_site(platform)}/embed"),
+    "POST /api/v1/sites/{site_id}/icon/check": lambda platform: Change(
+        f"{_site(platform)}/icon/check", {"url": "https://shop.example/icon.png"}
+    ),
+    "POST /api/v1/sites/{site_id}/embed/check": lambda platform: Change(
+        f"{_site(platform)}/embed/check", {"url": "https://shop.example/"}
+    ),
+    "POST /api/v1/webhooks": lambda _: Change("/api/v1/webhooks", HOOK),
+    "PATCH /api/v1/webhooks/{webhook_id}": lambda platform: Change(webhook(platform), {"description": "orders"}),
+    "DELETE /api/v1/webhooks/{webhook_id}": lambda platform: Change(webhook(platform)),
+    "POST /api/v1/webhooks/{webhook_id}/secret": lambda platform: Change(f"{webhook(platform)}/secret"),
+    "POST /api/v1/webhooks/{webhook_id}/test": lambda platform: Change(f"{webhook(platform)}/test"),
+    "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": lambda platform: Change(
+        f"{webhook(platform)}/deliveries/{DELIVERY}/replay"
+    ),
     "POST /api/v1/notifications/read": lambda _: Change(
         "/api/v1/notifications/read", {"notification_ids": ["note_" + "0" * 32]}
     ),

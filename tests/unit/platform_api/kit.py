@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,16 +18,20 @@ from noren import wiring
 from noren.edge.authenticate import Authenticator
 from noren.edge.dispatch import RouteTable, dispatch
 from noren.edge.http import Request, Response
+from noren.fetching.client import Fetcher
+from noren.fetching.wire import Network
+from noren.ids import TenantId
 from noren.mail import Template
 from noren.settings import Settings
 from noren.tenants.directory import ADMIN_GROUP, Directory, Person
 from noren.wiring import Services
 from platform_api.routes import ROUTES
 from tests.unit.billing.fake_stripe import FakeStripe
+from tests.unit.webhooks.world import Chest, Post
 
 POOL = "ap-northeast-1_testpool"
 CLIENT = "client-of-ours"
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
 TABLE = RouteTable(ROUTES)
 
 
@@ -141,6 +146,10 @@ class Platform:
         assert answer.status < 400, answer.body
         return json.loads(answer.body) if answer.body else None
 
+    def default_site(self, sub: str) -> str:
+        """The id of the default site of a person's tenant."""
+        return self.services.tenants.get(TenantId(self.tenant_of(sub))).default_site_id
+
     def sign_up(self, sub: str, email: str = "", **more: bool) -> str:
         """A person with a tenant; their token."""
         self.people.add(sub, email or f"{sub}@example.jp", **more)
@@ -151,6 +160,16 @@ class Platform:
 
     def tenant_of(self, sub: str) -> str:
         return next(each.tenant_id for each in self.services.tenants.memberships(sub))
+
+
+class Elsewhere(Network):
+    """An internet in which every name has an address and nobody answers there."""
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        return ["93.184.216.34"]
+
+    def connect(self, address: str, port: int, seconds: float) -> socket.socket:
+        raise ConnectionRefusedError
 
 
 def create_tables() -> None:
@@ -197,6 +216,9 @@ def build() -> Platform:
     parts["directory"] = cast(Directory, people)
     parts["mailer"] = outbox
     parts["stripe"] = stripe
+    parts["vault"] = Chest()
+    parts["fetcher"] = Fetcher(network=Elsewhere())
+    parts["webhook_queue"] = Post(now)
     services.plans.seed()
     services.packages.seed()
     services.tenants.ensure_platform()

@@ -11,7 +11,7 @@ import pytest
 from noren.ids import TenantId
 from noren.limits import RATES, Rate
 from platform_api.routes import ROUTES
-from tests.unit.platform_api.changes import ARMS, BOUGHT, PACKAGE, SAID
+from tests.unit.platform_api.changes import ARMS, BOUGHT, HOOK, PACKAGE, SAID
 from tests.unit.platform_api.kit import Platform
 
 VALUES: tuple[Any, ...] = (
@@ -30,6 +30,10 @@ SITE: dict[str, Any] = {
     "widget_config": {"title": "t", "radius": 1, "suggested_questions": ["q"]},
 }
 GOOD: dict[str, dict[str, Any]] = {
+    "POST /api/v1/sites/{site_id}/icon/check": {"url": "https://shop.example/icon.png"},
+    "POST /api/v1/sites/{site_id}/embed/check": {"url": "https://shop.example/"},
+    "POST /api/v1/webhooks": HOOK | {"description": "d", "enabled": True},
+    "PATCH /api/v1/webhooks/{webhook_id}": HOOK | {"description": "d", "enabled": True},
     "PATCH /api/v1/tenant": {"name": "n"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
     "POST /api/v1/invitations": {"email": "x@example.jp", "role": "viewer"},
@@ -92,6 +96,17 @@ GOOD: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/sites/{site_id}": SITE | {"status": "active", "version": 1},
     "POST /api/v1/sites/{site_id}/key": {"overlap_hours": 1},
 }
+CANNED: dict[str, Any] = {
+    "patterns": [{"kind": "exact", "text": "x"}],
+    "questions": ["q"],
+    "answer": "a",
+    "enabled": True,
+}
+GOOD |= {
+    "POST /api/v1/sites/{site_id}/canned": CANNED,
+    "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": CANNED | {"version": 1},
+    "POST /api/v1/feedback/{feedback_id}/canned": {"patterns": CANNED["patterns"], "answer": "a"},
+}
 FOR_PAGES = {"/api/v1/embed/script", "/api/v1/embed/config"}
 """Asked for by strangers' pages, whose systems append parameters of their own."""
 
@@ -101,6 +116,7 @@ def test_every_body_has_a_good_example() -> None:
 
 
 def test_hostile_members_are_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RATES, "fetch", Rate(10**6, 60))
     monkeypatch.setitem(RATES, "purchase", Rate(10**6, 60))  # refused for what it is, not for how often
     token = platform.sign_up("boss", admin=True, totp=True)
     tenant = TenantId(platform.tenant_of("boss"))
