@@ -79,7 +79,10 @@ def test_a_rollback_reaches_the_chats_of_another_process_within_30_seconds(rig: 
     rig.tell(facts=FACTS["A"])
     rig.tell(facts=FACTS["B"])
     other = Container(rig.client, rig)
-    ask = lambda process: process.chats.reply(rig.member(), rig.ask(), rig.run())  # noqa: E731
+
+    def ask(process: Container) -> None:
+        process.chats.reply(rig.member(), rig.ask(), rig.run())
+
     ask(other)
     assert told(rig) == "B"
     profile_id = rig.sites.create_default(rig.tenant).prompt_profile

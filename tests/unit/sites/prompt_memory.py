@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from noren.ids import TenantId
 from noren.sites.experiments import Experiments
 from noren.sites.models import Site
 from noren.sites.prompt_models import Content, Experiment, Profile, Version
+from noren.sites.prompt_store import PromptStore
 from noren.sites.prompts import Prompts
 
 TENANT = TenantId("ten_" + "1" * 32)
@@ -87,7 +88,8 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Ticks()
-        self.store: Any = Memory()
+        self.memory = Memory()
+        self.store = cast(PromptStore, self.memory)
         self.sites: list[Site] = []
         self.prompts = self.process()
         self.experiments = Experiments(self.store, self.prompts, self.clock)

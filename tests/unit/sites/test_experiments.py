@@ -98,7 +98,10 @@ def test_all_processes_send_a_session_to_the_same_arm(world: World) -> None:
 
 def test_a_start_and_a_stop_are_seen_everywhere_within_30_seconds(world: World) -> None:
     experiment, elsewhere = planned(world), world.process()
-    told = lambda: {elsewhere.in_force(TENANT, experiment.profile_id).for_session(each).arm for each in "abcdefgh"}  # noqa: E731
+
+    def told() -> set[str]:
+        return {elsewhere.in_force(TENANT, experiment.profile_id).for_session(each).arm for each in "abcdefgh"}
+
     assert told() == {""}
     world.experiments.start(TENANT, experiment.experiment_id, "user:1")
     world.clock.now += 30

@@ -72,7 +72,10 @@ def test_a_rollback_leads_back_step_by_step(world: World) -> None:
     profile = world.create(facts="1")
     for number in "234":
         world.save(profile, publish=True, facts=number)
-    back = lambda number=None: world.prompts.rollback(TENANT, profile.profile_id, number, "", "user:1")  # noqa: E731
+
+    def back(number: int | None = None) -> Profile:
+        return world.prompts.rollback(TENANT, profile.profile_id, number, "", "user:1")
+
     assert [back().published for _ in range(3)] == [3, 2, 1]
     with pytest.raises(Unprocessable, match="No other version"):
         back()
@@ -98,7 +101,10 @@ def test_a_rollback_is_seen_everywhere_within_30_seconds(world: World) -> None:
     profile = world.create(facts="good")
     world.save(profile, publish=True, facts="bad")
     elsewhere = world.process()
-    seen = lambda: elsewhere.in_force(TENANT, profile.profile_id).published.content.facts  # noqa: E731
+
+    def seen() -> str:
+        return elsewhere.in_force(TENANT, profile.profile_id).published.content.facts
+
     assert seen() == "bad"
     world.clock.now += 5
     world.prompts.rollback(TENANT, profile.profile_id, None, "", "user:1")
@@ -111,11 +117,11 @@ def test_a_rollback_is_seen_everywhere_within_30_seconds(world: World) -> None:
 def test_a_profile_is_read_once_in_30_seconds(world: World) -> None:
     profile = world.create()
     elsewhere = world.process()
-    before = world.store.reads
+    before = world.memory.reads
     for _ in range(50):
         world.clock.now += 0.5
         elsewhere.in_force(TENANT, profile.profile_id)
-    assert world.store.reads - before == 1
+    assert world.memory.reads - before == 1
 
 
 def test_a_profile_that_sites_answer_by_stays(world: World) -> None:
@@ -248,7 +254,7 @@ class Saves(RuleBasedStateMachine):
     @invariant()
     def versions_are_whole_and_immutable(self) -> None:
         numbers = set()
-        for row in self.world.store.rows.values():
+        for row in self.world.memory.rows.values():
             if isinstance(row, Version):
                 numbers.add(row.version)
                 assert self.first_seen.setdefault(row.version, row) == row
