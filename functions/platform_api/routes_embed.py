@@ -36,7 +36,9 @@ def _published(call: Call) -> dict[str, object]:
     made = build()
     url = f"{services.settings.console_url.rstrip('/')}/widget/{made.bundle_file}"
     bundle = embed.Bundle(url, made.bundle_integrity)
-    return embed.published(site, services.tenants.get(site.tenant_id), services.settings.inference_url, bundle)
+    greeting = services.sites.profile(site).published.content.greeting_message
+    tenant = services.tenants.get(site.tenant_id)
+    return embed.published(site, tenant, services.settings.inference_url, bundle, greeting)
 
 
 def _cached(call: Call, body: bytes, headers: dict[str, str]) -> Response:
@@ -55,6 +57,7 @@ ROUTES = (
         PAGES,
         "The script that puts a site's widget into a page",
         query=s.EmbedQuery,
+        media="text/javascript",
         aliases=("/api/embed/script",),
     ),
     Route(

@@ -161,6 +161,7 @@ ROUTES = (
         metrics,
         Access(role=Role.VIEWER, scope="read"),
         "This month's usage in Prometheus' text format",
+        media="text/plain",
         rate="analytics",
     ),
     Route(

@@ -65,6 +65,23 @@ BY_NAME = {
     "session_key": "0b8e3a52-7c1d-4f1e-9f63-2a5a6f0d9c11",
     "title": "Opening hours",
     "url": "https://example.com/hours",
+    "domains": "shop.example",
+    "allowed_domains": "https://shop.example",
+    "site_key": "pk_019ab2c4d5e67f8091a2b3c4d5e6f708_5b1f0c2a9d3e4f6071829304",
+    "suggested_questions": "When are you open?",
+    "prompt_profile": "prof_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "default_model": "phi-3-mini",
+    "embed_script_id": "emb_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "embed_id": "emb_019ab2c4d5e67f8091a2b3c4d5e6f708",
+    "previous_key_until": "2026-11-21T03:00:00Z",
+    "last_trained_at": "2026-11-20T03:00:00Z",
+    "restorable_until": "2026-12-20T03:00:00Z",
+    "created_by": "user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
+    "updated_by": "user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
+    "deleted_by": "user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
+    "integrity": "sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC",
+    "src": "https://console.example/widget/loader.81d75b79a569.js",
+    "color_text": "#ffffff",
     "snippet": "We are open from nine to five.",
     "model_used": "microsoft/Phi-3-mini-4k-instruct",
     "provider": "runpod",
@@ -193,7 +210,7 @@ def _operation(method: str, path: str, operation: Json, schemas: Json) -> Iterat
             example = json.dumps(content["application/json"]["example"], indent=2, ensure_ascii=False)
             yield f"<details><summary>Example</summary>\n\n```json\n{example}\n```\n\n</details>\n"
         else:
-            yield f"Answer {status}, no body.\n"
+            yield f"Answer {status}, {', '.join(f'`{media}`' for media in content) or 'no body'}.\n"
         if "text/csv" in content:
             yield "With `format=csv` or `Accept: text/csv`, a table; where it is long, its `Link` header leads on.\n"
         if "text/event-stream" in content:

@@ -144,6 +144,8 @@ class Route:
     """What a replay of the first answer leaves out (a secret shown once)."""
     before: Callable[[Call], Any] | None = None
     """The view of what the call is about to change, for the audit trail; the answer is what it has become."""
+    media: str = ""
+    """The type of an answer that is no JSON."""
     csv: bool = False
     """Also answers CSV, with `format=csv` or `Accept: text/csv`."""
     max_body: int = MAX_BODY

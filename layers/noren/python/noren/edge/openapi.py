@@ -328,6 +328,8 @@ def _responses(route: Route, names: References, schemas: Json) -> Json:
         if route.visitor_answer:
             schema = {"anyOf": [schema, names[route.visitor_answer, "serialization"]]}
         good["content"] = {"application/json": {"schema": schema, "example": sample(schema, schemas)}}
+    if route.media:
+        good["content"] = {route.media: {"schema": {"type": "string"}}}
     if route.csv:
         good["content"]["text/csv"] = {"schema": {"type": "string"}}
     if route.streams:
