@@ -29,10 +29,10 @@ class Bundle:
     integrity: str
 
 
-def published(site: Site, tenant: Tenant, api: str, bundle: Bundle) -> dict[str, Any]:
+def published(site: Site, tenant: Tenant, api: str, bundle: Bundle, greeting: str = "") -> dict[str, Any]:
     """What a page is told of the site; `OFF` where its widget is switched off, paused or its tenant suspended.
 
-    `api` is the base URL that the widget calls.
+    `api` is the base URL that the widget calls, `greeting` its prompt's: what the site's own welcome stands before.
     """
     if not site.is_embed_enabled or site.status != "active" or tenant.is_suspended:
         return OFF
@@ -44,7 +44,11 @@ def published(site: Site, tenant: Tenant, api: str, bundle: Bundle) -> dict[str,
         "embed_id": site.embed_script_id,
         "api": api.rstrip("/"),
         "config": config.model_dump()
-        | {"font": font_family(config.font), "color_text": text_color(config.color_primary)},
+        | {
+            "font": font_family(config.font),
+            "color_text": text_color(config.color_primary),
+            "welcome_message": config.welcome_message or greeting,
+        },
         "bundle": {"url": bundle.url, "integrity": bundle.integrity},
     }
 
