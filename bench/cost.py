@@ -45,7 +45,7 @@ WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 NO_SESSION = ChatAsk(
     "When is it open?", history=(Message("user", "Hello"), Message("assistant", "Hi!")), source="openai"
 )
-FAR_SECONDS = 0.1
+FAR_SECONDS = 0.25
 """A call ahead of the first token is made to last this long, so that calls which don't wait for each other overlap."""
 HOLDS = (1, 35, 40, 100, 200)
 """Open at once, one's own among them."""
