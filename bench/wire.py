@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ from botocore.exceptions import ClientError
 
 from local import emulator
 
+IDLE = 30.0
+"""Seconds for which an unused connection is trusted; the emulator closes it after 75."""
 _STREAMS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
 
@@ -32,7 +36,7 @@ class Wire:
         if name.startswith("_"):
             raise AttributeError(name)
         operation = "".join(part.title() for part in name.split("_"))
-        return lambda **given: self._call(operation, given)
+        return lambda **given: self.call(operation, json.dumps(given).encode())
 
     def __enter__(self) -> Wire:
         return self
@@ -45,14 +49,15 @@ class Wire:
         """The emulator forgets everything, of every account."""
         self._post("/_ministack/reset", b"", {})
 
-    def _call(self, operation: str, given: dict[str, Any]) -> Any:
+    def call(self, operation: str, body: bytes) -> Any:
+        """The answer to an operation by DynamoDB's own name and the JSON it takes. Raises ClientError."""
         service = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
         headers = {
             "X-Amz-Target": f"{service}.{operation}",
             "Content-Type": "application/x-amz-json-1.0",
             "Authorization": f"{self._scope}, SignedHeaders=host, Signature=none",
         }
-        status, answer = self._post("/", json.dumps(given).encode(), headers)
+        status, answer = self._post("/", body, headers)
         if status == 200:
             return answer
         code = answer.pop("__type", "InternalServerError").rpartition("#")[2]
@@ -61,14 +66,20 @@ class Wire:
         raise ClientError(response, operation)
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = _Connection(self._address)
+        connection = self._connection()
         answer = connection.post(path, body, headers)
         if connection.open:
             self._idle.append(connection)
         return answer
+
+    def _connection(self) -> _Connection:
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                if time.monotonic() - connection.used_at < IDLE:
+                    return connection
+                connection.close()
+        return _Connection(self._address)
 
 
 class _Connection:
@@ -78,6 +89,7 @@ class _Connection:
         self._socket = socket.create_connection(address, timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._socket.makefile("rb")
+        self.used_at = 0.0
         self.open = True
         """Until the emulator says that it closes it: it does so after a thousand requests."""
 
@@ -94,6 +106,7 @@ class _Connection:
                 case b"connection", b"close":
                     self.open = False
         answer = json.loads(self._answers.read(length))
+        self.used_at = time.monotonic()
         if not self.open:
             self.close()
         return status, answer

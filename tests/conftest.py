@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from local import emulator
+from tests.aws import account
+
+settings.register_profile("noren", deadline=None)  # a busy machine is no failure
+settings.load_profile("noren")
 
 _ACCOUNTS = itertools.count(100_000_000_001 + os.getpid() * 1000)
 _REAL_CONNECT = socket.socket.connect
@@ -41,9 +46,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(ministack: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def aws(ministack: str) -> Iterator[str]:
     """Points boto3 at the emulator, in an account that no other test uses. Returns the endpoint."""
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the first account's credentials
-    for name, value in emulator.aws_env(ministack, access_key=str(next(_ACCOUNTS))).items():
-        monkeypatch.setenv(name, value)
-    return ministack
+    with account(ministack, str(next(_ACCOUNTS))):
+        yield ministack

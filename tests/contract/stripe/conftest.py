@@ -84,7 +84,7 @@ def received() -> Iterator[tuple[str, Receiver]]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/webhook/stripe", receiver
     server.shutdown()

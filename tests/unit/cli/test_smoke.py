@@ -47,7 +47,7 @@ class Inference(BaseHTTPRequestHandler):
 def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[smoke.Smoke]:
     monkeypatch.setattr(smoke, "run_contract", lambda: {"platform_url": "http://127.0.0.1:9"})
     server = HTTPServer(("127.0.0.1", 0), Inference)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     me = {"inference_url": f"http://127.0.0.1:{server.server_port}"}
     yield smoke.Smoke(Deployment("local", "ap-northeast-1", {}), lambda _: None, me=me)

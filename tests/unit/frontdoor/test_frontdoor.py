@@ -346,7 +346,7 @@ def test_an_answer_under_way_does_not_keep_it_from_stopping(tmp_path: Path) -> N
             """Says nothing."""
 
     behind = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
-    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    threading.Thread(target=behind.serve_forever, args=(0.02,), daemon=True).start()
     base = f"http://127.0.0.1:{behind.server_port}"
     config = tmp_path / "frontdoor.json"
     config.write_text(json.dumps(vars(frontdoor.Config(base, base, base, "pool", "client"))))

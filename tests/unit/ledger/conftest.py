@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local import emulator
 from noren import ids
 from noren.ids import TenantId
 from noren.ledger.account import Account
@@ -28,7 +27,8 @@ from noren.tenants.models import Tenant
 from noren.usage.models import Call, UsageRecord
 from noren.usage.service import Usage
 from noren.usage.store import UsageStore
-from tests.faults import Crash, Faulty, emulator_client, make_table
+from tests.aws import shared
+from tests.faults import Crash, Faulty, make_table
 
 LIMITS = Limits(
     chats_per_month=100,
@@ -196,24 +196,21 @@ def call(**changes: Any) -> Call:
 
 
 @pytest.fixture(scope="session")
-def ledger_tables(ministack: str) -> Iterator[Any]:
-    """A client of tables that all ledger tests share: each test has a tenant of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the first account's credentials
-        for name, value in emulator.aws_env(ministack, access_key=f"2{os.getpid():011d}").items():
-            patch.setenv(name, value)
-        client = emulator_client()
-    make_table(client, "quotas")
-    make_table(client, "credits")
-    make_table(client, "usage")
-    yield client
-    client.close()
+def storage(ministack: str) -> Iterator[Any]:
+    """A client of an account for all tests of the ledger."""
+    with shared(ministack, f"2{os.getpid():011d}") as client:
+        yield client
 
 
 @pytest.fixture
-def client(ledger_tables: Any) -> Faulty:
-    """A client whose calls a test may count and break."""
-    return Faulty(ledger_tables)
+def client(storage: Any) -> Iterator[Faulty]:
+    """A client whose calls a test may count and break, of tables that it has to itself: jobs look at all accounts."""
+    tables = ("quotas", "credits", "usage")
+    for name in tables:
+        make_table(storage, name)
+    yield Faulty(storage)
+    for name in tables:
+        storage.delete_table(TableName=name)
 
 
 @pytest.fixture

@@ -324,7 +324,6 @@ def test_a_request_that_is_under_way_is_adopted_and_charged_once(world: World) -
 
 def test_one_accounts_trouble_stops_no_other_and_the_sweep_goes_on_where_it_stopped(world: World) -> None:
     world.now += 300
-    world.container(world.client).sweep_all()  # what other tests have left
     others = [World(world.client) for _ in range(3)]
     for other in others:
         other.ledger.open_account(other.tenant, LIMITS)
