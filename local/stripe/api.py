@@ -12,50 +12,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from local.stripe import (
-    cards,
-    catalog,
-    checkout,
-    contract,
-    customers,
-    disputes,
-    events,
-    invoice_api,
-    invoice_items,
-    meters,
-    payment_api,
-    portal,
-    refunds,
-    schedules,
-    setups,
-    subscriptions,
-)
+from local.stripe import contract
 from local.stripe.errors import Refusal
 from local.stripe.render import render
 from local.stripe.routes import Route
 from local.stripe.world import API_VERSION, DAY, Obj, World
 
 _MODULES = (
-    cards,
-    catalog,
-    checkout,
-    customers,
-    disputes,
-    events,
-    invoice_api,
-    invoice_items,
-    meters,
-    payment_api,
-    portal,
-    refunds,
-    schedules,
-    setups,
-    subscriptions,
-)
-ROUTES: list[Route] = [route for module in _MODULES for route in module.ROUTES]
+    "cards catalog checkout customers disputes events invoice_api invoice_items meters payment_api "
+    "portal refunds schedules setups subscriptions"
+).split()
+ROUTES: list[Route] = [route for name in _MODULES for route in import_module(f"local.stripe.{name}").ROUTES]
 
 
 @dataclass(frozen=True, slots=True)
