@@ -6,6 +6,7 @@ This one says the same and raises the same errors, but signs nothing and checks 
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import time
@@ -105,7 +106,7 @@ class _Connection:
                     length = int(number)
                 case b"connection", b"close":
                     self.open = False
-        answer = json.loads(self._answers.read(length))
+        answer = json.loads(self._answers.read(length), object_hook=_binary)
         self.used_at = time.monotonic()
         if not self.open:
             self.close()
@@ -114,6 +115,11 @@ class _Connection:
     def close(self) -> None:
         self._answers.close()
         self._socket.close()
+
+
+def _binary(part: dict[str, Any]) -> dict[str, Any]:
+    """Binary attributes travel as Base64."""
+    return {"B": base64.b64decode(part["B"])} if len(part) == 1 and isinstance(part.get("B"), str) else part
 
 
 def make_table(client: Any, name: str, *, stream: bool = False) -> None:

@@ -13,7 +13,7 @@ from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.insight.notices import Notices
 from noren.insight.store import InsightStore
-from noren.mail import TEMPLATES, WORDS, Mailer, Notice, Template, write
+from noren.mail import TEMPLATES, WORDS, Mailer, Notice, Template, WebhookReason, write
 from noren.mail_billing import BILLING_NOTICES, BillingNotice
 from noren.settings import Settings
 from noren.tenants.models import PLATFORM_TENANT, Tenant
@@ -187,6 +187,18 @@ def test_every_mail_says_what_happened_when_it_resets_and_what_to_do(kind: Notic
     if kind != "credits_low":
         assert shown in text.body
     assert len(text.body) < 400
+
+
+@pytest.mark.parametrize("locale", ["ja", "ko", "en", "fr"])
+@pytest.mark.parametrize("reason", get_args(WebhookReason))
+def test_the_mail_of_a_disabled_webhook_says_why_and_what_to_do(reason: WebhookReason, locale: str) -> None:
+    data = {"tenant": "T{x}", "host": "HOST", "what": f"webhook_{reason}", "link": "LINK"}
+    text = write("webhook_disabled", locale, data)
+    assert "HOST" in text.subject
+    assert "T{x}" in text.body
+    assert text.body.endswith("LINK\n")
+    assert WORDS[f"webhook_{reason}", "en" if locale == "fr" else locale] in text.body
+    assert "30" in text.body
 
 
 FACTS = {"credits": "500", "amount": "¥1,500", "why": "WHY", "cap": "2,000", "plan": "pro", "until": "UNTIL"}
