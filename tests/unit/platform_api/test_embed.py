@@ -61,6 +61,17 @@ def test_the_script_starts_the_widget_with_the_sites_settings(platform: Platform
     assert tolerant.body == answer.body
 
 
+def test_the_prompts_greeting_welcomes_where_the_site_has_none(platform: Platform, site_id: str) -> None:
+    profile_id = platform.services.sites.of_id(site_id).prompt_profile
+    said = {"base_version": 1, "content": {"greeting_message": "</script>ようこそ"}, "publish": True}
+    platform.json("POST", f"/api/v1/prompts/{profile_id}/versions", access_token("mei"), said)
+    platform.time.ahead += 30
+    assert "</script>" not in ask(platform, SCRIPT, site_id).body.decode()
+    assert json.loads(ask(platform, CONFIG, site_id).body)["config"]["welcome_message"] == "</script>ようこそ"
+    patch(platform, site_id, widget_config={"welcome_message": "Hello"})
+    assert json.loads(ask(platform, CONFIG, site_id).body)["config"]["welcome_message"] == "Hello"
+
+
 @pytest.mark.parametrize("path", [SCRIPT, CONFIG])
 def test_what_a_browser_has_is_not_sent_again_until_it_changes(platform: Platform, site_id: str, path: str) -> None:
     tag = ask(platform, path, site_id).headers["etag"]
@@ -133,7 +144,7 @@ def test_settings_are_for_the_pages_that_the_site_allows(platform: Platform, sit
 def test_floods_cost_one_read_in_half_a_minute_and_never_a_write(platform: Platform, site_id: str) -> None:
     calls: list[str] = []
     platform.services.dynamodb.meta.events.register(
-        "before-call.dynamodb", lambda model, **_: calls.append(model.name), unique_id="count"
+        "before-parameter-build.dynamodb", lambda model, **_: calls.append(model.name), unique_id="count"
     )
     for site, reads in ((site_id, 0), (UNKNOWN, 1), ("nonsense", 0)):
         ask(platform, SCRIPT, site) if not reads else None
@@ -146,7 +157,7 @@ def test_floods_cost_one_read_in_half_a_minute_and_never_a_write(platform: Platf
     ask(platform, SCRIPT, site_id)
     ask(platform, SCRIPT, UNKNOWN)
     assert set(calls) <= {"GetItem", "Query"}
-    platform.services.dynamodb.meta.events.unregister("before-call.dynamodb", unique_id="count")
+    platform.services.dynamodb.meta.events.unregister("before-parameter-build.dynamodb", unique_id="count")
 
 
 def test_ids_that_are_tried_out_push_no_known_site_out(platform: Platform, site_id: str) -> None:
