@@ -17,14 +17,13 @@ MADE_PER_HOUR = 1000
 
 def list_canned(call: Call) -> Page[c.CannedOut]:
     """A site's responses."""
-    tenant_id, site_id = _site(call)
 
     def read(limit: int, at: dict[str, str] | None) -> tuple[list[CannedResponse], dict[str, str] | None]:
         before = at["before"] if at else None
-        found, following = call.services.canned.page(tenant_id, site_id, limit, before, deleted=call.query.deleted)
+        found, following = call.services.canned.page(*_site(call), limit, before, deleted=call.query.deleted)
         return found, {"before": following} if following else None
 
-    items, cursor = paged(call, f"/api/v1/sites/{site_id}/canned", read)
+    items, cursor = paged(call, call.request.path, read)
     return Page(items=[c.CannedOut.of(each) for each in items], next_cursor=cursor)
 
 
@@ -121,5 +120,13 @@ ROUTES = (
         status=204,
         before=get_canned,
     ),
-    Route("POST", f"{ONE}/restore", restore_canned, CHANGE, "Restore a canned response", answer=c.CannedOut),
+    Route(
+        "POST",
+        f"{ONE}/restore",
+        restore_canned,
+        CHANGE,
+        "Restore a canned response",
+        answer=c.CannedOut,
+        idempotent=True,
+    ),
 )
