@@ -131,7 +131,7 @@ def test_a_token_is_good_at_its_own_site_and_for_visitors_routes_alone(stack: St
     assert (code(stolen), reader(stolen)) == ((401, "invalid_token"), SHOP)
     body = {"message": "Hello", "site_id": other.site["site_id"]}
     assert code(shop.call("POST", "/api/v1/chat", body, token)) == (404, "not_found")
-    for path in ("/api/v1/tenant", "/api/v1/sites", "/api/v1/members", "/api/v1/usage", "/v1/models"):
+    for path in ("/api/v1/api-keys", "/api/v1/sites", "/api/v1/members", "/api/v1/usage", "/v1/models"):
         refused = shop.call("GET", path, token=token)
         assert (refused.status_code, reader(refused)) == (403, "")
 
