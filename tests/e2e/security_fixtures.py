@@ -12,8 +12,9 @@ from typing import Any
 
 from chat.routes import ROUTES as INFERENCE
 from noren.billing.seed import PACKAGES
-from noren.edge.http import Route
+from noren.edge.http import Access, Route
 from platform_api.routes import ROUTES as PLATFORM
+from tests.e2e.client import Client
 from tests.e2e.security_world import World
 
 ROUTES = (*PLATFORM, *INFERENCE)
@@ -33,6 +34,7 @@ NO_SITE = f"site_{NOTHING[:-1]}1"
 """All noughts is the platform's own."""
 BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
 
+CANNED = {"patterns": [{"kind": "exact", "text": "Nobody asks this."}], "answer": "All is free."}
 ARMS = [{"arm": "A", "version": 1, "weight": 1}, {"arm": "B", "version": 1, "weight": 1}]
 
 
@@ -41,10 +43,16 @@ def name(route: Route) -> str:
 
 
 PROTECTED = [route for route in ROUTES if not route.access.public]
-TENANTS = [route for route in PROTECTED if not route.access.platform_admin]
+VISITORS = [route for route in PROTECTED if route.access == Access(visitor=True)]
+"""What nobody but a page's visitor may call: tests/e2e/test_visitors.py, tests/unit/chat/test_canned.py."""
+TENANTS = [route for route in PROTECTED if not route.access.platform_admin and route not in VISITORS]
 ADMINS = [route for route in PROTECTED if route.access.platform_admin]
 
 BODIES: dict[str, Any] = {
+    "POST /api/v1/sites/{site_id}/icon/check": {"url": "https://shop.example/icon.png"},
+    "POST /api/v1/sites/{site_id}/embed/check": {"url": "https://shop.example/"},
+    "POST /api/v1/webhooks": {"callback_url": "https://shop.example/hook", "event_types": ["feedback"]},
+    "PATCH /api/v1/webhooks/{webhook_id}": {"description": "taken over"},
     "PATCH /api/v1/tenant": {"name": "Taken over"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
     "PATCH /api/v1/api-keys/{key_id}": {"scopes": ["admin"]},
@@ -113,6 +121,9 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sites": {"name": "Own"},
     "PATCH /api/v1/sites/{site_id}": {"allowed_domains": ["https://evil.example"], "daily_quota": 0},
     "POST /api/v1/sites/{site_id}/key": {"overlap_hours": 0},
+    "POST /api/v1/sites/{site_id}/canned": CANNED,
+    "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": {"answer": "All is free."},
+    "POST /api/v1/feedback/{feedback_id}/canned": CANNED,
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -203,7 +214,48 @@ def further_site(world: World) -> Iterator[tuple[str, str]]:
     yield made["site_id"], NO_SITE
 
 
+@contextmanager
+def webhook(world: World) -> Iterator[tuple[str, str]]:
+    """One with a delivery; nobody listens there."""
+    there = world.victim.ok("GET", "/api/v1/webhooks")["items"]
+    body = {"callback_url": world.stack["webhook_url"], "event_types": ["training_failed"]}
+    made = there[0] if len(there) > 4 else world.victim.ok("POST", "/api/v1/webhooks", body)
+    sent = world.victim.ok("POST", f"/api/v1/webhooks/{made['webhook_id']}/test")
+    WITHIN["{delivery_id}"] = sent["delivery_id"]
+    yield made["webhook_id"], f"whk_{NOTHING}"
+
+
+@contextmanager
+def canned(world: World) -> Iterator[tuple[str, str]]:
+    own = site(world)[0]
+    made = world.victim.ok("POST", f"/api/v1/sites/{own}/canned", CANNED)
+    yield f"{own}/{made['canned_id']}", f"{NO_SITE}/can_{NOTHING}"
+
+
+@contextmanager
+def rated(world: World) -> Iterator[tuple[str, str]]:
+    given = world.victim.chat("Hello")["id"]
+    world.victim.ok("POST", f"/api/v1/chat/{given}/feedback", {"rating": 1, "comment": "wrong"})
+    yield given, f"req_{NOTHING}"
+
+
+def fail_twice(world: World) -> None:
+    """Two rows in the victim's error log."""
+    secret = world.victim.ok("POST", "/api/v1/api-keys", {"name": "chats", "scopes": ["chat"]})["secret"]
+    for query in ("", f"?site_id={site(world)[0]}"):
+        assert Client(world.victim.base, secret).call("GET", f"/api/v1/usage{query}").status_code == 403
+
+
 IDS: dict[str, Callable[[World], Any]] = {
+    "GET /api/v1/sites/{site_id}/canned/{canned_id}": canned,
+    "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": canned,
+    "DELETE /api/v1/sites/{site_id}/canned/{canned_id}": canned,
+    "POST /api/v1/sites/{site_id}/canned/{canned_id}/restore": canned,
+    "GET /api/v1/feedback/{feedback_id}": rated,
+    "POST /api/v1/feedback/{feedback_id}/canned": rated,
+    "GET /api/v1/conversations/{session_key}": session,
+    "GET /api/v1/sites/{site_id}/canned": further_site,
+    "POST /api/v1/sites/{site_id}/canned": further_site,
     "DELETE /api/v1/billing/cards/{payment_method_id}": card,
     "GET /api/v1/credits/purchases/{order_id}": order,
     "PATCH /api/v1/billing/cards/{payment_method_id}": card,
@@ -240,6 +292,15 @@ IDS: dict[str, Callable[[World], Any]] = {
     "DELETE /api/v1/sites/{site_id}/key/previous": further_site,
     "POST /api/v1/sites/{site_id}/embed": further_site,
     "GET /api/v1/sites/{site_id}/snippets": further_site,
+    "POST /api/v1/sites/{site_id}/icon/check": further_site,
+    "POST /api/v1/sites/{site_id}/embed/check": further_site,
+    "GET /api/v1/webhooks/{webhook_id}": webhook,
+    "PATCH /api/v1/webhooks/{webhook_id}": webhook,
+    "DELETE /api/v1/webhooks/{webhook_id}": webhook,
+    "POST /api/v1/webhooks/{webhook_id}/secret": webhook,
+    "POST /api/v1/webhooks/{webhook_id}/test": webhook,
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": webhook,
+    "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": webhook,
 }
 
 
@@ -250,6 +311,10 @@ def site(world: World) -> tuple[str, str]:
 IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "GET /api/v1/usage": {"site_id": site},
     "GET /api/v1/usage/records": {"site_id": site},
+    "GET /api/v1/feedback": {"site_id": site},
+    "GET /api/v1/conversations": {"site_id": site},
+    "GET /api/v1/errors": {"site_id": site},
+    "GET /api/v1/canned": {"site_id": site},
 }
 IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "POST /api/v1/chat": {
@@ -264,7 +329,7 @@ ADMINS_IDS = {"tenant_id", "policy_id", "package_id", "cause"}
 """A platform admin may name any of these; nobody else comes that far."""
 
 
-WITHIN = {"{version}": "1"}
+WITHIN = {"{version}": "1", "{delivery_id}": f"dlv_{NOTHING}"}
 """Parameters that mean nothing but within what another one names."""
 NEEDED = {"GET /api/v1/prompts/{profile_id}/diff": "?from=1&to=1"}
 """Queries that a route can't do without."""
@@ -274,8 +339,12 @@ def parameters(route: Route) -> list[str]:
     return [part[1:-1] for part in route.path.split("/") if part.startswith("{") and part not in WITHIN]
 
 
-def path(route: Route, value: str) -> str:
-    parts = (WITHIN.get(part, value) if part.startswith("{") else part for part in route.path.split("/"))
+def path(route: Route, values: str) -> str:
+    """The route's path with those ids; where there are fewer, with the last one again."""
+    left, parts = values.split("/"), []
+    for part in route.path.split("/"):
+        value = WITHIN.get(part) if part.startswith("{") else part
+        parts.append(value or (left.pop(0) if len(left) > 1 else left[0]) if part else "")
     return "/".join(parts) + NEEDED.get(name(route), "")
 
 
