@@ -53,7 +53,7 @@ class Outputs:
     tables: dict[str, str]
     """`tenants`, `quotas`, … to the table's name."""
     queues: dict[str, str]
-    """`mail`, `summary`, `billing` to the queue's URL."""
+    """`mail`, `summary`, `billing`, `webhook` to the queue's URL."""
     provider_secret_arn: str
     payment_secret_arn: str
     signing_secret_arn: str

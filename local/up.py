@@ -27,7 +27,8 @@ from local import cloud, demo_page, emulator, frontdoor, models, payments, seed
 ROOT = emulator.ROOT
 FIRST_PORT = 8080
 PORTS = 8
-"""A run takes this many ports: page, emulator, chat, models (llm, runpod), stripe, demo page, one in reserve."""
+"""A run takes this many ports: page, emulator, chat, models (llm, runpod), stripe, demo page, and the last one for a
+subscriber of webhooks that a developer starts."""
 REAL_SERVICES = {
     "OPENAI_API_KEY": ("openai_api_key", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
     "ANTHROPIC_API_KEY": ("anthropic_api_key", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
@@ -97,7 +98,9 @@ class Run:
         self.run_file.unlink(missing_ok=True)
         first = ports_from_environment()
         page, emulator_port, chat_port, models_port, stripe_port = first, first + 1, first + 2, first + 3, first + 5
-        shop_port = first + 6
+        shop_port, hook_port = first + 6, first + 7
+        # Hosts of this machine that the platform may call for its tenants; others are none of the internet's.
+        allowed = [f"{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (shop_port, hook_port)]
         base, shop = f"http://localhost:{page}", f"http://localhost:{shop_port}"
 
         self._say("Starting the embedded cloud …")
@@ -121,7 +124,10 @@ class Run:
         self._say("Deploying the CDK app into it (the first time takes about half a minute) …")
         outputs = cloud.deploy(
             endpoint,
-            model_env | paying.env | {"CONSOLE_URL": base, "INFERENCE_URL": base, "MAIL_FROM": "noren@example.com"},
+            model_env
+            | paying.env
+            | {"CONSOLE_URL": base, "INFERENCE_URL": base, "MAIL_FROM": "noren@example.com"}
+            | {"FETCH_ALLOW": ",".join(allowed)},
             work=self.home / "deploy",
         )
 
@@ -162,6 +168,7 @@ class Run:
             "console_url": base,
             "demo_page_url": f"{shop}/",
             "mailbox_url": f"{base}/mailbox",
+            "webhook_url": f"http://localhost:{hook_port}/",
             "aws_endpoint_url": endpoint,
             "region": emulator.REGION,
             "user_pool_id": outputs.user_pool_id,

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +20,7 @@ from local import emulator
 from noren.billing.seed import PACKAGES
 from noren.tables import platform_key
 from tests.e2e.client import Client, Stack
+from tests.unit.webhooks.world import Subscriber
 
 pytestmark = pytest.mark.e2e
 
@@ -42,7 +44,7 @@ with wiring.build(Settings.from_env()).ledger.reserve(Ask(tenant, request, site,
 
 WORKING = {
     *("Chat", "CognitoTriggers", "MailWorker", "PlatformApi", "QuotaStream", "Scheduler"),
-    *("StripeWebhook", "StripeWorker", "SummaryWorker", "UsageStream"),
+    *("StripeWebhook", "StripeWorker", "SummaryWorker", "UsageStream", "EventStream", "WebhookSender"),
 }
 """The functions of the product, by their roles."""
 
@@ -75,9 +77,43 @@ def worked(stack: Stack) -> list[dict[str, str]]:
     _manage(stack, owner)
     _chat(stack, owner)
     _background(stack, me["tenant"])
-    _pay(stack, owner)
+    _subscribe(stack, owner)
     eventually("a verdict on every function", lambda: {each["role"] for each in stack.verdicts()} >= WORKING)
     return stack.verdicts()
+
+
+def _subscribe(stack: Stack, owner: Client) -> None:
+    """A webhook: a test event, one of a payment, and one that is answered with 410, which ends it with a mail."""
+    subscriber = Subscriber(urlsplit(stack["webhook_url"]).port or 0)
+    try:
+        body = {"callback_url": stack["webhook_url"], "event_types": ["credits_added"]}
+        made = owner.ok("POST", "/api/v1/webhooks", body)
+        path = f"/api/v1/webhooks/{made['webhook_id']}"
+        secret = owner.ok("POST", f"{path}/secret")["secret"]
+        owner.ok("POST", f"{path}/test")
+        eventually("the test event", lambda: [got for got in subscriber.got if got.data["type"] == "test"])
+        assert subscriber.got[0].is_signed_by(secret)
+        assert subscriber.got[0].is_signed_by(made["secret"])
+        _pay(stack, owner)
+        eventually("the payment", lambda: [got for got in subscriber.got if got.data["type"] == "credits_added"])
+        taken = eventually("their marks", lambda: each if len(each := _delivered(owner, path)) == 2 else None)
+        subscriber.answer = lambda _: 500
+        owner.ok("POST", f"{path}/deliveries/{taken[0]['delivery_id']}/replay")
+        eventually("a failure", lambda: owner.ok("GET", path)["failures"])
+        subscriber.answer = lambda _: 200
+        eventually("its repetition", lambda: len(_delivered(owner, path)) == 2)
+        subscriber.answer = lambda _: 410
+        owner.ok("POST", f"{path}/test")
+        eventually("its end", lambda: owner.ok("GET", path)["disabled_reason"] == "gone")
+        eventually("a mail of it", lambda: "Webhook" in json.dumps(stack.mails(), ensure_ascii=False))
+        invoke(stack, "WebhookSender", {"job": "webhooks"})
+        owner.ok("DELETE", path)
+    finally:
+        subscriber.close()
+
+
+def _delivered(owner: Client, path: str) -> list[dict[str, Any]]:
+    return [each for each in owner.ok("GET", f"{path}/deliveries")["items"] if each["status"] == "delivered"]
 
 
 def _pay(stack: Stack, owner: Client) -> None:

@@ -23,7 +23,16 @@ def deployed(aws: str, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     create_tables()
     outputs = {f"Table{name.title()}": name for name in deployment.TABLES}
     outputs |= dict.fromkeys(
-        ("QueueMail", "QueueSummary", "QueueBilling", "ProviderSecret", "SigningSecret", "PaymentSecret"), "x"
+        (
+            "QueueMail",
+            "QueueSummary",
+            "QueueBilling",
+            "QueueWebhook",
+            "ProviderSecret",
+            "SigningSecret",
+            "PaymentSecret",
+        ),
+        "x",
     )
     outputs |= dict.fromkeys(("UserPoolId", "ClientId", "JwksUrl"), "x")
     made = Deployment("local", "ap-northeast-1", outputs)

@@ -163,9 +163,9 @@ def test_a_stream_goes_on_where_it_failed(platform: Platform, owner: str, monkey
     platform.json("POST", "/api/v1/webhooks", owner, HOOK)
     tenant_id = platform.tenant_of("owner")
     now = int(platform.services.clock()) + 1
-    records = []
+    records: list[Any] = []
     for number in range(3):
-        item = {"pk": f"EVT#{tenant_id}", "sk": f"feedback#{number}", "tenant_id": tenant_id, "kind": "feedback"}
+        item: dict[str, Any] = {"pk": f"EVT#{tenant_id}", "sk": f"feedback#{number}", "tenant_id": tenant_id, "kind": "feedback"}
         item |= {"event_id": f"evt_{number:032x}", "key": str(number), "data": {}, "occurred_at": now}
         records.append({"dynamodb": {"SequenceNumber": str(number), "NewImage": to_item(item)}})
     whole = records[1]["dynamodb"]["NewImage"]

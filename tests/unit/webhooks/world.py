@@ -64,7 +64,7 @@ class Got:
 class Subscriber:
     """A real HTTP server. `answer` says what comes of a request: a status, or 0 for a connection that breaks off."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.got: list[Got] = []
         self.answer: Callable[[Got], int] = lambda _: 200
         subscriber = self
@@ -85,7 +85,7 @@ class Subscriber:
             def log_message(self, *_: Any) -> None:
                 """Silent."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/hook"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()

@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
     secrets = commands.add_parser("secrets", help="keys of model services")
     acts = secrets.add_subparsers(dest="act", required=True, metavar="set")
     each = acts.add_parser("set", parents=[stage], help="store a key, read from standard input")
-    from noren.cli.commands import PAYMENT_KEYS, PROVIDER_KEYS, QUEUES
+    from noren.cli.commands import PAYMENT_KEYS, PROVIDER_KEYS
+    from noren.cli.deployment import QUEUES
 
     each.add_argument("name", choices=(*PROVIDER_KEYS, *PAYMENT_KEYS))
     each.add_argument("--remove", action="store_true", help="remove it instead")

@@ -18,7 +18,6 @@ from noren.tenants.models import Stop, Tenant
 
 PROVIDER_KEYS = ("openai_api_key", "anthropic_api_key", "runpod_api_key", "local_llm_api_key")
 PAYMENT_KEYS = ("stripe_secret_key", "stripe_webhook_secret")
-QUEUES = ("mail", "summary", "billing")
 
 
 def _actor() -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
 TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
+QUEUES = ("mail", "summary", "billing", "webhook")
 STAGES = ("local", "dev", "staging", "prod")
 
 
@@ -40,7 +41,7 @@ class Deployment:
     def settings(self) -> Settings:
         """The settings that the deployed functions have, as far as the outputs tell."""
         tables = {f"{name}_table": f"Table{name.title()}" for name in TABLES}
-        queues = {f"{name}_queue_url": f"Queue{name.title()}" for name in ("mail", "summary", "billing")}
+        queues = {f"{name}_queue_url": f"Queue{name.title()}" for name in QUEUES}
         rest = {"user_pool_id": "UserPoolId", "client_id": "ClientId", "jwks_url": "JwksUrl"}
         secrets = {"provider_secret_arn": "ProviderSecret", "signing_secret_arn": "SigningSecret"}
         secrets |= {"payment_secret_arn": "PaymentSecret"}
