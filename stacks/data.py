@@ -48,7 +48,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "r": _READ,
     "w": _WRITE,
     "rw": (*_READ, *_WRITE),
-    "rwd": (*_READ, *_WRITE, "DeleteItem", "BatchWriteItem"),
+    "rwd": (*_READ, *_WRITE, "DeleteItem", "BatchGetItem", "BatchWriteItem"),
     "update": (*_READ, "UpdateItem"),
     "sweep": (*_READ, *_WRITE, "Scan"),
 }

@@ -193,7 +193,7 @@ ACTIONS = {
     "r": {"GetItem", "Query"},
     "w": {"PutItem", "UpdateItem"},
     "u": {"UpdateItem"},
-    "d": {"DeleteItem", "BatchWriteItem"},
+    "d": {"DeleteItem", "BatchGetItem", "BatchWriteItem"},
     "s": {"Scan"},
 }
 
