@@ -16,11 +16,14 @@ from local import cloud, emulator
 from noren import wiring
 from noren.clock import day_of
 from noren.ids import TenantId, new_id
+from noren.insight.events import Events
 from noren.settings import Settings
 from noren.usage.models import UsageRecord
 from noren.usage.reports import UsageReports, Wanted
 from noren.usage.store import UsageStore
 from noren.usage.summary_store import SummaryStore
+from noren.webhooks import signing
+from noren.webhooks.models import Endpoint
 from stacks.data import STREAMS
 
 
@@ -88,7 +91,7 @@ def test_tables_expire_and_have_their_index(deployed: cloud.Outputs) -> None:
     dynamodb = client("dynamodb", deployed)
     for name, table in deployed.tables.items():
         expiry = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-        expires = name in ("billing", "sites", "runtime", "usage", "events")
+        expires = name in ("billing", "sites", "runtime", "usage", "events", "webhooks")
         assert expiry["TimeToLiveStatus"] == ("ENABLED" if expires else "DISABLED")
         indexes = dynamodb.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
         assert [each["IndexName"] for each in indexes] == (["gsi1"] if name == "tenants" else [])
@@ -142,6 +145,33 @@ def test_a_record_becomes_a_summary_by_the_stream(deployed: cloud.Outputs) -> No
         assert time.monotonic() < until
         time.sleep(0.2)
     assert [(row.group, row.tally.chats) for row in rows] == [(record.site_id, 1)]
+
+
+def test_an_event_becomes_a_webhook_by_stream_and_queue(
+    deployed: cloud.Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the guarded client, which calls nobody on this machine: at this deployment nothing is allowed."""
+    for name, value in emulator.aws_env(deployed.endpoint).items():
+        monkeypatch.setenv(name, value)
+    described = client("lambda", deployed).list_functions()["Functions"]
+    (sender,) = (each for each in described if "-WebhookSenderFunction" in each["FunctionName"])
+    variables = sender["Environment"]["Variables"]
+    assert "FETCH_ALLOW" not in variables
+    services = wiring.build(Settings.from_env(variables))
+    tenant_id, now = TenantId(new_id("ten")), time.time()
+    webhook_id = new_id("whk")
+    sealed = services.vault.seal(signing.new_secret(), tenant_id=tenant_id, webhook_id=webhook_id)
+    endpoint = Endpoint(webhook_id, tenant_id, "https://127.0.0.1/", ("feedback",), sealed, created_at=now)
+    services.webhook_endpoints.add(endpoint, 10)
+    Events(services.insight, time.time).emit(tenant_id, "feedback", "session", {"rating": 1})
+    until = time.monotonic() + 60
+    found = services.webhook_deliveries.page(tenant_id, webhook_id, 9, None)[0]
+    while not found or not found[0].attempts:
+        assert time.monotonic() < until, found
+        time.sleep(0.2)
+        found = services.webhook_deliveries.page(tenant_id, webhook_id, 9, None)[0]
+    (delivery,) = found
+    assert (delivery.event_type, delivery.status, delivery.last_error) == ("feedback", "pending", "unreachable")
 
 
 def test_deploying_the_same_again_is_a_look(deployed: cloud.Outputs) -> None:
