@@ -54,7 +54,7 @@ def shared(endpoint: str, number: str) -> Iterator[Any]:
 
 @contextmanager
 def _session(endpoint: str, number: str) -> Iterator[boto3.Session]:
-    session = botocore.session.get_session()
+    session: Any = botocore.session.get_session()
     session.register_component("data_loader", _LOADER)
     with Wire(endpoint, number) as wire:
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import Literal
 
 from noren.clock import Clock
 from noren.errors import Busy, Conflict, NotFound
@@ -25,10 +25,9 @@ from noren.ledger.account import Account
 from noren.ledger.book_store import BookStore
 from noren.ledger.fold import Fold, Folded, Gift, Withdrawal
 from noren.ledger.lots import Books, Entry
+from noren.ledger.patience import Patience
 from noren.ledger.store import LedgerStore, Refused
-from noren.tables import insistently, is_retryable
-
-T = TypeVar("T")
+from noren.tables import is_retryable
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +99,15 @@ class Credits:
         most_used: MostUsed = lambda *_: None,
     ) -> None:
         self._accounts, self._books, self._clock, self._sleep = accounts, books, clock, sleep
+        self._insist = Patience(sleep)
         self._most_used = most_used
+
+    def account(self, tenant_id: TenantId) -> Account:
+        """The tenant's account as it stands: what has ended may not be folded yet. Raises NotFound."""
+        account = self._insist(lambda: self._accounts.get(tenant_id))
+        if account is None:
+            raise NotFound("This tenant has no account")
+        return account
 
     def open(self, account: Account) -> None:
         """Write a new account with its first month's free credits, if the tenant has none yet."""
@@ -137,7 +144,7 @@ class Credits:
     def turn(self, tenant_id: TenantId, account: Account | None = None) -> None:
         """Fold what has ended by now: months, lots. Nothing where somebody else has. Raises NotFound."""
         for _ in range(ROUNDS):
-            read = account or self._account(tenant_id)
+            read = account or self.account(tenant_id)
             account = None
             if not read.needs_fold(self._now(read)) and not (read.debt and read.credits):
                 return
@@ -148,7 +155,7 @@ class Credits:
     def change(self, tenant_id: TenantId, change: Callable[[Account, int], Account]) -> None:
         """Replace limits on the account by `change(account, now)`; a higher monthly grant is paid out with it."""
         for _ in range(ROUNDS):
-            read = self._account(tenant_id)
+            read = self.account(tenant_id)
             now = self._now(read)
 
             def allow(fold: Fold, now: int = now) -> None:
@@ -198,7 +205,7 @@ class Credits:
         for _ in range(ROUNDS):
             if found := self._insist(lambda: self._books.booked(tenant_id, entry_id)):
                 return found
-            self._commit(self._account(tenant_id), change)
+            self._commit(self.account(tenant_id), change)
         raise Busy(retry_after=1)
 
     def _commit(self, account: Account, change: Change) -> bool:
@@ -234,7 +241,7 @@ class Credits:
     def _read(self, tenant_id: TenantId) -> tuple[Account, Books]:
         """The account and the books that belong to it."""
         for _ in range(ROUNDS):
-            account = self._account(tenant_id)
+            account = self.account(tenant_id)
             books = self._insist(lambda: self._books.latest(tenant_id))
             if books.version <= account.version:
                 return account, books
@@ -243,20 +250,6 @@ class Credits:
     def _now(self, account: Account) -> int:
         """Our clock may lag behind the one that turned the account last."""
         return max(int(self._clock()), account.day_since)
-
-    def _account(self, tenant_id: TenantId) -> Account:
-        account = self._insist(lambda: self._accounts.get(tenant_id))
-        if account is None:
-            raise NotFound("This tenant has no account")
-        return account
-
-    def _insist(self, call: Callable[[], T]) -> T:
-        try:
-            return insistently(call, sleep=self._sleep)
-        except Exception as error:
-            if is_retryable(error):
-                raise Busy(retry_after=1) from error
-            raise
 
 
 def _split(history: list[Books], start: int, count: int) -> Split:

@@ -14,26 +14,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 from noren.clock import Clock
-from noren.errors import Busy, Conflict, NotFound
+from noren.errors import Conflict, NotFound
 from noren.ids import TenantId
 from noren.ledger import account as rules
 from noren.ledger.account import Account
 from noren.ledger.credits import Credits
 from noren.ledger.holds import Held, key_of, request_of
 from noren.ledger.models import Ask, Denied, Hold, Reason, Standing, SweepReport
+from noren.ledger.patience import Patience
 from noren.ledger.store import LedgerStore, Refused
 from noren.metrics import measured
 from noren.plans.models import Limits
-from noren.tables import insistently, is_retryable
+from noren.tables import is_retryable
 from noren.tenants.models import Tenant
 from noren.usage.models import UsageRecord
 from noren.usage.store import UsageStore
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 ABANDONED = "abandoned"
 """`error_code` of the record that a sweep decides: the request's process was gone."""
@@ -64,6 +63,7 @@ class Ledger:
         self._credits = credits
         self._clock = clock
         self._sleep = sleep
+        self._insist = Patience(sleep)
         self._denials: dict[TenantId, dict[Ask, tuple[float, Denied]]] = {}
 
     # -- accounts
@@ -97,7 +97,7 @@ class Ledger:
 
     def standing(self, tenant_id: TenantId) -> Standing:
         """What the tenant has used and may use now. Raises NotFound."""
-        account = rules.turned(self._account(tenant_id), int(self._clock()))
+        account = rules.turned(self._credits.account(tenant_id), int(self._clock()))
         embedding = account.embedding_grant.limit
         return Standing(
             active=account.active,
@@ -116,7 +116,7 @@ class Ledger:
 
     def is_open(self, tenant_id: TenantId, request_id: str) -> bool:
         """Whether the request is under way: it has a hold that has not expired."""
-        account = self._account(tenant_id)
+        account = self._credits.account(tenant_id)
         text = account.holds.get(key_of(request_id))
         return text is not None and Held.parse(text).expires_at > self._clock()
 
@@ -268,7 +268,7 @@ class Ledger:
 
     def sweep(self, tenant_id: TenantId) -> int:
         """Settle or release every hold of the tenant that has expired; returns how many there were."""
-        return self._sweep(self._account(tenant_id))
+        return self._sweep(self._credits.account(tenant_id))
 
     def sweep_all(self, seconds: float | None = None) -> SweepReport:
         """Sweep every account that has holds and fold every one whose month or lot has ended, for at most `seconds`.
@@ -301,20 +301,6 @@ class Ledger:
         return len(dead)
 
     # -- small things
-
-    def _account(self, tenant_id: TenantId) -> Account:
-        account = self._insist(lambda: self._store.get(tenant_id))
-        if account is None:
-            raise NotFound("This tenant has no account")
-        return account
-
-    def _insist(self, call: Callable[[], T]) -> T:
-        try:
-            return insistently(call, sleep=self._sleep)
-        except Exception as error:
-            if is_retryable(error):
-                raise Busy(retry_after=1) from error
-            raise
 
     def _deny(self, ask: Ask, account: Account, reason: Reason) -> None:
         resets_at = {
