@@ -12,7 +12,7 @@ from noren.errors import NotFound
 from noren.ids import TenantId, new_id
 from noren.sites.models import Site
 from noren.sites.purge import MARGIN_SECONDS, SitePurge
-from noren.sites.purge_store import KINDS, Deleted, PurgeStore
+from noren.sites.purge_store import Deleted, PurgeStore
 from noren.sites.service import Sites
 from noren.sites.store import SiteStore
 from noren.tables import tenant_key, to_item
@@ -21,6 +21,8 @@ from tests.unit.sites.conftest import Ticks
 
 OWNER = Tenant(TenantId(new_id("ten", 1_800_000_000)), "Aoi", "free", created_at=1_800_000_000.0)
 DAY = 86400
+KINDS = ("FB", "CANNED", "CONV")
+"""What the domain files by site: feedback, canned responses, conversations."""
 
 
 @pytest.fixture
