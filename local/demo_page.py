@@ -1,13 +1,15 @@
 """A shop's page that carries the widget: another origin than the platform's, under a strict policy of its own.
 
 `/` is the free demo tenant's bookshop in Japanese; `?plan=pro` and the like show the other tenants', `?lang=ko` or `en`
-another language. Nothing here is Noren's but the one script line that an owner pastes.
+another language, `?pinned` the script line that names the loader by its hash, `?site_id=…` the widget of any other site
+that lets this origin in. Nothing here is Noren's but that line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from html import escape
@@ -19,6 +21,7 @@ from local.emulator import ROOT
 from local.process import launch
 
 STYLE = ROOT / "local" / "demo_page.css"
+MANIFEST = ROOT / "functions" / "platform_api" / "widget.json"
 LANGUAGES = {"ja": "日本語", "ko": "한국어", "en": "English"}
 
 Words = Mapping[str, str]
@@ -88,8 +91,22 @@ SHOPS: Mapping[str, tuple[Words, Words, tuple[tuple[Words, Words], ...]]] = {
 """For each demo tenant: the shop's name, what it says of itself, and three cards."""
 
 
-def render(plan: str, language: str, script: str) -> str:
-    """The page. `script` is the address of the tenant's embed script; "" leaves the widget out."""
+def evergreen(base: str, site: str) -> str:
+    """The line that an owner pastes."""
+    return f'<script src="{base}/api/embed/script?site_id={site}" async></script>'
+
+
+def pinned(base: str, site: str) -> str:
+    """The line of an owner who wants to say which script runs."""
+    made = json.loads(MANIFEST.read_text())
+    return (
+        f'<script src="{base}/widget/{made["loader_file"]}" integrity="{made["loader_integrity"]}" '
+        f'crossorigin="anonymous" data-site-id="{site}" data-api="{base}" async></script>'
+    )
+
+
+def render(plan: str, language: str, snippet: str) -> str:
+    """The page, with the line that brings the widget at its end."""
     name, motto, cards = SHOPS[plan]
     shown = "".join(
         f"<li><b>{escape(title[language])}</b><span>{escape(text[language])}</span></li>" for title, text in cards
@@ -99,7 +116,6 @@ def render(plan: str, language: str, script: str) -> str:
         for code, label in LANGUAGES.items()
     )
     title = escape(name[language])
-    snippet = f'<script src="{escape(script)}" async></script>' if script else ""
     return (
         f"<!doctype html><html lang={language}><head><meta charset=utf-8><title>{title}</title>"
         '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">'
@@ -123,11 +139,12 @@ def application(base: str, sites: Mapping[str, str]) -> web.Application:
 
     async def page(request: web.Request) -> web.Response:
         plan, language = request.query.get("plan", "free"), request.query.get("lang", "ja")
-        if plan not in SHOPS or language not in LANGUAGES:
+        site = request.query.get("site_id") or sites.get(plan, "")
+        if plan not in SHOPS or language not in LANGUAGES or not re.fullmatch(r"\w{1,64}", site, re.ASCII):
             raise web.HTTPNotFound
-        script = f"{base}/api/embed/script?site_id={sites[plan]}" if plan in sites else ""
+        snippet = (pinned if "pinned" in request.query else evergreen)(base, site)
         headers = {"Content-Security-Policy": policy(base), "Cache-Control": "no-store"}
-        return web.Response(text=render(plan, language, script), content_type="text/html", headers=headers)
+        return web.Response(text=render(plan, language, snippet), content_type="text/html", headers=headers)
 
     async def style(_: web.Request) -> web.Response:
         return web.Response(body=STYLE.read_bytes(), content_type="text/css")

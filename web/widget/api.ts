@@ -107,13 +107,14 @@ export function apiOf({ api, site_key }: Boot, store: Store): Api {
   };
 }
 
-async function* frames(body: ReadableStream<BufferSource>): AsyncGenerator<Frame> {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+async function* frames(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<Frame> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let buffer = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const blocks = (buffer + value).split(/\r?\n\r?\n/);
+    const blocks = (buffer + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/);
     buffer = blocks.pop()!;
     for (const block of blocks) {
       const [, event, data] = /^event: *(\w+)\r?\ndata:([^\r\n]*)/.exec(block) ?? [];

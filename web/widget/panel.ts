@@ -41,8 +41,8 @@ const mount: Mount = (shell) => {
   const reset = button("", icon(RESET), () => panel.reset());
   const shut = button("", icon(CLOSE), () => panel.close());
   const badge = el("span", { role: "status" });
-  const header = el("header", {}, title, reset, !isInline && shut);
-  const frame = el("section", { hidden: true, tabIndex: -1 }, header, log, form, caution, status);
+  const head = el("div", { className: "head" }, title, reset, !isInline && shut);
+  const frame = el("section", { hidden: true, tabIndex: -1 }, head, log, form, caution, status);
 
   const conversation = conversationOf({
     shell: {
