@@ -83,7 +83,7 @@ class SiteManagement:
         """
         tenant = self._tenant_of(tenant_id)
         entitlement = self._plans.entitlement(tenant)
-        for last in (False,) * (TRIES - 1) + (True,):
+        for attempt in range(TRIES):
             site = self.get(tenant_id, site_id)
             if version is not None and site.version != version:
                 raise Conflict(CHANGED)
@@ -93,7 +93,7 @@ class SiteManagement:
             try:
                 return self._store_change(site, changed, actor, tenant, entitlement)
             except Conflict:
-                if last:
+                if attempt == TRIES - 1:
                     raise
         raise AssertionError("unreachable")
 

@@ -24,11 +24,13 @@ class Slots:
 
     def roster(self, tenant_id: TenantId) -> Roster:
         """How many sites the tenant has now."""
-        while (known := self._store.roster.read(tenant_id)) is None:
+        for _ in range(ROUNDS):
+            if known := self._store.roster.read(tenant_id):
+                return known
             live = [each for each in self._store.sites(tenant_id, consistent=True) if each.status != "deleted"]
             counted = Roster(len(live), len(_active(live)))
             self._store.roster.begin(tenant_id, counted, [_keyed(each) for each in live if not each.site_key])
-        return known
+        raise Busy(retry_after=2)
 
     def fit(self, tenant_id: TenantId, limit: int, default_id: str) -> list[str]:
         """Freeze what the plan has no room for, thaw what it has room for again; the ids of what changed.
