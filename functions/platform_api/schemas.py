@@ -327,6 +327,7 @@ class UsageRecordOut(Answer):
     rate: PlainDecimal
     prompt_profile: str
     prompt_version: int
+    experiment_id: str
     prompt_arm: str
     address_prefix: str
     user_agent: str

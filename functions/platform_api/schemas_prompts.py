@@ -278,7 +278,7 @@ class ArmResultOut(ArmOut):
     requests: int
     answers: int
     sessions: int
-    """Those that began in this arm."""
+    """Those whose first question a model answered in this arm."""
     figures: list[FigureOut]
 
 

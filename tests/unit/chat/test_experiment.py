@@ -11,6 +11,7 @@ import pytest
 from noren.clock import day_of
 from noren.errors import Busy, NorenError
 from noren.llm.models import Message, ProviderFault
+from noren.sites.canned_models import Pattern
 from noren.sites.prompt_models import Arm, Experiment
 from noren.usage.models import UsageRecord
 from noren.usage.reports import UsageReports, Wanted
@@ -68,6 +69,16 @@ def test_without_a_session_the_request_decides(rig: Rig, experiment: Experiment)
     content = rig.sites.prompts.in_force(rig.tenant.tenant_id, experiment.profile_id).for_session(record.request_id)
     assert (record.prompt_arm, record.session_key, record.is_new_session) == (content.arm, "", False)
     assert told(rig) == record.prompt_arm
+
+
+def test_a_canned_answer_is_no_arms(rig: Rig, experiment: Experiment) -> None:
+    pattern = Pattern("normalized", rig.ask().message)
+    site_id = rig.sites.default_id(rig.tenant)
+    rig.canned.create(rig.tenant.tenant_id, site_id, [pattern], "At nine.", "user:1")
+    (record,) = talk(rig)
+    assert (record.status, record.experiment_id, record.prompt_arm) == ("canned", "", "")
+    rig.feedback.rate(rig.member(), record.request_id, 1, "")
+    assert ratings(rig, experiment) == {}
 
 
 def test_no_experiment_leaves_no_arm(rig: Rig) -> None:

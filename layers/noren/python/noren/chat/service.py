@@ -126,6 +126,7 @@ class Chats:
             record = self._record(asker, ask, plan, claim.request_id, started)
             if response := plan.canned.response:
                 record.rate = plan.entitlement.rate.rate
+                record.experiment_id = record.prompt_arm = ""  # no arm has a part in it
                 yield from self._canned.give(response, asker, ask, plan.conversation, record, claim)
                 return
             bound = self._bound(ask, plan)
