@@ -35,8 +35,11 @@ WIDGET = HOME / "widget"
 WIDGET_HEADERS = ROOT / "web" / "widget" / "headers.json"
 """Of scripts that pages of any origin load; their names carry their hash."""
 
-INFERENCE = ("chat", "search", "sessions", "feedback", "visitor-tokens", "canned", "ai/execute", "builder")
-"""Below `/api/v1/`, and below `/api/` as aliases: what the inference API serves (chapter 1)."""
+INFERENCE = ("chat", "search", "sessions", "visitor-tokens", "canned", "ai/execute", "builder")
+"""Below `/api/v1/`, and below `/api/` as aliases: what the inference API serves (chapter 1).
+
+Feedback is given below `chat`; what owners read of it (`/api/v1/feedback`) is the platform API's.
+"""
 INFERENCE_PATHS = (
     "/v1",
     "/api/v1/embed/visitor",
