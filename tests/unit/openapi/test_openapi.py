@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from noren.edge import openapi
+from noren.edge.apidoc import markdown
 from noren.edge.http import Access, Route
 from noren.edge.paging import PageQuery
 from noren.tenants.models import Role
@@ -129,7 +130,7 @@ def test_what_visitors_send_and_get_is_said(made: dict[str, Any]) -> None:
     assert {"$ref": "#/components/parameters/SiteKey"} in talk["parameters"]
     schema = talk["responses"]["200"]["content"]["application/json"]["schema"]
     assert [each["$ref"].rsplit("/", 1)[1] for each in schema["anyOf"]] == ["Placed", "PlacedForVisitors"]
-    assert "Visitors of a site get {id}." in openapi.markdown([made])
+    assert "Visitors of a site get {id}." in markdown([made])
 
 
 def test_paging_and_idempotency_are_parameters(made: dict[str, Any]) -> None:

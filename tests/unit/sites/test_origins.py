@@ -67,7 +67,7 @@ def test_an_entry_has_one_spelling(text: str) -> None:
         "shop.example#top",
         "shop.example\\cart",
         "https://mika@shop.example",
-        "https://mika:secret@shop.example",
+        "mika:secret@shop.example",
         "*",
         "https://*",
         "*.",
