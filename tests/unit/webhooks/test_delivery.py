@@ -326,6 +326,8 @@ def test_gone_means_gone(world: World) -> None:
     world.settle()
     now = world.webhooks.get(world.tenant_id, endpoint.webhook_id)
     assert (now.enabled, now.disabled_reason, now.updated_by) == (False, "gone", "platform")
+    assert now.failures == 1
+    assert now.failing_since is not None
     assert len(subscriber.got) == 1
     assert [(host, reason) for host, reason, _ in world.told] == [("127.0.0.1", "gone")]
     assert {each.status for each in world.log(endpoint)} == {"cancelled"}

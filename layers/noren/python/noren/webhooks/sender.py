@@ -172,7 +172,7 @@ class Sender:
         self._endpoints.count_failure(endpoint, now)
         run.failures += 1
         if status == 410 or is_dead(run.failures, endpoint.failing_since, now):
-            self._disable(endpoint, "gone" if status == 410 else "failing", now)
+            self._disable(endpoint, "gone" if status == 410 else "failing", run.failures, now)
             return "gone", 0.0
         return ("failed", 0.0) if next_at is None else ("again", next_at)
 
@@ -214,9 +214,10 @@ class Sender:
             self._deliveries.advance(ended, delivery.attempts)
         return None if waiting else _Left(None)
 
-    def _disable(self, endpoint: Endpoint, reason: WebhookReason, now: float) -> None:
+    def _disable(self, endpoint: Endpoint, reason: WebhookReason, failures: int, now: float) -> None:
         """Tell the owner first: who dies in between is repeated by the next failure, and the note stays one."""
         key = f"{endpoint.webhook_id}#{endpoint.version}"
         self._told(endpoint.tenant_id, endpoint.host, reason, key)
-        disabled = replace(endpoint, enabled=False, disabled_reason=reason, version=endpoint.version + 1)
+        counted = replace(endpoint, failures=failures, failing_since=endpoint.failing_since or now)
+        disabled = replace(counted, enabled=False, disabled_reason=reason, version=endpoint.version + 1)
         self._endpoints.save(replace(disabled, updated_at=now, updated_by="platform"))
