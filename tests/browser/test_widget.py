@@ -127,6 +127,7 @@ def arrive(visitor: Visitor, there: Shop) -> Page:
     """The page with the panel's script loaded and the chat still closed."""
     page = visitor.page
     page.goto(there.url)
+    page.locator(".launcher").dispatch_event("pointerenter")
     expect(page.locator(".panel")).to_be_attached()
     return page
 
@@ -448,8 +449,9 @@ def test_a_site_that_takes_no_visitors_says_so(visitor: Visitor, there: Shop, co
 
 def test_offline_waits_and_sends_when_the_connection_is_back(visitor: Visitor, there: Shop) -> None:
     there.api.scripts["Hi"] = answers("Hello.")
-    page = enter(visitor, there)
-    expect(page.locator(".chip")).to_have_count(2)
+    page = arrive(visitor, there)
+    with page.expect_response("**/api/v1/canned?*"):
+        page.locator(".launcher").click()
     visitor.context.set_offline(True)
     ask(page, "Hi")
     expect(page.get_by_role("alert")).to_contain_text("You are offline")
@@ -564,6 +566,13 @@ def test_a_prepared_answer_needs_no_model_and_a_near_one_is_only_offered(visitor
     assert len(there.api.bodies("/api/v1/chat")) == 1
     hits = [path for _, path, _, _ in there.api.seen if path.endswith("/hits")]
     assert hits == ["/api/v1/canned/can_1/hits", "/api/v1/canned/can_2/hits"]
+
+
+def test_the_panel_is_fetched_when_the_page_is_idle(visitor: Visitor, there: Shop) -> None:
+    with visitor.page.expect_response("**/widget/panel.*"):
+        visitor.page.goto(there.url)
+    assert visitor.page.evaluate("localStorage.length + sessionStorage.length") == 0
+    assert there.api.seen == [], "a visitor who has not opened the chat is nobody yet"
 
 
 def test_with_consent_nothing_is_fetched_or_stored_before_it_is_opened(visitor: Visitor, there: Shop) -> None:
@@ -760,7 +769,7 @@ HOSTILE_ANSWER = """
 
 [a](javascript:globalThis.hacked=1) [b](JaVaScRiPt:hacked=1) [c](data:text/html,<script>hacked=1</script>)
 [d](vbscript:x) [e](&#106;avascript:hacked=1) [f](java\tscript:x) [g](//evil.example/x) [i](blob:x)
-[h](https://user:pass@evil.example/) [j](file:///etc/passwd) &lt;script&gt;hacked=1&lt;/script&gt; &#60;img&#62;
+[h](https://bank.example@evil.example/) [j](file:///etc/passwd) &lt;script&gt;hacked=1&lt;/script&gt; &#60;img&#62;
 [https://bank.example](https://evil.example/login)
 
 | <img src=x onerror=hacked=1> | [k](javascript:x) |

@@ -147,7 +147,8 @@ class Shop:
         text = (
             f"<!doctype html><html lang={self.language}><meta charset=utf-8><title>Shop</title>"
             f'<meta name=viewport content="width=device-width">{self.head}'
-            f"<main><h1>A shop</h1><p>Lines of the page.</p>{self.html}</main>{self.snippet}</html>"
+            f"<header>Shop</header><main><h1>A shop</h1><p>Lines of the page.</p>{self.html}</main>"
+            f"{self.snippet}</html>"
         )
         headers = {"Content-Security-Policy": self.policy}
         return web.Response(text=text, content_type="text/html", headers=headers)

@@ -100,7 +100,7 @@ export function render(text: string, depth = 0): DocumentFragment {
       at++;
       return el("pre", { tabIndex: 0 }, el("code", {}, code.join("\n")));
     }
-    if (heading) return el("p", { className: "heading" }, ...inline(heading));
+    if (heading) return el("p", {}, el("strong", {}, ...inline(heading)));
     if (RULE.test(line)) return el("hr");
     return line.trim() !== "" && paragraph(line);
   };

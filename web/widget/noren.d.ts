@@ -3,10 +3,8 @@
 /** What `setOptions` may change; anything else is ignored. The same checks apply as to the site's own settings. */
 export interface NorenOptions {
   theme?: "light" | "dark" | "auto";
-  /** `#rrggbb`. */
+  /** `#rrggbb`. The text on it is black or white, whichever can be read. */
   color_primary?: string;
-  /** `#rrggbb`; a colour that is hard to read on `color_primary` is replaced by black or white. */
-  color_text?: string;
   bubble_icon_url?: string;
   position?: "bottom-right" | "bottom-left";
   /** Pixels. */
