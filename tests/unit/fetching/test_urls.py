@@ -21,7 +21,7 @@ GOOD = {
 }
 
 BAD = {
-    "userinfo": "https://user@shop.example/ https://user:pw@shop.example/ https://shop.example@10.0.0.1/ https://@a.example/",
+    "userinfo": "https://user@shop.example/ https://user:@shop.example/ https://shop.example@10.0.0.1/ https://@a.example/",
     "decimal": "http://2130706433/ http://127.1/ http://10.1/ http://1.2.3/ http://0/ http://1.2.3.4.5/",
     "hexadecimal": "http://0x7f000001/ http://0x7f.0.0.1/ http://127.0.0.0x1/ http://shop.0x7f/ http://1.2.3.0x/",
     "octal": "http://0177.0.0.1/ http://017700000001/ http://127.0.0.01/ http://127.00.0.1/",
