@@ -63,7 +63,7 @@ openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write
 
 lock: ## compile the hashed lock files from the *.in files
-	@for f in local/bootstrap layers/deps/requirements layers/stripe/requirements requirements local/requirements workers/runpod/requirements; do \
+	@for f in local/bootstrap layers/deps/requirements layers/stripe/requirements layers/extract/requirements requirements local/requirements workers/runpod/requirements; do \
 	  $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $$f.in -o $$f.txt || exit 1; done
 	@$(PY) -m uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-emit-index-url bench/litellm.in -o bench/litellm.txt
 	@cd local/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
