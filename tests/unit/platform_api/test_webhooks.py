@@ -165,7 +165,12 @@ def test_a_stream_goes_on_where_it_failed(platform: Platform, owner: str, monkey
     now = int(platform.services.clock()) + 1
     records: list[Any] = []
     for number in range(3):
-        item: dict[str, Any] = {"pk": f"EVT#{tenant_id}", "sk": f"feedback#{number}", "tenant_id": tenant_id, "kind": "feedback"}
+        item: dict[str, Any] = {
+            "pk": f"EVT#{tenant_id}",
+            "sk": f"feedback#{number}",
+            "tenant_id": tenant_id,
+            "kind": "feedback",
+        }
         item |= {"event_id": f"evt_{number:032x}", "key": str(number), "data": {}, "occurred_at": now}
         records.append({"dynamodb": {"SequenceNumber": str(number), "NewImage": to_item(item)}})
     whole = records[1]["dynamodb"]["NewImage"]
