@@ -332,6 +332,7 @@ def test_an_answer_that_comes_while_it_is_closed_is_counted(visitor: Visitor, th
         await stream.event("done", {**DONE, "answer": "Here I am."})
 
     there.api.scripts["late"] = late
+    there.api.config["position"] = "bottom-left"
     page = enter(visitor, there)
     ask(page, "late")
     expect(page.locator(".dots")).to_be_visible()
@@ -339,7 +340,12 @@ def test_an_answer_that_comes_while_it_is_closed_is_counted(visitor: Visitor, th
     expect(page.locator(".badge")).to_be_hidden()
     there.api.released.set()
     expect(page.locator(".badge")).to_have_text("1 unread")
-    expect(page.get_by_role("status").filter(has_text="1 unread")).to_be_visible()
+    badge, launcher = page.locator(".badge").bounding_box(), page.locator(".launcher").bounding_box()
+    assert badge
+    assert launcher
+    assert badge["x"] == launcher["x"] == 20
+    assert badge["width"] < 100
+    assert badge["y"] + badge["height"] <= launcher["y"]
     page.locator(".launcher").click()
     expect(page.locator(".badge")).to_be_hidden()
     expect(page.locator(".bubble").last).to_contain_text("Here I am.")

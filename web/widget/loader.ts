@@ -119,7 +119,6 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
 
   const place = (): void => {
     const slot = inline && document.querySelector("[data-noren]");
-    if (slot && slot.clientHeight) host.className += " full"; // the page has given it a height
     if (inline && !slot && own?.closest("body")) own.after(host);
     else (slot || document.body).append(host);
     if (consent) return;

@@ -256,6 +256,10 @@ def test_a_part_that_is_down_is_a_502_that_says_what_to_do() -> None:
         "/nothing.js",
         "/.gitignore",
         "/a%00.js",
+        "/widget/",
+        "/widget/loader.js",
+        "/widget/..%2f..%2fweb%2fpage%2fapp.js",
+        "/widget/a%00.js",
     ],
 )
 def test_nothing_but_the_page_is_served(path: str) -> None:
@@ -285,6 +289,21 @@ def test_the_page_and_its_headers() -> None:
             assert config["client_id"] == "client"
             assert config["token_url"].endswith("/oauth2/token")
             assert seen == []
+
+    asyncio.run(run())
+
+
+def test_the_widgets_scripts_load_into_any_page_and_stay() -> None:
+    async def run() -> None:
+        async with door(ok) as (client, url, _):
+            for script in frontdoor.WIDGET.glob("*.js"):
+                async with client.get(f"{url}/widget/{script.name}") as answer:
+                    assert await answer.read() == script.read_bytes()
+                    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+                    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+                    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            async with client.get(url + "/app.js") as answer:
+                assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
     asyncio.run(run())
 
