@@ -157,13 +157,14 @@ def visit(call: Call) -> VisitToken:
 
 
 def canned(call: Call) -> Response:
-    """What the site answers by itself; front ends may keep it as long as we do."""
+    """What the site answers by itself. A page may keep it as long as we do: its URL names the site."""
     site_id = call.query.site_id or site_asked(call)
     if call.caller.site_id and site_id != call.caller.site_id:
         raise NotFound("There is no such site")
     site = call.services.sites.get(call.tenant_id, site_id)
     found = CannedSet.of(call.services.canned.set_of(site).responses)
-    return Response(found, headers={"cache-control": f"private, max-age={CACHED_SECONDS}"})
+    kept = {"cache-control": f"private, max-age={CACHED_SECONDS}"} if call.caller.site_id else {}
+    return Response(found, headers=kept)
 
 
 def canned_hit(call: Call) -> None:

@@ -51,7 +51,7 @@ class CannedAnswers:
     ) -> Generator[ChatEvent, None, None]:
         """The whole answer; turn and record are stored before its last event. `record` is as a model would get it."""
         route = RouteTaken(record.tier, "canned")
-        record.source, record.status, record.route_reason, record.chats = "canned", "canned", "canned", 0
+        record.source, record.status, record.route_reason = "canned", "canned", "canned"
         record.prompt_profile, record.prompt_version = "", 0  # it took no part in the answer
         record.experiment_id = record.prompt_arm = ""
         yield Meta(record.request_id, record.session_key, route, "", record.trace_id, canned_id=response.canned_id)
