@@ -171,7 +171,23 @@ def _chat(stack: Stack, owner: Client) -> None:
     eventually("the summary", lambda: "summary" in {each["source"] for each in owner.ok("GET", recent)["items"]})
     assert owner.ok("GET", path)["turns"]
     assert owner.ok("GET", "/api/v1/sessions")["items"]
+    _read_visitors(owner, answer)
     owner.ok("DELETE", path)
+
+
+def _read_visitors(owner: Client, answer: dict[str, Any]) -> None:
+    """The owner's views: feedback, made a canned response; conversations, errors."""
+    patterns = [{"kind": "exact", "text": "Asked for the grants."}]
+    feedback = f"/api/v1/feedback/{answer['id']}"
+    assert owner.ok("GET", feedback)["question"]
+    made = owner.ok("POST", f"{feedback}/canned", {"patterns": patterns, "answer": "Granted."})
+    path = f"/api/v1/sites/{made['site_id']}/canned/{made['canned_id']}"
+    owner.ok("PATCH", path, {"answer": "Granted again."})
+    owner.ok("DELETE", path)
+    assert owner.ok("POST", f"{path}/restore")["answer"] == "Granted again."
+    assert owner.ok("GET", "/api/v1/conversations")["items"]
+    assert owner.ok("GET", f"/api/v1/conversations/{answer['session_key']}")["messages"]
+    owner.ok("GET", "/api/v1/errors")
 
 
 def _background(stack: Stack, tenant: dict[str, Any]) -> None:
