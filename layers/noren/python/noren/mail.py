@@ -112,7 +112,8 @@ TEMPLATES: dict[tuple[Template, str], Text] = {
     ("webhook_disabled", "ja"): Text(
         "{host} への Webhook を停止しました",
         "「{tenant}」の {host} への Webhook を停止しました。\n理由: {what}\n\n"
-        "受信側を直してから、もう一度有効にしてください。届かなかったイベントは、30 日以内なら配信履歴から再送できます。\n"
+        "受信側を直してから、もう一度有効にしてください。\n"
+        "届かなかったイベントは、30 日以内なら配信履歴から再送できます。\n"
         "{link}\n",
     ),
     ("webhook_disabled", "ko"): Text(
