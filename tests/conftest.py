@@ -14,12 +14,22 @@ from hypothesis import settings
 
 from local import emulator
 from tests.aws import account
+from tests.shares import Shares, rank
 
 settings.register_profile("noren", deadline=None)  # a busy machine is no failure
 settings.load_profile("noren")
 
-_ACCOUNTS = itertools.count(100_000_000_001 + os.getpid() * 1000)
+_ACCOUNTS = itertools.count(100_000_000_001 + os.getpid() * 10_000)
 _REAL_CONNECT = socket.socket.connect
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    return Shares(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def _guarded_connect(self: socket.socket, address: Any) -> None:
@@ -38,7 +48,13 @@ def _no_egress(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint of an emulator for storage tests, shared by the session. Real, atomic, empty at first."""
+    """The endpoint of an emulator for storage tests, shared by the session. Real, atomic, empty at first.
+
+    `NOREN_TEST_CLOUD=<endpoint>` uses one that is up already.
+    """
+    if running := os.environ.get("NOREN_TEST_CLOUD"):
+        yield running
+        return
     port = emulator.free_port()
     process = emulator.start(port, log=Path(tmp_path_factory.mktemp("ministack")) / "ministack.log")
     yield f"http://127.0.0.1:{port}"
