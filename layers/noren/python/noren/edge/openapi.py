@@ -162,6 +162,7 @@ def document(api: Api) -> Json:
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "responses": _errors(routes, names),
             "securitySchemes": SECURITY_SCHEMES,
             "headers": {
                 "TraceId": {
@@ -334,12 +335,25 @@ def _responses(route: Route, names: References, schemas: Json) -> Json:
         good["content"]["text/csv"] = {"schema": {"type": "string"}}
     if route.streams:
         good.setdefault("content", {})["text/event-stream"] = {"schema": {"type": "string"}, "example": _events(route)}
-    kind, media = (OpenAiError, "application/json") if route.openai else (Problem, "application/problem+json")
-    bad = {media: {"schema": names[kind, "serialization"]}}
     responses: Json = {str(route.status): good}
     for status in _statuses(route):
-        responses[str(status)] = {"description": ERRORS[status], "headers": TRACE, "content": bad}
+        responses[str(status)] = {"$ref": f"#/components/responses/{_error(status, openai=route.openai)}"}
     return responses
+
+
+def _error(status: int, *, openai: bool) -> str:
+    return f"{'OpenAi' if openai else ''}Error{status}"
+
+
+def _errors(routes: Iterable[Route], names: References) -> Json:
+    """The errors that operations refer to."""
+    errors: Json = {}
+    for openai, status in sorted({(route.openai, status) for route in routes for status in _statuses(route)}):
+        kind, media = (OpenAiError, "application/json") if openai else (Problem, "application/problem+json")
+        content = {media: {"schema": names[kind, "serialization"]}}
+        told = {"description": ERRORS[status], "headers": TRACE, "content": content}
+        errors[_error(status, openai=openai)] = told
+    return errors
 
 
 def _statuses(route: Route) -> list[int]:
@@ -374,7 +388,7 @@ def files() -> dict[Path, str]:
     """Every generated file and its text."""
     documents = {api.name: document(api) for api in APIS}
     texts = {
-        ROOT / "docs" / "openapi" / f"{name}.json": json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+        ROOT / "docs" / "openapi" / f"{name}.json": json.dumps(made, indent=0, ensure_ascii=False) + "\n"
         for name, made in documents.items()
     }
     return texts | {ROOT / "docs" / "api.md": markdown(documents.values())}
