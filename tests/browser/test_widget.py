@@ -187,7 +187,8 @@ def test_a_visit(visitor: Visitor, there: Shop) -> None:
     expect(page.get_by_role("button", name="Not helpful")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("button", name="Helpful", exact=True)).to_have_attribute("aria-pressed", "false")
     page.get_by_role("textbox", name="What was missing?").fill("The holidays.")
-    answer.get_by_role("button", name="Send").click()
+    with page.expect_response("**/feedback?*"):
+        answer.get_by_role("button", name="Send").click()
     expect(answer.locator("small")).to_have_text("Thank you.")
     sent = there.api.bodies("/api/v1/chat/chat_1/feedback")
     assert [(body["rating"], body["comment"]) for body in sent] == [(5, ""), (1, ""), (1, "The holidays.")]
@@ -558,14 +559,16 @@ def test_a_prepared_answer_needs_no_model_and_a_near_one_is_only_offered(visitor
     page = arrive(visitor, there)
     with page.expect_response("**/api/v1/canned?*"):
         page.locator(".launcher").click()
-    ask(page, " 営業時間は?? ")
+    with page.expect_response("**/hits?*"):
+        ask(page, " 営業時間は?? ")
     expect(page.locator(".bubble strong").last).to_have_text("10時から19時")
     expect(page.get_by_role("button", name="Helpful", exact=True)).to_have_count(0)
     assert there.api.bodies("/api/v1/chat") == []
     ask(page, "駐車場はありますかね")
     expect(page.locator(".bubble").last).to_contain_text("モデルの答え")
     expect(page.locator(".chip")).to_have_text(["駐車場はありますか", "自転車は？"])
-    page.locator(".chip").first.click()
+    with page.expect_response("**/hits?*"):
+        page.locator(".chip").first.click()
     expect(page.locator(".mine").last).to_contain_text("駐車場はありますか")
     expect(page.locator(".bubble").last).to_contain_text("3台分あります。")
     expect(page.locator(".chips")).to_have_count(0)
@@ -653,6 +656,7 @@ def test_the_page_steers_it_by_script(visitor: Visitor, there: Shop) -> None:
     ask(page, "Hi")
     expect(page.locator(".actions")).to_be_visible()
     page.get_by_role("button", name="役に立った", exact=True).click()
+    expect(page.locator(".panel [role=status]")).to_have_text("ご意見ありがとうございます。")
     page.evaluate("Noren.setOptions({title: 'Help', theme: 'dark', locale: 'en'})")
     expect(page.get_by_role("dialog", name="Help")).to_have_css("color-scheme", "dark")
     page.evaluate("Noren.close()")
