@@ -73,6 +73,14 @@ def test_headers_sent_twice_are_joined(net: Net) -> None:
     assert Fetcher(network=net).get(URL).headers["x-a"] == "1, 2"
 
 
+def test_a_redirect_that_is_not_to_be_followed_is_the_answer(net: Net) -> None:
+    net.serve(leads("/next?a=é"))
+    got = Fetcher(network=net).get(URL, follows=lambda url: "next" not in url)
+    assert (got.url, got.status, got.body) == (URL, 302, b"")
+    assert got.headers["location"].startswith("http://shop.example/next?a=%")
+    assert len(net.requests) == 1
+
+
 def test_tls_is_checked_for_the_name(net: Net) -> None:
     net.serve(says(b"safe"), tls="shop.example")
     assert Fetcher(network=net).get("https://shop.example/").body == b"safe"

@@ -74,8 +74,18 @@ class Fetcher:
     ) -> None:
         self._allow, self._network, self._clock = allow, network or Network(), clock
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, limits: Limits | None = None) -> Fetched:
-        """Fetch `url`, following redirects. `headers` never go to another origin than the URL's. Raises FetchFailed."""
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        follows: Callable[[str], bool] = lambda url: True,
+    ) -> Fetched:
+        """Fetch `url`, following redirects; one that `follows` refuses is itself the answer, without its body.
+
+        `headers` never go to another origin than the URL's. Raises FetchFailed.
+        """
         limits = limits or Limits()
         deadline = Deadline(limits.seconds, self._clock)
         here, sent = parse(url), dict(headers or {})
@@ -88,6 +98,8 @@ class Fetcher:
             following = follow(here, location)
             if (here.scheme, following.scheme) == ("https", "http"):
                 raise FetchFailed("blocked_redirect")
+            if not follows(str(following)):
+                return Fetched(str(here), answer.status, _joined(answer) | {"location": str(following)}, b"")
             if following.origin != here.origin:
                 sent = {}
             here = following

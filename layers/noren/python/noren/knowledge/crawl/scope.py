@@ -32,6 +32,10 @@ _FACETS = re.compile(
 )
 
 
+MAX_VARIANTS = 40
+"""So many queries are followed on one path."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What no honest page's URL goes beyond."""
@@ -41,8 +45,6 @@ class Bounds:
     repeats: int = 3
     """So often may one path segment occur."""
     parameters: int = 6
-    variants: int = 40
-    """So many queries are followed on one path."""
     years_ahead: int = 1
 
 
@@ -110,7 +112,7 @@ class Scope:
 class Variants:
     """Counts the queries seen on each path, so that one page with endless parameters stays one page's worth."""
 
-    def __init__(self, limit: int = Bounds.variants) -> None:
+    def __init__(self, limit: int = MAX_VARIANTS) -> None:
         self._limit = limit
         self._seen: dict[str, int] = {}
 

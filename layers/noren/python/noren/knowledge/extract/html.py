@@ -133,8 +133,8 @@ def _main_text(tree: HtmlElement, text: str) -> str:
             found = bare_extraction(tree, include_comments=False, favor_recall=True)
         except Exception:  # whatever a hostile page makes it raise, the other reader is still there
             found = None
-        if found is not None and getattr(found, "text", ""):
-            return str(found.text)
+        if text_found := getattr(found, "text", None):
+            return str(text_found)
     from resiliparse.extract.html2text import extract_plain_text
 
     try:
