@@ -269,7 +269,8 @@ async def _client(app: web.Application) -> None:
     app[CLIENT] = aiohttp.ClientSession(
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(limit=0),
+        # Idle connections are let go before uvicorn does so, after 5 s: it might just when the next request is sent.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
     )
 

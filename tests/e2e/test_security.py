@@ -323,12 +323,19 @@ ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notification
 """The victim is alone in the team, has used one day and been told nothing, so that there is no cursor to steal."""
 
 
-@pytest.mark.parametrize("route", LISTS, ids=name)
-def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(world: World, route: Route) -> None:
+@pytest.fixture(scope="module")
+def full_lists(world: World) -> World:
+    """The victim has two of everything that is listed."""
     for fixture in (invitation, key, session, experiment, further_site, rated):
         with fixture(world), fixture(world):
             pass
     fail_twice(world)
+    return world
+
+
+@pytest.mark.parametrize("route", LISTS, ids=name)
+def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(full_lists: World, route: Route) -> None:
+    world = full_lists
     shown = send(world.attacker, route, route.path).text
     hidden = (*world.secrets, world.victim_me["user"]["user_id"])
     assert not [secret for secret in hidden if secret in shown]
