@@ -10,10 +10,10 @@ from typing import Any
 
 from tests.e2e.client import Client, Stack
 
-FOLLOWING = ("SUM#", "TX#", "ONCE#")
+FOLLOWING = ("SUM#", "TX#", "ONCE#", "DLV#", "WAIT#", "DUE#")
 """What streams derive from what is stored: it may follow seconds after what a fixture has done."""
 
-STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
+STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites", "webhooks")
 """Tables in which nothing may change. `events` counts the refusals, `runtime` the rates."""
 
 
