@@ -36,6 +36,8 @@ THREADS = 256
 
 TABLE = RouteTable(ROUTES, unaudited=True)
 """What is changed here are conversations, which usage records tell of."""
+LONG_BODIES = {route.path: route.max_body for route in ROUTES if route.max_body > MAX_BODY}
+"""Bytes that the bodies of some paths may have."""
 
 _log = logging.getLogger("noren.chat")
 
@@ -55,7 +57,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        body = await _body(receive)
+        body = await _body(receive, LONG_BODIES.get(scope["path"], MAX_BODY))
         if body is None:
             return
         request = _request(scope, body, self._services)
@@ -183,16 +185,16 @@ async def _watch(receive: Receive, outlet: Outlet) -> None:
     outlet.leave()
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive, limit: int) -> bytes | None:
     """The body, read no further than what shows that it is too large; None where the client left before its end."""
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += message.get("body", b"")
-        if len(body) > MAX_BODY or not message.get("more_body", False):
-            return body
+        if len(body) > limit or not message.get("more_body", False):
+            return bytes(body)
 
 
 def _request(scope: Scope, body: bytes, services: Services) -> Request:

@@ -137,11 +137,11 @@ class ModelList(BaseModel):
 
 
 def model_list(policies: Iterable[ModelPolicy]) -> ModelList:
-    """The chat models among the policies, by id."""
+    """The policies' models, by id."""
     rows = [
         ModelRow(id=each.id, created=int(from_iso(f"{each.effective_date}T00:00:00+00:00")), owned_by=each.provider)
         for each in policies
-        if each.type == "chat" and each.enabled
+        if each.enabled
     ]
     return ModelList(data=sorted(rows, key=lambda row: row.id))
 

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from chat.embeddings_wire import MAX_BODY, EmbeddingAnswer, EmbeddingBody, answer_json
 from chat.native_wire import NativeWire
 from chat.openai_wire import Completion, CompletionAnswer, ModelList, ModelRow, OpenAiWire, model_list, model_row
 from chat.schemas import (
@@ -29,6 +30,7 @@ from noren.edge.http import SITE_KEY, Access, Call, Response, Route
 from noren.edge.paging import paged
 from noren.edge.security import address_prefix
 from noren.errors import NotFound
+from noren.knowledge.embeddings import OnBehalf
 from noren.limits import check
 from noren.plans.models import ModelPolicy
 from noren.sites.canned import CACHED_SECONDS
@@ -174,6 +176,27 @@ def canned_hit(call: Call) -> None:
     call.services.canned.hit(call.tenant_id, site_id, call.params["canned_id"])
 
 
+def embeddings(call: Call) -> Response:
+    """Make vectors."""
+    services, request, body = call.services, call.request, call.body
+    tenant = services.tenants.get(call.tenant_id)
+    made = services.embeddings.vectors(
+        tenant,
+        services.sites.get(tenant.tenant_id, services.sites.default_id(tenant)),
+        body.texts,
+        purpose="openai",
+        model=body.model,
+        dimensions=body.dimensions,
+        by=OnBehalf(
+            principal=call.caller.principal,
+            address_prefix=address_prefix(request.source_ip),
+            user_agent=request.headers.get("user-agent", "")[:256],
+            trace_id=request.trace_id,
+        ),
+    )
+    return Response(answer_json(made, body.encoding_format), headers={"content-type": "application/json"})
+
+
 def models(call: Call) -> ModelList:
     """The models that the plan allows."""
     return model_list(_policies(call))
@@ -190,7 +213,8 @@ def health(_: Call) -> Health:
 
 
 def _policies(call: Call) -> tuple[ModelPolicy, ...]:
-    return call.services.plans.entitlement(call.services.tenants.get(call.tenant_id)).models
+    entitlement = call.services.plans.entitlement(call.services.tenants.get(call.tenant_id))
+    return entitlement.models + entitlement.embeddings
 
 
 def _countable(address: str) -> str:
@@ -288,6 +312,18 @@ ROUTES: tuple[Route, ...] = (
         status=204,
     ),
     COMPLETIONS,
+    Route(
+        "POST",
+        "/v1/embeddings",
+        embeddings,
+        Access(role=Role.EDITOR, scope="chat"),
+        "Vectors of texts in OpenAI's format, paid from the month's embedding tokens",
+        answer=EmbeddingAnswer,
+        body=EmbeddingBody,
+        idempotent=True,
+        openai=True,
+        max_body=MAX_BODY,
+    ),
     Route("GET", "/v1/models", models, ASKS_OPENAI, "The models that the plan allows", answer=ModelList, openai=True),
     Route("GET", "/v1/models/{model}", model, ASKS_OPENAI, "One of these models", answer=ModelRow, openai=True),
     Route("GET", "/health", health, Access(public=True), "Whether the function is up", answer=Health),

@@ -47,6 +47,7 @@ class Endpoint:
     fault: Fault | None = None
     times: int | None = None
     model: str = field(default_factory=lambda: f"offline-extractive-{secrets.token_hex(4)}")
+    embedding_model: str = field(default_factory=lambda: f"offline-ngrams-{secrets.token_hex(4)}")
     calls: int = 0
     log: deque[Seen] = field(default_factory=lambda: deque(maxlen=1000))
 
@@ -75,7 +76,8 @@ class Endpoint:
         """For `/_stats`."""
         log = [asdict(seen) for seen in self.log]
         is_open = sum(seen.outcome == "open" for seen in self.log)
-        return {"model": self.model, "calls": self.calls, "open": is_open, "fault": self.fault, "log": log}
+        models = {"model": self.model, "embedding_model": self.embedding_model}
+        return {**models, "calls": self.calls, "open": is_open, "fault": self.fault, "log": log}
 
 
 @dataclass(slots=True)

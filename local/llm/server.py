@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from local.llm import ENDPOINTS
+from local.llm.embeddings import Wanted
 from local.llm.endpoint import Answer, Cut, Endpoint, Fault, Seen
 from noren.llm.models import Message
 
@@ -31,6 +32,7 @@ def make_app(api_key: str, pace_ms: float) -> web.Application:
             web.get("/_stats", _stats),
             web.post("/_control", _control),
             web.post("/{endpoint}/v1/chat/completions", _chat_completions),
+            web.post("/{endpoint}/v1/embeddings", _embeddings),
             web.get("/{endpoint}/v1/models", _models),
             web.post("/{endpoint}/v1/messages", _messages),
             web.route("*", "/{endpoint}/{tail:.*}", _unknown),
@@ -137,6 +139,45 @@ async def _openai_stream(request: web.Request, answer: Answer, usage_wanted: boo
         await response.write(_data({**head, "choices": [], "usage": _openai_usage(answer)}))
     await response.write(b"data: [DONE]\n\n")
     answer.seen.outcome = "ok"
+    return response
+
+
+async def _embeddings(request: web.Request) -> web.StreamResponse:
+    endpoint = _endpoint(request)
+    if endpoint.speaks == "anthropic":
+        return await _unknown(request)
+    if refusal := _refuse_key(request, endpoint):
+        return refusal
+    try:
+        wanted = Wanted.of(await request.json())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _error(endpoint, 400, "invalid_value", "The request is not valid.")
+    seen, fault = endpoint.begin(wanted.model, 0)
+    try:
+        if failure := await _fail(endpoint, fault, {}):
+            seen.outcome = str(fault)
+            return failure
+        await asyncio.sleep(endpoint.first_ms / 1000)
+        body = json.dumps(await asyncio.to_thread(wanted.answer, endpoint.embedding_model)).encode()
+        if fault in ("cut", "stall", "garbage"):
+            return await _half(request, seen, fault, body)
+    except (asyncio.CancelledError, ConnectionError):
+        seen.outcome = "disconnected"
+        raise
+    seen.tokens, seen.outcome = wanted.billed, "ok"
+    return web.Response(body=body, content_type="application/json")
+
+
+async def _half(request: web.Request, seen: Seen, fault: Fault, body: bytes) -> web.StreamResponse:
+    """Half an answer: `stall` leaves the caller waiting, `cut` hangs up, `garbage` ends as if that were all."""
+    response = web.StreamResponse(headers={"content-type": "application/json"})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if fault == "stall":
+        await asyncio.Event().wait()
+    seen.outcome = fault
+    if fault == "cut" and request.transport is not None:
+        request.transport.abort()
     return response
 
 

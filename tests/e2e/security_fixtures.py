@@ -127,6 +127,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
+    "POST /v1/embeddings": {"model": "default", "input": "When are you open?"},
 }
 """A good body for each route that takes one, so that nothing is refused for the wrong reason."""
 

@@ -22,11 +22,13 @@ from noren.chat.summary import Summaries
 from noren.errors import NotFound
 from noren.idempotency import Idempotency
 from noren.ids import TenantId, new_id
+from noren.knowledge.embeddings import Embeddings
 from noren.ledger.book_store import BookStore
 from noren.ledger.credits import Credits
 from noren.ledger.service import Ledger
 from noren.ledger.store import LedgerStore
 from noren.llm.breaker import Breaker
+from noren.llm.embedder import Embedder
 from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, Provider, TimeLimits, TokenUsage
 from noren.llm.router import Router
 from noren.llm.store import BreakerStore
@@ -122,19 +124,22 @@ class Catalogue:
         self.limits = limits
         self.tier: Tier = "free"
         self.models: tuple[ModelPolicy, ...] = (policy("small"), policy("large", is_default=False))
+        self.embeddings: tuple[ModelPolicy, ...] = ()
 
     def plan(self, name: str, limits: Limits, price: int) -> Plan:
-        return Plan(name, (), self.tier, {"JPY": price}, limits, "", "none", "2026-11-01")
+        own = self.embeddings[0].id if self.embeddings else ""
+        return Plan(name, (), self.tier, {"JPY": price}, limits, own, "none", "2026-11-01")
 
     def entitlement(self, tenant: Tenant) -> Entitlement:
         """Meets `Plans.entitlement`."""
         limits = replace(self.limits, **tenant.overrides)
-        more = replace(limits, chats_per_month=2000, requests_per_day_per_site=200)
+        more = replace(limits, chats_per_month=2000, requests_per_day_per_site=200, embedding_tokens_per_month=10**9)
         return Entitlement(
             plan=self.plan("free", limits, 0),
             limits=limits,
             models=self.models,
             rate=ExchangeRate("JPY", Decimal(150), "2026-11-01"),
+            embeddings=self.embeddings,
             fitting_plans=(self.plan("starter", more, 7800),),
         )
 
@@ -242,6 +247,9 @@ class Container:
             clock=clock,
             sleep=sleep,
         )
+        embedder = Embedder(self.router.providers, self.router.breaker, clock=clock, sleep=sleep)
+        catalogue = cast("Any", rig.catalogue)
+        self.embeddings = Embeddings(catalogue, self.ledger, embedder, clock, "https://console.example")
         self.chats = Chats(
             tenants=cast("Any", rig.registry),
             plans=cast("Any", rig.catalogue),
@@ -303,7 +311,9 @@ class Rig(Container):
         """A tenant with its account and default site."""
         made = Tenant(tenant_id or TenantId(new_id("ten")), "Aoi", "free", created_at=0.0, **changes)
         # An override counts in full at once, where the plan's own chats would be granted pro rata.
-        made = replace(made, overrides={"chats_per_month": self.catalogue.limits.chats_per_month} | made.overrides)
+        full = ("chats_per_month", "embedding_tokens_per_month")
+        in_full = {name: getattr(self.catalogue.limits, name) for name in full}
+        made = replace(made, overrides=in_full | made.overrides)
         self.registry.tenants[made.tenant_id] = made
         limits = self.catalogue.entitlement(made).limits
         self.ledger.open_account(made, limits)

@@ -35,6 +35,7 @@ class Doors:
             "colleague": Caller("member", rig.tenant.tenant_id, user_id="colleague", role=Role.OWNER),
             "stranger": Caller("member", self.other.tenant_id, user_id="stranger", role=Role.OWNER),
             "key": Caller("api_key", rig.tenant.tenant_id, key_id="k1", scopes=frozenset({"chat"})),
+            "editor": Caller("member", rig.tenant.tenant_id, user_id="emi", role=Role.EDITOR),
             "reader": Caller("api_key", rig.tenant.tenant_id, key_id="k2", scopes=frozenset({"read"})),
         }
 
@@ -151,6 +152,7 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     parts = services.__dict__
     parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
     parts |= {"canned": process.canned, "feedback": process.feedback, "sessions": process.sessions}
+    parts |= {"embeddings": process.embeddings, "idempotency": process.idempotency}
     parts |= {"limiter": process.limiter, "usage": process.usage, "error_log": Notes()}
     parts |= {"tenants": rig.registry, "plans": rig.catalogue, "sites": process.sites}
     parts["authenticator"] = Doors(rig, services)

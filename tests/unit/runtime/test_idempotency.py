@@ -10,7 +10,7 @@ import pytest
 
 from noren import ids
 from noren.errors import BadRequest, Conflict, NorenError, Unprocessable
-from noren.idempotency import Begin, Idempotency, StoredResponse
+from noren.idempotency import LARGEST_BODY, Begin, Idempotency, StoredResponse
 from noren.runtime.store import RuntimeStore
 from tests.faults import Crash, Faulty
 from tests.unit.runtime.conftest import Time
@@ -40,6 +40,22 @@ def test_the_same_key_and_body_get_the_first_answer(idempotency: Idempotency) ->
     again = idempotency.run(TENANT, "POST /sites", "k", b"body", work)
     assert (first.replayed, again.replayed, work.times) == (False, True, 1)
     assert (again.status, again.body, again.headers) == (first.status, first.body, first.headers)
+
+
+def test_of_an_answer_too_long_to_be_kept_it_is_known_that_it_was_given(idempotency: Idempotency, time: Time) -> None:
+    given = []
+
+    def work() -> StoredResponse:
+        given.append(1)
+        return StoredResponse(200, b"x" * (LARGEST_BODY + 1))
+
+    assert len(idempotency.run(TENANT, "POST /vectors", "k", b"body", work).body) == LARGEST_BODY + 1
+    for wait in (0, 3600):  # also past the lease: what was done is not done again
+        time.sleep(wait)
+        with pytest.raises(Conflict) as gone:
+            idempotency.run(TENANT, "POST /vectors", "k", b"body", work)
+        assert gone.value.code == "answer_gone"
+    assert len(given) == 1
 
 
 def test_another_body_is_refused(idempotency: Idempotency) -> None:

@@ -25,9 +25,9 @@ P = ParamSpec("P")
 
 KEPT_SECONDS = 86400
 LEASE_SECONDS = 60.0
-"""Longer than any buffered route may take: its function's time limit is half of that."""
+"""Longer than any buffered route may take: vectors have 50 s, all else has 30."""
 LARGEST_BODY = 350_000
-"""Bytes of an answer that can be kept."""
+"""Bytes of an answer that can be kept; of a longer one it is kept that it was given, so that nothing is paid twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,19 @@ class Idempotency:
     ) -> StoredResponse:
         """Answer by `fn`, once per key: a repetition gets the first answer. Without a key, simply `fn()`.
 
-        Waits up to `wait_s` seconds for a parallel duplicate. Raises Conflict `in_progress` past that, Unprocessable
-        `idempotency_key_reused` for another body, BadRequest for a malformed key. What `fn` raises frees the key.
+        Waits up to `wait_s` seconds for a parallel duplicate. Raises Conflict `in_progress` past that, or `answer_gone`
+        where the first answer was too long to be kept; Unprocessable `idempotency_key_reused` for another body,
+        BadRequest for a malformed key. What `fn` raises frees the key.
         """
         if key is None:
             return fn()
 
         def answered(claim: Claim) -> StoredResponse | None:
+            if claim.done and not claim.status:
+                raise Conflict(
+                    "This request was carried out, but its answer was too long to be kept. Send it under another key.",
+                    code="answer_gone",
+                )
             return StoredResponse(claim.status, claim.body, claim.headers, replayed=True) if claim.done else None
 
         claim = self._new_claim(scope, route, key, body, LEASE_SECONDS)
@@ -175,10 +181,9 @@ class Idempotency:
 
     def _keep(self, claim: Claim, answer: StoredResponse) -> None:
         """Keep the answer. Failing to must not lose it for this caller: the work is done."""
-        if len(answer.body) > LARGEST_BODY:
-            log.warning("an answer of %d bytes is too large to be kept for its key", len(answer.body))
-            return
-        done = replace(claim, done=True, status=answer.status, body=answer.body, headers=dict(answer.headers))
+        done = replace(claim, done=True)
+        if len(answer.body) <= LARGEST_BODY:
+            done = replace(done, status=answer.status, body=answer.body, headers=dict(answer.headers))
         try:
             kept = self._insist(self._store.replace_claim, done, claim.owner)
         except Exception:

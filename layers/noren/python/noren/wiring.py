@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from noren.insight.limit_watch import LimitWatch
     from noren.insight.margins import Margins
     from noren.insight.notices import Notices
+    from noren.knowledge.embeddings import Embeddings
     from noren.ledger.book_store import BookStore
     from noren.ledger.credits import Credits
     from noren.ledger.journal import Journal
@@ -337,6 +338,14 @@ class Services(Foundation):
 
         breaker = Breaker(BreakerStore(self.settings.runtime_table, self.dynamodb), self.clock)
         return Router(providers.build(self.settings, self.secrets.provider_key), breaker, clock=self.clock)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        from noren.knowledge.embeddings import Embeddings
+        from noren.llm.embedder import Embedder
+
+        embedder = Embedder(self.router.providers, self.router.breaker, clock=self.clock)
+        return Embeddings(self.plans, self.ledger, embedder, self.clock, self.settings.console_url)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from noren.plans.models import ModelPolicy
 
@@ -122,3 +122,37 @@ class Provider(Protocol):
     name: str
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors of some texts, in their order, as the model gave them."""
+
+    vectors: tuple[bytes, ...]
+    """Each is `dimensions` float32 numbers, little-endian."""
+    tokens: int
+    """Billed for all of them together."""
+    model: str
+    """As the upstream itself reported it."""
+    estimated: bool = False
+    """The upstream gave no count and ours is used."""
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of one vector: the same for all."""
+        return len(self.vectors[0]) // 4
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """A provider that also makes vectors.
+
+    `embed` gives one vector per text, all of one size (`dimensions`, where given); it raises ProviderFault, with
+    `produced` where the upstream had taken the texts: then it has billed them and is not asked again.
+    """
+
+    name: str
+
+    def embed(
+        self, policy: ModelPolicy, texts: Sequence[str], dimensions: int | None, limits: TimeLimits
+    ) -> Embedded: ...

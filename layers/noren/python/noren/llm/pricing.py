@@ -38,6 +38,12 @@ def price(call: Call, policy: ModelPolicy, usage: TokenUsage) -> None:
     call.price_version, call.cost_usd = policy.price_version, cost(policy, usage)
 
 
+def price_embedding(call: Call, policy: ModelPolicy, usage: TokenUsage) -> None:
+    """The same for a call that made vectors: what went in are embedding tokens, and nothing came out."""
+    price(call, policy, usage)
+    call.tokens_embedding, call.tokens_input = usage.input, 0
+
+
 def settle_cost(record: UsageRecord, rate: ExchangeRate) -> None:
     """Sum the calls' costs onto the record, with a snapshot in the tenant's currency."""
     record.cost_usd = sum((call.cost_usd for call in record.calls), Decimal(0))

@@ -129,7 +129,7 @@ class _Run:
             tried.append(f"{step.policy.id} {failure.kind}")
         record.route_reason = "; ".join(tried)
         record.status, record.error_code = "failed", failure.kind
-        raise _error(failure)
+        raise upstream_error(failure.kind, failure.retry_after)
 
     def _step(self, step: Step) -> Generator[Event, None, _Failure | None]:
         """One model, at most twice. None when the request is over, else why the next model has to try."""
@@ -293,9 +293,10 @@ class _Bounded:
         return self.bounded(counted)
 
 
-def _error(failure: _Failure) -> NorenError:
-    seconds = max(1, math.ceil(failure.retry_after or RETRY_AFTER))
-    if failure.kind in BUSY:
+def upstream_error(kind: str, retry_after: float | None = None) -> NorenError:
+    """What the asker hears where no model gave anything. `kind`: the last fault's, or why none was asked."""
+    seconds = max(1, math.ceil(retry_after or RETRY_AFTER))
+    if kind in BUSY:
         return Busy(retry_after=seconds)
     return UpstreamFailed(retry_after=seconds)
 

@@ -95,5 +95,7 @@ class Entitlement:
     limits: Limits
     models: tuple[ModelPolicy, ...]
     rate: ExchangeRate
+    embeddings: tuple[ModelPolicy, ...] = ()
+    """Its embedding models; the plan's own is `plan.embedding_model`, if it is among them."""
     fitting_plans: tuple[Plan, ...] = field(default=())
     """Public plans above this one, the cheapest first: candidates to offer when the quota is spent."""

@@ -45,10 +45,12 @@ class Plans:
             for each in self.public_plans()
             if _price(each, tenant) > _price(plan, tenant) and each.limits.chats_per_month > limits.chats_per_month
         ]
+        allowed = [each for each in self.policies() if plan.plan in each.plans]
         return Entitlement(
             plan=plan,
             limits=limits,
-            models=tuple(each for each in self.policies() if each.type == "chat" and plan.plan in each.plans),
+            models=tuple(each for each in allowed if each.type == "chat"),
+            embeddings=tuple(each for each in allowed if each.type == "embedding"),
             rate=self.rate(tenant.currency),
             fitting_plans=tuple(sorted(above, key=lambda each: _price(each, tenant))),
         )

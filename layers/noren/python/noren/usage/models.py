@@ -42,9 +42,9 @@ class UsageRecord:
     tenant_id: TenantId
     site_id: str
     occurred_at: float
-    source: Literal["chat", "openai", "canned", "summary"] = "chat"
+    source: Literal["chat", "openai", "canned", "summary", "training", "query"] = "chat"
     function: str = "chatbot"
-    """The AI function that was asked (`function_type`); chats are `chatbot`."""
+    """The AI function that was asked (`function_type`); chats are `chatbot`, vectors `embedding`."""
     decision: Literal["USAGE", "RELEASE"] = "USAGE"
     nonce: str = ""
     """Of the hold that this record settles."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from noren.llm import tokens
-from noren.llm.models import Cancel, Delta, Event, Finish, Message, Prompt, ProviderFault, TimeLimits, TokenUsage
-from noren.llm.providers import faults
+from noren.llm.models import (
+    Cancel,
+    Delta,
+    Embedded,
+    Event,
+    FaultKind,
+    Finish,
+    Message,
+    Prompt,
+    ProviderFault,
+    TimeLimits,
+    TokenUsage,
+)
+from noren.llm.providers import embedding_wire, faults
 from noren.llm.providers.sse import events
 from noren.llm.providers.watch import SLACK, Watch, attach
 from noren.plans.models import ModelPolicy, ProviderName
@@ -47,14 +60,10 @@ class OpenAIProvider:
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
-        if not self._base_url:
-            raise ProviderFault("not_found", f"no URL is set for {self.name}")
-        if self.name == "openai" and not self._api_key():
-            raise ProviderFault("unauthorized", "no key is set")
+        self._make_ready()
         import httpx2
         import openai
 
-        _ = self._client  # making it takes a while that is not the upstream's
         answer = _Answer(prompt.messages, policy.model)
         with Watch(limits, cancel) as watch:
             try:
@@ -88,6 +97,44 @@ class OpenAIProvider:
             else:
                 kind = "cut" if answer.started else "garbage"
                 raise watch.fault(answer.fault(kind, "the stream ended early"))
+
+    def embed(self, policy: ModelPolicy, texts: Sequence[str], dimensions: int | None, limits: TimeLimits) -> Embedded:
+        """See `llm.models.Embedding`."""
+        self._make_ready()
+        import httpx2
+        import openai
+
+        options: dict[str, Any] = {} if dimensions is None else {"dimensions": dimensions}
+        timeout = httpx2.Timeout(limits.total + SLACK, connect=limits.connect, pool=limits.connect)
+        asked = self._client.embeddings.with_streaming_response.create(
+            model=policy.model, input=list(texts), encoding_format="base64", timeout=timeout, **options
+        )
+        is_taken = False
+        with Watch(limits, lambda: False) as watch, ExitStack() as stack:
+            try:
+                response = watch.bound(lambda: stack.enter_context(asked))
+                is_taken = True
+                watch.produced()
+                body = response.read()
+            except openai.APIStatusError as error:
+                raise faults.of_status(error.status_code, error.response.headers, error.body) from error
+            except (openai.APIConnectionError, httpx2.TransportError, OSError) as error:
+                detail = type(error).__name__
+                if watch.check() or isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
+                    kind: FaultKind = "timeout"
+                else:
+                    kind = "cut" if is_taken else "connection"
+                fault = embedding_wire.lost(kind, detail, texts) if is_taken else ProviderFault(kind, detail)
+                raise fault from error
+        return embedding_wire.read(body, texts, dimensions, policy.model)
+
+    def _make_ready(self) -> None:
+        """Raise ProviderFault where nobody can be called; make the client, which takes a while that is our own."""
+        if not self._base_url:
+            raise ProviderFault("not_found", f"no URL is set for {self.name}")
+        if self.name == "openai" and not self._api_key():
+            raise ProviderFault("unauthorized", "no key is set")
+        _ = self._client
 
     def _open(self, model: str, prompt: Prompt, watch: Watch) -> Stream[ChatCompletionChunk]:
         import openai
