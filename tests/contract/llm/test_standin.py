@@ -90,7 +90,7 @@ def test_wrong_keys_and_unknown_paths(standin: StandIn) -> None:
     with client(standin, "sk-wrong") as sdk, pytest.raises(openai.AuthenticationError):
         sdk.chat.completions.create(model="gpt", messages=MESSAGES)
     with client(standin) as sdk, pytest.raises(openai.NotFoundError):
-        sdk.embeddings.create(model="e", input="text")
+        sdk.images.generate(prompt="a curtain")
     with client(standin) as sdk, pytest.raises(openai.BadRequestError):
         sdk.chat.completions.create(model="gpt", messages=MESSAGES, temperature=9)
     assert standin.stats("openai")["calls"] == calls
