@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+BATCH = 10
+"""Messages that SQS takes at once."""
 
 
 class Queue:
@@ -15,15 +20,27 @@ class Queue:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client: SQSClient | None = None
 
     def send(self, message: Mapping[str, Any], *, delay: int = 0) -> None:
         """Put a message on the queue, to be seen after `delay` seconds (at most 900)."""
-        if self._client is None:
-            import boto3
-            from botocore.config import Config
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=_body(message), DelaySeconds=delay)
 
-            config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
-            self._client = boto3.client("sqs", config=config)
-        body = json.dumps(dict(message), ensure_ascii=False)
-        self._client.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
+    def send_all(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Put many messages on the queue. Raises OSError where it did not take one; others may be on it then."""
+        waiting = iter(messages)
+        while some := list(islice(waiting, BATCH)):
+            entries: Any = [{"Id": str(at), "MessageBody": _body(each)} for at, each in enumerate(some)]
+            if failed := self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries).get("Failed"):
+                raise OSError(f"the queue refused {len(failed)} messages: {failed[0].get('Code')}")
+
+    @cached_property
+    def _sqs(self) -> SQSClient:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+        return boto3.client("sqs", config=config)
+
+
+def _body(message: Mapping[str, Any]) -> str:
+    return json.dumps(dict(message), ensure_ascii=False)

@@ -1,0 +1,115 @@
+"""Texts, uploads and indexes in the `knowledge` bucket. Tenant and site are the start of every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from noren.ids import TenantId
+from noren.knowledge.models import Document
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+DELETED_AT_ONCE = 1000
+
+
+class BlobMissing(Exception):
+    """There is nothing under that key."""
+
+
+class Blobs(Protocol):
+    """What a store of blobs can do."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store, in place of what may be there."""
+
+    def get(self, key: str) -> bytes:
+        """What is there. Raises BlobMissing."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove what is there; what is not there doesn't matter."""
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """The keys that begin so, each with when it was stored (epoch seconds)."""
+
+
+class S3Blobs:
+    """A bucket, which encrypts by its own rules. The client is made when it is first needed."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    @cached_property
+    def _client(self) -> S3Client:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 3})
+        return boto3.client("s3", config=config)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Meets `Blobs`."""
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        """Meets `Blobs`."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except self._client.exceptions.NoSuchKey:
+            raise BlobMissing(key) from None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Meets `Blobs`. Raises OSError where something could not be removed."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), DELETED_AT_ONCE):
+            some: list[ObjectIdentifierTypeDef] = [{"Key": each} for each in wanted[start : start + DELETED_AT_ONCE]]
+            done = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
+            if done.get("Errors"):
+                raise OSError(f"{len(done['Errors'])} objects were not removed")
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Meets `Blobs`."""
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for each in page.get("Contents", ()):
+                modified: datetime = each["LastModified"]
+                yield each["Key"], modified.timestamp()
+
+
+def text_key(document: Document) -> str:
+    """Where a document's text is. No two jobs write to one key: what one has removed no other has just stored."""
+    prefix = texts_prefix(document.tenant_id, document.site_id)
+    return f"{prefix}{document.document_id}/{document.content_hash}-{document.job_id}.json"
+
+
+def texts_prefix(tenant_id: TenantId, site_id: str) -> str:
+    """Where the texts of a site are."""
+    return f"{tenant_id}/{site_id}/docs/"
+
+
+def index_key(tenant_id: TenantId, site_id: str, version: int, digest: str) -> str:
+    """Where an index is that was built to become `version`; who builds another for that number has another key."""
+    return f"{indexes_prefix(tenant_id, site_id)}{version:08d}-{digest}.idx"
+
+
+def index_version(key: str) -> int:
+    """The version that the index of that key was built to become."""
+    return int(key.rsplit("/", 1)[1].partition("-")[0])
+
+
+def indexes_prefix(tenant_id: TenantId, site_id: str) -> str:
+    """Where the indexes of a site are."""
+    return f"{tenant_id}/{site_id}/index/"
+
+
+def upload_key(tenant_id: TenantId, site_id: str, upload_id: str) -> str:
+    """Where what was sent in for training is."""
+    return f"{uploads_prefix(tenant_id, site_id)}{upload_id}"
+
+
+def uploads_prefix(tenant_id: TenantId, site_id: str) -> str:
+    """Where the uploads of a site are."""
+    return f"{tenant_id}/{site_id}/uploads/"

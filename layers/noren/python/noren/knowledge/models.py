@@ -1,0 +1,169 @@
+"""What a site knows and how it came to know it: documents, training jobs and their pages, the published index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from noren.ids import TenantId
+
+JobKind = Literal["url", "files", "text", "qa", "refresh"]
+"""`refresh` publishes what is there anew: after a document was deleted."""
+JobStatus = Literal["queued", "running", "publishing", "succeeded", "partial", "failed", "cancelled"]
+JobMode = Literal["full", "differential"]
+ENDED: tuple[JobStatus, ...] = ("succeeded", "partial", "failed", "cancelled")
+RETRYABLE: tuple[JobStatus, ...] = ("partial", "failed", "cancelled")
+
+DocumentKind = Literal["page", "file", "text", "qa"]
+
+Outcome = Literal["changed", "unchanged", "removed", "failed", "skipped"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+PLAN = "plan"
+"""The page that stands for a job's plan: while it waits, a job is not through, however few pages are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing that a site's assistant answers from. Times are epoch seconds.
+
+    Its text is in the bucket, under `content_hash`; what is here is enough to tell whether it has changed.
+    """
+
+    document_id: str
+    tenant_id: TenantId
+    site_id: str
+    kind: DocumentKind
+    url: str
+    """Of a page: its canonical address. "" where it has none."""
+    title: str
+    language: str
+    content_hash: str
+    chunk_count: int
+    token_count: int
+    created_at: float
+    updated_at: float
+    version: int = 1
+    job_id: str = ""
+    """The job that made this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training job. Counters are of pages, but `chunks` and `tokens`, which are of what has changed."""
+
+    job_id: str
+    tenant_id: TenantId
+    site_id: str
+    kind: JobKind
+    mode: JobMode
+    status: JobStatus
+    source: str
+    """Where its input is: an upload's id."""
+    created_at: float
+    created_by: str
+    moved_at: float
+    """When something last came of it, or it was last asked for."""
+    attempt: int = 1
+    tries: int = 0
+    """How often publishing was begun in this attempt."""
+    tried_at: float = 0.0
+    """When it last was."""
+    left: int = 1
+    """Pages that are not through; the plan is one of them."""
+    found: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    chunks: int = 0
+    tokens: int = 0
+    error: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+    index_version: int = 0
+    """What was current when it had published; 0: nothing yet."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something left to do."""
+        return self.status not in ENDED
+
+    @property
+    def fetched(self) -> int:
+        """Pages whose content was had."""
+        return self.changed + self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page of a job."""
+
+    page_id: str
+    source: str
+    """What is read: `<upload id>#<number>` of an item in an upload."""
+    name: str
+    status: Literal["waiting"] | Outcome = "waiting"
+    reason: str = ""
+    """Why it failed or was skipped."""
+    attempts: int = 0
+    chunks: int = 0
+    document_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageEnd:
+    """What has become of a page. `document` is stored with it, as the version after the one that was read."""
+
+    outcome: Outcome
+    reason: str = ""
+    document: Document | None = None
+    document_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPointer:
+    """The index that a site answers from."""
+
+    version: int
+    """Counts publications and rollbacks: no two indexes were ever current under one number."""
+    key: str
+    """Of its file in the bucket."""
+    built_at: float
+    documents: int
+    chunks: int
+    languages: tuple[str, ...]
+    embedding_model: str
+    """"" where it has no vectors."""
+    contents: str
+    """A hash of what it was built from."""
+    previous: IndexPointer | None = None
+    """What was current before; kept for a rollback."""
+
+
+def document_id(site_id: str, source: str) -> str:
+    """The document of a source: one page, one file name, one text or one question is one document for ever."""
+    return f"doc_{_digest(site_id, source)[:32]}"
+
+
+def page_id(source: str) -> str:
+    """The page of a job that reads `source`."""
+    return _digest(source)[:32]
+
+
+def contents_of(documents: Sequence[Document]) -> str:
+    """A hash of what an index of these documents holds."""
+    return _digest(*sorted(f"{each.document_id}:{each.content_hash}" for each in documents))[:32]
+
+
+def plain(pointer: IndexPointer) -> dict[str, Any]:
+    """A pointer's own fields, without what was before it."""
+    names = ("version", "key", "built_at", "documents", "chunks", "languages", "embedding_model", "contents")
+    return {name: getattr(pointer, name) for name in names}
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

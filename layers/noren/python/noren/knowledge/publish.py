@@ -1,0 +1,169 @@
+"""From a site's documents to the index that it answers from: built whole, tried out, then current in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Protocol
+
+from noren.clock import Clock
+from noren.errors import Conflict
+from noren.ids import TenantId
+from noren.knowledge import blobs as keys
+from noren.knowledge.blobs import BlobMissing, Blobs
+from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.job_store import JobStore
+from noren.knowledge.models import Document, IndexPointer, Job, JobStatus, contents_of
+from noren.knowledge.text import Extracted
+from noren.knowledge.texts import unpacked
+from noren.tenants.store import Refused
+
+ROUNDS = 5
+"""How often to begin anew because the documents or the index have changed meanwhile."""
+TRIED = 100
+"""Titles and questions that an index is asked before it may become current."""
+AMONG = 10
+"""A document counts as found among so many."""
+MUST_FIND = 0.9
+"""The share of them that must be found: a title may consist of what an index rightly leaves out."""
+UNUSED_SECONDS = 86400
+"""A text that no document names is removed after that: before, somebody may be about to name it."""
+UPLOAD_SECONDS = 30 * 86400
+
+_log = logging.getLogger("noren.knowledge")
+
+
+class Built(Protocol):
+    """An index that was built and is asked before it is published."""
+
+    data: bytes
+    chunks: int
+
+    def find(self, question: str, most: int) -> Sequence[str]:
+        """The ids of the documents whose passages answer best, the best first."""
+
+
+class Engine(Protocol):
+    """What makes texts findable."""
+
+    def measure(self, document_id: str, text: Extracted) -> tuple[int, int]:
+        """How many chunks and tokens a text comes to."""
+
+    def build(self, texts: Sequence[tuple[Document, Extracted]]) -> Built:
+        """An index of all of a site's texts."""
+
+
+class Publisher:
+    """Whoever dies here leaves the version before in force, whole."""
+
+    def __init__(
+        self, jobs: JobStore, documents: DocumentStore, blobs: Blobs, engine: Engine, pool: Executor, clock: Clock
+    ) -> None:
+        self._jobs, self._documents, self._blobs = jobs, documents, blobs
+        self._engine, self._pool, self._clock = engine, pool, clock
+
+    def publish(self, job: Job) -> None:
+        """Make what the site's documents say now what it answers from, and end the job.
+
+        Raises what storage raises, and RuntimeError where the documents never stood still: then repeat it.
+        """
+        where = job.tenant_id, job.site_id
+        for _ in range(ROUNDS):
+            old = self._documents.pointer(*where)  # first: who publishes what we have not seen makes ours fail
+            documents = list(self._documents.every(*where))
+            if old.contents == contents_of(documents) if old else not documents:
+                self._jobs.end(job, _ended(job), self._clock(), error=job.error, index_version=_number(old))
+                return
+            try:
+                texts = self._texts(documents)
+            except BlobMissing:
+                continue  # a document was deleted since
+            built = self._engine.build(texts)
+            if not is_sound(built, documents):
+                _log.error("an index does not find its own documents", extra={"fields": {"job": job.job_id}})
+                self._jobs.end(job, "failed", self._clock(), error="self_test_failed", index_version=_number(old))
+                return
+            new = self._upload(job, old, documents, built)
+            try:
+                self._jobs.publish(job, old, new, _ended(job), self._clock())
+            except Refused as refused:
+                if 1 in refused.failed:
+                    return
+                continue
+            self._clean(*where, new, documents)
+            return
+        raise RuntimeError("the documents of a site do not stand still")
+
+    def roll_back(self, tenant_id: TenantId, site_id: str) -> IndexPointer:
+        """Answer from the index before again. Raises Conflict where none is kept, or another has become current."""
+        old = self._documents.pointer(tenant_id, site_id)
+        if old is None or old.previous is None:
+            raise Conflict("No version before this one is kept.", code="no_previous_version")
+        new = replace(old.previous, version=old.version + 1, previous=replace(old, previous=None))
+        if not self._documents.point(tenant_id, site_id, old, new):
+            raise Conflict("A training has just published another version. Look at it, then repeat this.")
+        return new
+
+    def _texts(self, documents: Sequence[Document]) -> list[tuple[Document, Extracted]]:
+        stored = self._pool.map(self._blobs.get, [keys.text_key(each) for each in documents])
+        return [(each, unpacked(data)) for each, data in zip(documents, stored, strict=True)]
+
+    def _upload(self, job: Job, old: IndexPointer | None, documents: Sequence[Document], built: Built) -> IndexPointer:
+        version = _number(old) + 1
+        digest = hashlib.sha256(built.data).hexdigest()[:16]
+        key = keys.index_key(job.tenant_id, job.site_id, version, digest)
+        self._blobs.put(key, built.data)
+        return IndexPointer(
+            version=version,
+            key=key,
+            built_at=self._clock(),
+            documents=len(documents),
+            chunks=built.chunks,
+            languages=tuple(sorted({each.language for each in documents if each.language})),
+            embedding_model="",
+            contents=contents_of(documents),
+            # What was deleted must not come back by a rollback.
+            previous=replace(old, previous=None) if old and job.kind != "refresh" else None,
+        )
+
+    def _clean(self, tenant_id: TenantId, site_id: str, now: IndexPointer, documents: Sequence[Document]) -> None:
+        """Remove what is not used any more. Where that fails the next publication does it."""
+        kept = {now.key} | ({now.previous.key} if now.previous else set())
+        named = {keys.text_key(each) for each in documents}
+        long_ago = self._clock() - UNUSED_SECONDS
+        try:
+            # An index of a higher number is somebody's who is about to publish it.
+            indexes = self._blobs.listed(keys.indexes_prefix(tenant_id, site_id))
+            unused = [key for key, _ in indexes if key not in kept and keys.index_version(key) <= now.version]
+            texts = self._blobs.listed(keys.texts_prefix(tenant_id, site_id))
+            unused += [key for key, stored in texts if key not in named and stored < long_ago]
+            uploads = self._blobs.listed(keys.uploads_prefix(tenant_id, site_id))
+            unused += [key for key, stored in uploads if stored < self._clock() - UPLOAD_SECONDS]
+            self._blobs.delete(unused)
+        except Exception as error:
+            _log.warning("unused texts and indexes were left: %s", type(error).__name__)
+
+
+def is_sound(built: Built, documents: Sequence[Document]) -> bool:
+    """Whether an index finds its own: titles that only one document has, and all questions of Q&A pairs."""
+    titles = Counter(each.title for each in documents)
+    own = [each for each in documents if titles[each.title] == 1 and each.title.strip()]
+    own.sort(key=lambda each: (each.kind != "qa", each.document_id))
+    tried = own[:TRIED]
+    found = sum(each.document_id in built.find(each.title, AMONG) for each in tried)
+    return found >= MUST_FIND * len(tried)
+
+
+def _ended(job: Job) -> JobStatus:
+    """What a job has come to once its documents are published."""
+    if not job.error and not job.failed:
+        return "succeeded"
+    return "partial" if job.changed + job.unchanged + job.removed else "failed"
+
+
+def _number(pointer: IndexPointer | None) -> int:
+    return pointer.version if pointer else 0

@@ -1,0 +1,39 @@
+"""The bucket, as S3 answers."""
+
+from __future__ import annotations
+
+import time
+
+import boto3
+import pytest
+
+from noren.ids import TenantId, new_id
+from noren.knowledge import blobs as keys
+from noren.knowledge.blobs import BlobMissing, S3Blobs
+
+TENANT, SITE = TenantId(new_id("ten")), new_id("site")
+
+
+def test_what_is_stored_is_found_listed_and_removed(aws: str) -> None:
+    boto3.client("s3").create_bucket(
+        Bucket="knowledge", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
+    blobs = S3Blobs("knowledge")
+    names = [keys.upload_key(TENANT, SITE, f"upl_{at}") for at in range(3)]
+    for name in names:
+        blobs.put(name, name.encode())
+    assert blobs.get(names[1]) == names[1].encode()
+    listed = dict(blobs.listed(keys.uploads_prefix(TENANT, SITE)))
+    assert sorted(listed) == names
+    assert all(abs(stored - time.time()) < 3600 for stored in listed.values())
+    assert not list(blobs.listed(keys.uploads_prefix(TENANT, new_id("site"))))
+    blobs.delete([*names[:2], "was never there"])
+    assert [key for key, _ in blobs.listed("")] == names[2:]
+    with pytest.raises(BlobMissing):
+        blobs.get(names[0])
+
+
+def test_an_indexs_key_tells_its_version() -> None:
+    key = keys.index_key(TENANT, SITE, 12, "abc")
+    assert keys.index_version(key) == 12
+    assert key.startswith(f"{TENANT}/{SITE}/")

@@ -1,0 +1,316 @@
+"""Whatever dies, comes twice, late or never: no chunk twice, true counters, a true end, one whole version in sight."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as hypothetically
+from hypothesis import strategies as st
+
+from noren.errors import Conflict, NotFound, Unprocessable
+from noren.ids import TenantId, new_id
+from noren.knowledge.inputs import Given
+from noren.knowledge.worker import MOST_TRIES, PUBLISHING_SECONDS
+from tests.unit.knowledge.training_world import World
+
+OPEN = ("営業時間", "平日は十時から\n\n土曜は九時から")
+PRICE = ("料金", "大人は千円 子供は五百円")
+
+
+def test_texts_become_one_version_that_finds_them(world: World) -> None:
+    job = world.start(OPEN, PRICE)
+    assert (job.status, world.visible()) == ("queued", None)
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.found, done.changed, done.failed, done.left) == ("succeeded", 2, 2, 0, 0)
+    assert done.chunks == 3
+    assert done.index_version == 1
+    visible = world.visible()
+    assert visible
+    assert visible.find("大人は千円", 5) == [world.texts()["料金"].document_id]
+    assert world.told == [(job.job_id, 1, "succeeded")]
+    world.check(job)
+
+
+def test_only_what_has_changed_is_learnt_again(world: World) -> None:
+    world.start(OPEN, PRICE)
+    world.drain()
+    first = world.texts()
+    world.engine.measured.clear()
+    job = world.start(OPEN, ("料金", "大人は二千円"))
+    world.drain()
+    done, now = world.job(job), world.texts()
+    assert (done.changed, done.unchanged, done.chunks) == (1, 1, 1)
+    assert world.engine.measured == [now["料金"].document_id]
+    assert now["営業時間"] == first["営業時間"]
+    assert (now["料金"].version, now["料金"].document_id) == (2, first["料金"].document_id)
+    visible = world.visible()
+    assert visible
+    assert visible.find("大人は千円", 5) == []
+    assert visible.find("大人は二千円", 5)
+
+
+def test_all_is_learnt_again_on_demand_and_nothing_published_that_is_in_force(world: World) -> None:
+    world.start(OPEN)
+    world.drain()
+    before = world.documents.pointer(world.tenant, world.site.site_id)
+    job = world.start(OPEN, force=True)
+    world.drain()
+    assert (world.job(job).changed, world.job(job).status) == (1, "succeeded")
+    assert world.documents.pointer(world.tenant, world.site.site_id) == before
+
+
+def test_questions_find_their_answers(world: World) -> None:
+    pairs = [Given("Where are you ?", "In Hakone."), Given("Are dogs welcome ?", "Small ones.")]
+    job = world.training.start(world.site, "qa", pairs, "user:1")
+    world.drain()
+    assert world.job(job).status == "succeeded"
+    assert {each.kind for each in world.texts().values()} == {"qa"}
+    with pytest.raises(Unprocessable):
+        world.training.start(world.site, "qa", [pairs[0], pairs[0]], "user:1")
+
+
+def test_a_text_without_words_is_skipped_with_its_reason(world: World) -> None:
+    job = world.start(OPEN, ("empty", " \n\n "))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.changed, done.skipped) == ("succeeded", 1, 1)
+    assert {each.reason for each in world.jobs.pages(done)} == {"", "no_text"}
+
+
+def test_an_index_that_finds_nothing_is_never_published(world: World) -> None:
+    world.start(OPEN)
+    world.drain()
+    before = world.documents.pointer(world.tenant, world.site.site_id)
+    world.engine.blind = True
+    job = world.start(PRICE)
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("failed", "self_test_failed")
+    assert world.documents.pointer(world.tenant, world.site.site_id) == before
+    world.engine.blind = False
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert (world.job(job).status, world.job(job).attempt, world.job(job).error) == ("succeeded", 2, "")
+    assert world.told[1:] == [(job.job_id, 1, "failed"), (job.job_id, 2, "succeeded")]
+
+
+def test_what_was_sent_in_is_gone_and_comes_back(world: World) -> None:
+    job = world.start(OPEN)
+    kept = dict(world.bucket.objects)
+    world.bucket.objects.clear()
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("failed", "input_missing")
+    world.bucket.objects.update(kept)
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert world.job(job).status == "succeeded"
+    with pytest.raises(Conflict):
+        world.training.retry(world.tenant, job.job_id)
+
+
+def test_a_cancelled_job_stops_where_it_is_and_can_go_on(world: World) -> None:
+    job = world.start(OPEN, PRICE)
+    world.deliver()
+    world.deliver()
+    assert world.training.cancel(world.tenant, job.job_id).status == "cancelled"
+    with pytest.raises(Conflict):
+        world.training.cancel(world.tenant, job.job_id)
+    world.drain()
+    stopped = world.job(job)
+    assert (stopped.status, stopped.changed, stopped.left) == ("cancelled", 1, 1)
+    assert world.visible() is None
+    world.check(job)
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert (world.job(job).status, world.job(job).changed) == ("succeeded", 2)
+    world.check(job)
+
+
+def test_a_page_that_kills_its_worker_is_given_up_alone(world: World) -> None:
+    job = world.start(OPEN, PRICE)
+    world.deliver()
+    for _ in range(MOST_TRIES):
+        world.fuse.burn(3, "before")  # each time after the attempt was counted
+        assert not world.deliver()
+        world.queue.waiting.insert(0, world.queue.waiting.pop())
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.changed, done.failed) == ("partial", 1, 1)
+    assert "gave_up" in {each.reason for each in world.jobs.pages(done)}
+
+
+def test_a_publication_that_kills_its_worker_is_given_up(world: World) -> None:
+    job = world.start(OPEN)
+    world.deliver()
+    world.deliver()
+    for _ in range(MOST_TRIES):
+        world.now += PUBLISHING_SECONDS + 1
+        world.fuse.burn(3, "before")
+        assert not world.deliver()
+    world.now += PUBLISHING_SECONDS + 1
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("failed", "publishing_failed")
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert world.job(job).status == "succeeded"
+
+
+def test_a_deleted_document_is_gone_from_the_next_version_and_from_the_one_before(world: World) -> None:
+    world.start(OPEN, PRICE)
+    world.drain()
+    document = world.texts()["料金"]
+    old = world.documents.pointer(world.tenant, world.site.site_id)
+    assert old
+    job = world.training.delete_document(world.site, document.document_id, "user:1")
+    world.drain()
+    assert (world.job(job).status, world.job(job).removed) == ("succeeded", 1)
+    visible = world.visible()
+    assert visible
+    assert visible.find("大人は千円", 5) == []
+    assert not [key for key in world.bucket.objects if document.document_id in key or key == old.key]
+    with pytest.raises(Conflict):
+        world.publisher.roll_back(world.tenant, world.site.site_id)
+    with pytest.raises(NotFound):
+        world.training.delete_document(world.site, document.document_id, "user:1")
+    world.training.delete_document(world.site, world.texts()["営業時間"].document_id, "user:1")
+    world.drain()
+    emptied = world.visible()
+    assert emptied
+    assert emptied.chunks == 0
+
+
+def test_a_rollback_puts_the_version_before_in_force_and_can_be_undone(world: World) -> None:
+    for text in ("一", "二", "三"):
+        world.start(("店", text))
+        world.drain()
+    site = world.tenant, world.site.site_id
+    third = world.documents.pointer(*site)
+    back = world.publisher.roll_back(*site)
+    visible = world.visible()
+    assert visible
+    assert (visible.find("二", 1) != [], back.version) == (True, 4)
+    again = world.publisher.roll_back(*site)
+    assert third
+    assert (again.key, again.version) == (third.key, 5)
+    assert len([key for key in world.bucket.objects if "/index/" in key]) == 2
+
+
+def test_two_jobs_at_once_publish_both(world: World) -> None:
+    one, two = world.start(OPEN), world.start(PRICE)
+    while any(world.job(each).status != "publishing" for each in (one, two)):
+        world.deliver(next(at for at, each in enumerate(world.queue.waiting) if each["what"] != "publish"))
+    build, other = world.engine.build, [two]
+
+    def overtaken(texts: Any) -> Any:
+        if other:
+            world.publisher.publish(other.pop())
+        return build(texts)
+
+    world.engine.build = overtaken  # type: ignore[method-assign]
+    world.publisher.publish(world.job(one))
+    assert (world.job(one).status, world.job(two).status) == ("succeeded", "succeeded")
+    visible = world.visible()
+    assert visible
+    assert visible.find("大人は千円", 1)
+    assert visible.find("平日は十時から", 1)
+
+
+def test_another_tenant_finds_nothing(world: World) -> None:
+    job = world.start(OPEN)
+    world.drain()
+    other = TenantId(new_id("ten"))
+    with pytest.raises(NotFound):
+        world.training.get(other, job.job_id)
+    foreign = replace(world.site, tenant_id=other)
+    assert world.training.documents(foreign, 10, None) == ([], None)
+    assert world.documents.pointer(other, world.site.site_id) is None
+    with pytest.raises(NotFound):
+        world.training.document(foreign, world.texts()["営業時間"].document_id)
+    world.worker.work(other, job.job_id, "plan")
+    assert world.job(job).status == "succeeded"
+
+
+def test_unused_texts_and_uploads_are_removed_in_time(world: World) -> None:
+    world.start(("店", "一"))
+    world.drain()
+    world.now += 40 * 86400
+    world.start(("店", "二"))
+    world.drain()
+    assert len([key for key in world.bucket.objects if "/docs/" in key]) == 1
+    assert len([key for key in world.bucket.objects if "/uploads/" in key]) == 1
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_worker_may_die_at_any_call(knowledge_table: Any, mode: Literal["before", "after"]) -> None:
+    at, has_died = 0, True
+    while has_died:
+        world = World(knowledge_table)
+        job = world.start(PRICE)
+        has_died = False
+        world.fuse.burn(at, mode)
+        while world.queue.waiting and not has_died:
+            has_died = not world.deliver(alight=True)
+        world.fuse.at = None
+        world.check(job)
+        world.drain()
+        world.check(job)
+        done = world.job(job)
+        assert (done.status, done.changed, done.found, done.index_version) == ("succeeded", 1, 1, 1), at
+        assert world.texts()["料金"].version == 1
+        assert set(world.told) == {(job.job_id, 1, "succeeded")}
+        at += 1
+    assert at > 20
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["deliver", "twice", "drop", "die_before", "die_after", "sweep", "cancel", "retry", "more"]),
+        st.integers(0, 30),
+    ),
+    max_size=25,
+)
+
+
+@hypothetically(STEPS)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_in_whatever_order_things_happen(knowledge_table: Any, steps: list[tuple[str, int]]) -> None:
+    world = World(knowledge_table)
+    jobs = [world.start(OPEN, PRICE)]
+    for step, number in steps:
+        waiting = len(world.queue.waiting)
+        if step in ("deliver", "twice", "die_before", "die_after") and waiting:
+            if step.startswith("die"):
+                world.fuse.burn(number, "before" if step == "die_before" else "after")
+            world.deliver(number % waiting, again=step == "twice")
+        elif step == "drop" and waiting:
+            world.queue.waiting.pop(number % waiting)
+        elif step == "sweep":
+            world.now += 700
+            world.sweep()
+        elif step == "more" and len(jobs) < 3:
+            jobs.append(world.start(OPEN, (f"追加{number}", f"本文{number}")))
+        elif step in ("cancel", "retry"):
+            act = world.training.cancel if step == "cancel" else world.training.retry
+            try:
+                act(world.tenant, jobs[number % len(jobs)].job_id)
+            except Conflict:
+                continue
+        for job in jobs:
+            world.check(job)
+    world.drain()
+    for job in jobs:
+        world.check(job)
+        done = world.job(job)
+        assert done.status in ("succeeded", "partial", "cancelled", "failed")
+        if done.status == "succeeded":
+            assert (done.changed + done.unchanged, done.left) == (2, 0)
+    last = world.start(OPEN)
+    world.drain()
+    assert world.job(last).status == "succeeded"
+    visible = world.visible()
+    assert visible
+    for document in world.texts().values():
+        assert document.document_id in visible.find(document.title, 10)

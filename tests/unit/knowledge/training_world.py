@@ -1,0 +1,231 @@
+"""A tenant's training: real tables, a bucket and a queue in memory, a clock that can be moved, deaths at any call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from noren.ids import TenantId, new_id
+from noren.knowledge.blobs import BlobMissing
+from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.inputs import Given, Inputs
+from noren.knowledge.job_store import JobStore
+from noren.knowledge.jobs import Training
+from noren.knowledge.models import PLAN, Document, Job
+from noren.knowledge.publish import Publisher
+from noren.knowledge.text import Extracted
+from noren.knowledge.worker import IDLE_SECONDS, Worker
+from noren.sites.models import Site
+from tests.faults import Crash
+
+NOW = 1_795_000_000.0
+POOL = ThreadPoolExecutor(1)
+
+
+class Memory:
+    """A bucket."""
+
+    def __init__(self, clock: Any) -> None:
+        self.objects: dict[str, tuple[bytes, float]] = {}
+        self._clock = clock
+
+    def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = (data, self._clock())
+
+    def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise BlobMissing(key)
+        return self.objects[key][0]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, float]]:
+        return iter([(key, stored) for key, (_, stored) in sorted(self.objects.items()) if key.startswith(prefix)])
+
+
+class Messages:
+    """A queue: what is on it stays until somebody takes it off."""
+
+    def __init__(self) -> None:
+        self.waiting: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any], *, delay: int = 0) -> None:
+        self.waiting.append(dict(message))
+
+    def send_all(self, messages: Iterable[dict[str, Any]]) -> None:
+        self.waiting.extend(map(dict, messages))
+
+
+class Fuse:
+    """Counts the calls of what it wraps; at call `at` the process dies, before or after the call's effect."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.at: int | None = None
+        self.mode: Literal["before", "after"] = "before"
+
+    def wrap(self, thing: Any) -> Any:
+        return _Fused(thing, self)
+
+    def burn(self, at: int, mode: Literal["before", "after"]) -> None:
+        self.calls, self.at, self.mode = 0, at, mode
+
+
+class _Fused:
+    def __init__(self, thing: Any, fuse: Fuse) -> None:
+        self._thing, self._fuse = thing, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._thing, name)
+        if name in ("exceptions", "meta", "get_paginator"):
+            return inner
+
+        def call(*args: Any, **options: Any) -> Any:
+            fuse = self._fuse
+            number, fuse.calls = fuse.calls, fuse.calls + 1
+            if fuse.at is not None and (number > fuse.at or (number == fuse.at and fuse.mode == "before")):
+                raise Crash
+            done = inner(*args, **options)
+            if number == fuse.at:
+                raise Crash
+            return done
+
+        return call
+
+
+@dataclass
+class Words:
+    """An index in small: finds the documents that share the most words with a question."""
+
+    data: bytes
+    chunks: int
+
+    @classmethod
+    def of(cls, texts: Iterable[tuple[Document, Extracted]]) -> Words:
+        said = {each.document_id: _words(text) for each, text in texts}
+        data = json.dumps(said, sort_keys=True).encode()
+        return cls(data, sum(map(len, said.values())))
+
+    def find(self, question: str, most: int) -> list[str]:
+        asked = set(question.split())
+        said = json.loads(self.data)
+        ranked = sorted(said, key=lambda each: len(asked & set(said[each])), reverse=True)
+        return [each for each in ranked if asked & set(said[each])][:most]
+
+
+@dataclass
+class WordEngine:
+    """Makes `Words`; `blind` ones find nothing."""
+
+    blind: bool = False
+    measured: list[str] = field(default_factory=list)
+
+    def measure(self, document_id: str, text: Extracted) -> tuple[int, int]:
+        self.measured.append(document_id)
+        return len(text.blocks), len(_words(text))
+
+    def build(self, texts: Any) -> Words:
+        return Words.of([] if self.blind else texts)
+
+
+class World:
+    """Everything of one tenant's training."""
+
+    def __init__(self, client: Any) -> None:
+        self.now = NOW
+        self.tenant = TenantId(new_id("ten"))
+        self.site = Site(new_id("site"), self.tenant, "店", "prof", NOW)
+        self.fuse = Fuse()
+        self.bucket, self.queue, self.engine = Memory(self.clock), Messages(), WordEngine()
+        self.told: list[tuple[str, int, str]] = []
+        blobs = self.fuse.wrap(self.bucket)
+        queue = self.fuse.wrap(self.queue)
+        storage = self.fuse.wrap(client)
+        self.documents = DocumentStore(storage, "knowledge")
+        self.jobs = JobStore(storage, "knowledge", self.documents)
+        self.every_unfinished = self.jobs.unfinished
+        self.jobs.unfinished = self.unfinished  # type: ignore[method-assign]
+        inputs = Inputs(blobs)
+        self.publisher = Publisher(self.jobs, self.documents, blobs, self.engine, POOL, self.clock)
+        stores = self.jobs, self.documents, blobs, inputs
+        self.worker = Worker(*stores, self.engine, self.publisher, queue, self.tell, self.clock)
+        self.training = Training(*stores, queue, self.clock)
+
+    def clock(self) -> float:
+        return self.now
+
+    def tell(self, job: Job) -> None:
+        self.told.append((job.job_id, job.attempt, job.status))
+
+    def start(self, *texts: tuple[str, str], force: bool = False) -> Job:
+        return self.training.start(self.site, "text", [Given(*each) for each in texts], "user:1", force=force)
+
+    def deliver(self, at: int = 0, *, again: bool = False, alight: bool = False) -> bool:
+        """Work a message off; one over which the worker dies comes back. Whether it lived. The fuse is put out then,
+        unless it is to stay `alight`.
+        """
+        message = self.queue.waiting.pop(at)
+        if again:
+            self.queue.waiting.append(message)
+        try:
+            self.worker.work(message["tenant_id"], message["job_id"], message["what"], message.get("page", ""))
+        except Crash:
+            self.queue.waiting.append(message)
+            return False
+        finally:
+            self.fuse.at = self.fuse.at if alight else None
+        return True
+
+    def drain(self) -> None:
+        """Deliver what there is, and look after what has lost its messages, until nothing is left to do."""
+        for _ in range(20):
+            while self.queue.waiting:
+                self.deliver()
+            self.now += IDLE_SECONDS + 1
+            self.sweep()
+            if not self.queue.waiting and not list(self.unfinished()):
+                return
+        raise AssertionError("a job does not come to an end")
+
+    def sweep(self) -> None:
+        """Look after the jobs once."""
+        try:
+            self.worker.sweep()
+        except Crash:
+            self.fuse.at = None
+
+    def unfinished(self) -> Iterator[tuple[TenantId, str]]:
+        """The tests share a table: only this tenant's jobs are looked after here."""
+        return iter([each for each in self.every_unfinished() if each[0] == self.tenant])
+
+    def job(self, job: Job) -> Job:
+        return self.training.get(self.tenant, job.job_id)
+
+    def texts(self) -> dict[str, Document]:
+        return {each.title: each for each in self.documents.every(self.tenant, self.site.site_id)}
+
+    def visible(self) -> Words | None:
+        pointer = self.documents.pointer(self.tenant, self.site.site_id)
+        return Words(self.bucket.get(pointer.key), pointer.chunks) if pointer else None
+
+    def check(self, job: Job) -> None:
+        """What holds at any moment."""
+        now = self.job(job)
+        pages = list(self.jobs.pages(now))
+        plan = self.jobs.page(now, PLAN)
+        waiting = [each for each in [*pages, plan] if each and each.status == "waiting"]
+        assert now.left == len(waiting)
+        assert now.found == len(pages)
+        for outcome in ("changed", "unchanged", "removed", "failed", "skipped"):
+            assert getattr(now, outcome) == sum(each.status == outcome for each in pages)
+        assert now.chunks == sum(each.chunks for each in pages)
+        self.visible()
+
+
+def _words(text: Extracted) -> list[str]:
+    return " ".join([text.title, *(each.text for each in text.blocks)]).split()
