@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 
 import boto3
 import pytest
+import requests
 
 from noren.ids import TenantId, new_id
 from noren.knowledge import blobs as keys
@@ -16,9 +19,9 @@ TENANT, SITE = TenantId(new_id("ten")), new_id("site")
 
 def test_what_is_stored_is_found_listed_and_removed(aws: str) -> None:
     boto3.client("s3").create_bucket(
-        Bucket="knowledge", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+        Bucket="things", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
     )
-    blobs = S3Blobs("knowledge")
+    blobs = S3Blobs("things")
     names = [keys.upload_key(TENANT, SITE, f"upl_{at}") for at in range(3)]
     for name in names:
         blobs.put(name, name.encode())
@@ -31,6 +34,17 @@ def test_what_is_stored_is_found_listed_and_removed(aws: str) -> None:
     assert [key for key, _ in blobs.listed("")] == names[2:]
     with pytest.raises(BlobMissing):
         blobs.get(names[0])
+
+
+def test_a_form_stores_one_file_of_a_bounded_size(aws: str) -> None:
+    boto3.client("s3").create_bucket(Bucket="forms", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    key = keys.upload_key(TENANT, SITE, "upl_form")
+    form = S3Blobs("forms").upload_form(key, 10, 60)
+    policy = json.loads(base64.b64decode(form["fields"]["policy"]))
+    assert ["content-length-range", 1, 10] in policy["conditions"]
+    assert {"key": key} in policy["conditions"]
+    requests.post(form["url"], data=form["fields"], files={"file": b"nine byte"}, timeout=5).raise_for_status()
+    assert S3Blobs("forms").get(key) == b"nine byte"
 
 
 def test_an_indexs_key_tells_its_version() -> None:

@@ -73,6 +73,36 @@ def test_questions_find_their_answers(world: World) -> None:
         world.training.start(world.site, "qa", [pairs[0], pairs[0]], "user:1")
 
 
+def test_files_are_learnt_by_name_and_told_apart_where_they_can_not_be_read(world: World) -> None:
+    files = [
+        ("料金.txt", "大人は千円です。".encode("shift_jis")),
+        ("noise.pdf", b"%PDF-1.7 and no more"),
+        ("a.bin", b"\0"),
+    ]
+    items = [Given("never.txt", upload_id=new_id("upl"))]
+    for name, body in files:
+        upload_id, form = world.training.upload(world.site)
+        assert form["fields"]["key"].startswith(f"{world.tenant}/{world.site.site_id}/")
+        world.bucket.put(form["fields"]["key"], body)
+        items.append(Given(name, upload_id=upload_id))
+    job = world.training.start(world.site, "files", items, "user:1")
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.changed, done.failed) == ("partial", 1, 3)
+    reasons = {each.name: each.reason for each in world.jobs.pages(done)}
+    assert reasons == {"料金.txt": "", "noise.pdf": "broken", "a.bin": "unsupported", "never.txt": "input_missing"}
+    assert [each.kind for each in world.texts().values()] == ["file"]
+
+
+def test_a_foreign_upload_is_not_found(world: World, knowledge_table: Any) -> None:
+    other = World(knowledge_table)
+    upload_id, form = other.training.upload(other.site)
+    world.bucket.put(form["fields"]["key"], b"a secret")
+    job = world.training.start(world.site, "files", [Given("theirs.txt", upload_id=upload_id)], "user:1")
+    world.drain()
+    assert (world.job(job).status, world.texts()) == ("failed", {})
+
+
 def test_a_text_without_words_is_skipped_with_its_reason(world: World) -> None:
     job = world.start(OPEN, ("empty", " \n\n "))
     world.drain()

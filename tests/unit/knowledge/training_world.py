@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from noren.ids import TenantId, new_id
-from noren.knowledge.blobs import BlobMissing
+from noren.knowledge.blobs import BlobMissing, UploadForm
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
@@ -46,6 +46,9 @@ class Memory:
 
     def listed(self, prefix: str) -> Iterator[tuple[str, float]]:
         return iter([(key, stored) for key, (_, stored) in sorted(self.objects.items()) if key.startswith(prefix)])
+
+    def upload_form(self, key: str, most: int, seconds: int) -> UploadForm:
+        return {"url": "https://bucket.example", "fields": {"key": key, "most": str(most)}}
 
 
 class Messages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from noren.ids import TenantId
 from noren.knowledge.models import Document
@@ -35,6 +35,16 @@ class Blobs(Protocol):
 
     def listed(self, prefix: str) -> Iterator[tuple[str, float]]:
         """The keys that begin so, each with when it was stored (epoch seconds)."""
+
+    def upload_form(self, key: str, most: int, seconds: int) -> UploadForm:
+        """Lets somebody store at most so many bytes there, within so many seconds."""
+
+
+class UploadForm(TypedDict):
+    """Where and with which fields (ahead of the file, which comes last) a file is posted, as a browser's form does."""
+
+    url: str
+    fields: dict[str, str]
 
 
 class S3Blobs:
@@ -77,6 +87,12 @@ class S3Blobs:
             for each in page.get("Contents", ()):
                 modified: datetime = each["LastModified"]
                 yield each["Key"], modified.timestamp()
+
+    def upload_form(self, key: str, most: int, seconds: int) -> UploadForm:
+        """Meets `Blobs`."""
+        conditions = [["content-length-range", 1, most]]
+        made = self._client.generate_presigned_post(self._bucket, key, Conditions=conditions, ExpiresIn=seconds)
+        return {"url": made["url"], "fields": made["fields"]}
 
 
 def text_key(document: Document) -> str:

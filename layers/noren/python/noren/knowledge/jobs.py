@@ -10,7 +10,7 @@ from noren.clock import Clock
 from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
 from noren.knowledge import blobs as keys
-from noren.knowledge.blobs import Blobs
+from noren.knowledge.blobs import Blobs, UploadForm
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
@@ -22,6 +22,10 @@ from noren.sites.models import Site
 
 _log = logging.getLogger("noren.knowledge")
 
+FILE_BYTES = 20_000_000
+"""Of one file."""
+UPLOAD_SECONDS = 900
+"""How long a form is good for."""
 MOVED = "This job has gone on meanwhile. Load it again, then repeat your request."
 
 
@@ -36,10 +40,19 @@ class Training:
 
     # Jobs
 
+    def upload(self, site: Site) -> tuple[str, UploadForm]:
+        """A place for a file to train on: its id, and the form to post the file with."""
+        upload_id = new_id("upl", self._clock())
+        key = keys.upload_key(site.tenant_id, site.site_id, upload_id)
+        return upload_id, self._blobs.upload_form(key, FILE_BYTES, UPLOAD_SECONDS)
+
     def start(self, site: Site, kind: JobKind, items: Sequence[Given], actor: str, *, force: bool = False) -> Job:
-        """Begin to train on texts or on Q&A pairs. Raises Unprocessable where two have one title or question."""
+        """Begin to train on texts, uploaded files or Q&A pairs.
+
+        Raises Unprocessable where two have one title, name or question.
+        """
         if len({each.title for each in items}) < len(items):
-            what = "question" if kind == "qa" else "title"
+            what = {"qa": "question", "files": "name"}.get(kind, "title")
             raise Unprocessable(f"Two of these have the same {what}. Leave one out, then repeat this.")
         job = self._new(site, kind, actor, mode="full" if force else "differential")
         self._inputs.keep(job, list(items))

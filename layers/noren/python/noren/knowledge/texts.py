@@ -1,16 +1,12 @@
-"""Texts as they lie in the bucket: what is put in can be read back, and its hash tells whether it has changed."""
+"""Texts as they lie in the bucket, and texts that were not read from a page or file but written for us."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from typing import Any
 
 from noren.knowledge.text import Block, Extracted
-
-FORMAT = "1"
-"""Part of every hash: raise it where texts of before must be made anew."""
 
 
 def packed(text: Extracted) -> bytes:
@@ -23,11 +19,6 @@ def unpacked(data: bytes) -> Extracted:
     given: dict[str, Any] = json.loads(data)
     blocks = tuple(Block(**each) for each in given.pop("blocks"))
     return Extracted(**given, blocks=blocks)
-
-
-def content_hash(text: Extracted) -> str:
-    """Changes with whatever is stored."""
-    return hashlib.sha256(FORMAT.encode() + packed(text)).hexdigest()[:32]
 
 
 def written(title: str, text: str, language: str) -> Extracted:

@@ -14,11 +14,13 @@ from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import BlobMissing, Blobs, text_key
 from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.extract.digest import content_hash
+from noren.knowledge.extract.errors import ExtractFailed
 from noren.knowledge.inputs import Inputs, Reading
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.models import PLAN, Document, Job, JobPage, PageEnd
 from noren.knowledge.publish import Engine, Publisher
-from noren.knowledge.texts import content_hash, packed
+from noren.knowledge.texts import packed
 from noren.queues import Queue
 from noren.tenants.store import Refused
 
@@ -124,6 +126,9 @@ class Worker:
             reading = self._inputs.read(job, page)
         except BlobMissing:
             self._end(job, page, PageEnd("failed", "input_missing"))
+            return
+        except ExtractFailed as failed:
+            self._end(job, page, PageEnd("failed", failed.reason))
             return
         while not self._end(job, page, self._learnt(job, reading)):
             pass
