@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.e2e
 
 QUESTION = "How long is the Tsubame Rail Pass valid?"
 ASK: list[Any] = [{"role": "user", "content": QUESTION}]
+EMBEDDING_MODELS = {"embedding_3_small", "embedding_3_large", "local_llm"}
 NODE_SCRIPT = Path(__file__).parent / "openai_node" / "client.mjs"
 
 
@@ -60,9 +63,8 @@ def client(account: Account) -> Iterator[openai.OpenAI]:
 
 def test_models(client: openai.OpenAI, account: Account) -> None:
     models = list(client.models.list())
-    assert [model.id for model in models] == sorted(
-        each["id"] for each in account.owner.ok("GET", "/api/v1/me")["models"]
-    )
+    chat = {each["id"] for each in account.owner.ok("GET", "/api/v1/me")["models"]}
+    assert [model.id for model in models] == sorted(chat | EMBEDDING_MODELS)
     assert client.models.retrieve(models[0].id) == models[0]
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("gpt-none")
@@ -218,6 +220,110 @@ def test_a_path_that_we_lack_is_not_found_in_openais_envelope(client: openai.Ope
     assert (caught.value.code, caught.value.type) == ("not_found", "invalid_request_error")
 
 
+def test_vectors_are_made_and_accounted_for(client: openai.OpenAI, account: Account, stack: Stack) -> None:
+    texts = ["How long is the pass valid?", "The pass is valid for seven days.", "返金は10日以内です。"]
+    before = account.owner.ok("GET", "/api/v1/me")["remaining"]
+    raw = client.embeddings.with_raw_response.create(model="default", input=texts, user="u-1")
+    made = raw.parse()
+    assert made.model == stack.models()["openai"]["embedding_model"], "what the upstream itself reported"
+    assert [(row.index, len(row.embedding)) for row in made.data] == [(0, 3072), (1, 3072), (2, 3072)]
+    one, passage, other = (row.embedding for row in made.data)
+    near, far = (sum(a * b for a, b in zip(one, each, strict=True)) for each in (passage, other))
+    assert near > far
+    (record,) = account.records()
+    assert (record["source"], record["function"], record["chats"]) == ("openai", "embedding", 0)
+    assert record["tokens_embedding"] == made.usage.total_tokens == stack.models()["openai"]["log"][-1]["tokens"]
+    assert [(call["purpose"], call["policy_id"]) for call in record["calls"]] == [("embedding", "embedding_3_large")]
+    assert Decimal(record["cost_usd"]) == Decimal(made.usage.total_tokens) * Decimal("0.13") / 1_000_000
+    assert raw.headers["x-trace-id"] == record["trace_id"]
+    after = account.owner.ok("GET", "/api/v1/me")["remaining"]
+    used = [each["embedding_tokens"]["used"] for each in (before, after)]
+    assert used[1] - used[0] == made.usage.total_tokens
+    assert after["chats"] == before["chats"]
+    numbers = client.embeddings.create(model="default", input=texts, encoding_format="float")
+    assert [array("f", row.embedding) for row in numbers.data] == [array("f", row.embedding) for row in made.data]
+
+
+@pytest.mark.parametrize("model", sorted(EMBEDDING_MODELS))
+def test_each_embedding_model_of_the_plan(client: openai.OpenAI, model: str) -> None:
+    sizes = {"embedding_3_small": 1536, "embedding_3_large": 3072, "local_llm": 384}
+    assert len(client.embeddings.create(model=model, input="hello").data[0].embedding) == sizes[model]
+
+
+def test_more_texts_than_one_call_takes_in_a_body_that_no_chat_may_have(client: openai.OpenAI) -> None:
+    texts = [f"{number} " + "word " * 80 for number in range(202)]
+    made = client.embeddings.create(model="text-embedding-3-small", input=texts, dimensions=64, timeout=60)
+    assert [row.index for row in made.data] == list(range(202))
+    assert {len(row.embedding) for row in made.data} == {64}
+    one = client.embeddings.create(model="text-embedding-3-small", input=texts[-1], dimensions=64)
+    assert one.data[0].embedding == made.data[-1].embedding
+
+
+VECTOR_FAILURES: dict[str, tuple[dict[str, Any], type[openai.APIStatusError], str, str | None]] = {
+    "a model outside the plan": ({"model": "gpt-none"}, openai.PermissionDeniedError, "model_not_in_plan", None),
+    "a chat model": ({"model": "phi-3-mini"}, openai.PermissionDeniedError, "model_not_in_plan", None),
+    "tokens": ({"input": [1, 2, 3]}, openai.BadRequestError, "invalid_request", "input"),
+    "nothing": ({"input": ""}, openai.BadRequestError, "invalid_request", "input.0"),
+    "too long": ({"input": "字" * 6_000}, openai.BadRequestError, "invalid_request", "input.0"),
+    "too large a size": ({"dimensions": 3_073}, openai.BadRequestError, "invalid_request", "dimensions"),
+}
+
+
+@pytest.mark.parametrize("case", VECTOR_FAILURES)
+def test_vectors_that_are_refused(client: openai.OpenAI, stack: Stack, case: str) -> None:
+    changes, kind, code, param = VECTOR_FAILURES[case]
+    before = stack.model_calls()
+    make: Any = client.embeddings.create
+    with pytest.raises(kind) as caught:
+        make(**({"model": "default", "input": "hello"} | changes))
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert stack.model_calls() == before
+
+
+def test_spent_embedding_tokens_are_not_retried(stack: Stack) -> None:
+    owner, me = stack.newcomer("sdk-vectors")
+    overrides = {"embedding_tokens_per_month": 12}
+    stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{me['tenant']['tenant_id']}", {"overrides": overrides})
+    before = stack.model_calls()
+    with openai.OpenAI(
+        api_key=make_key(owner, "chat"), base_url=stack["inference_url"] + "/v1", max_retries=3
+    ) as client:
+        client.embeddings.create(model="default", input="hello")
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model="default", input="What is written on the ticket, and where do I buy it?")
+    assert (caught.value.code, caught.value.type) == ("insufficient_quota", "insufficient_quota")
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert stack.model_calls() - before == 1
+    assert owner.ok("GET", "/api/v1/me")["remaining"]["chats"]["used"] == 0
+
+
+def test_an_upstreams_outage_costs_no_tokens(client: openai.OpenAI, account: Account, stack: Stack) -> None:
+    before = account.owner.ok("GET", "/api/v1/me")["remaining"]["embedding_tokens"]["used"]
+    stack.control("openai", fault="cut", times=1)
+    try:
+        with pytest.raises(openai.InternalServerError):
+            client.embeddings.create(model="default", input="hello")
+        (record,) = account.records()
+        assert (record["decision"], record["error_code"]) == ("RELEASE", "cut")
+        stack.control("openai", fault="500", times=1)
+        assert client.embeddings.create(model="default", input="hello").data, "a passing fault is tried once more"
+    finally:
+        stack.control("openai")
+    (record,) = account.records()
+    used = account.owner.ok("GET", "/api/v1/me")["remaining"]["embedding_tokens"]["used"]
+    assert used - before == record["tokens_embedding"]
+
+
+def test_a_key_makes_vectors_once(client: openai.OpenAI, stack: Stack) -> None:
+    before = stack.model_calls()
+    headers = {"Idempotency-Key": f"sdk-{time.time_ns()}"}
+    make = partial(client.embeddings.with_raw_response.create, model="default", extra_headers=headers)
+    first, again = make(input="hello"), make(input="hello")
+    assert first.parse() == again.parse()
+    assert again.headers["idempotency-replayed"] == "true"
+    assert stack.model_calls() - before == 1
+
+
 def test_spent_quota_is_not_retried(stack: Stack) -> None:
     owner, me = stack.newcomer("sdk-quota")
     stack.admin.ok("PATCH", f"/api/v1/admin/tenants/{me['tenant']['tenant_id']}", {"overrides": {"chats_per_month": 1}})
@@ -281,7 +387,10 @@ def test_the_node_sdk_works_unchanged(account: Account, stack: Stack) -> None:
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen["models"] == sorted(each["id"] for each in account.owner.ok("GET", "/api/v1/me")["models"])
+    chat = {each["id"] for each in account.owner.ok("GET", "/api/v1/me")["models"]}
+    assert seen["models"] == sorted(chat | EMBEDDING_MODELS)
+    assert [row["index"] for row in seen["embeddings"]["data"]] == [0, 1]
+    assert [len(row["embedding"]) for row in seen["embeddings"]["data"]] == [64, 64]
     assert seen["one"]["id"] == seen["models"][0]
     assert "seven days" in seen["completion"]["choices"][0]["message"]["content"]
     assert seen["completion"]["usage"]["completion_tokens"] > 0

@@ -37,6 +37,8 @@ for await (const chunk of stream) chunks.push(chunk);
 const runner = client.chat.completions.stream({ model: "default", messages });
 const final = await runner.finalChatCompletion();
 
+const embeddings = await client.embeddings.create({ model: "default", input: ["first", "second"], dimensions: 64 });
+
 const aborted = await client.chat.completions.create({ model: "default", messages, stream: true });
 for await (const _ of aborted) break; // leaving the loop closes the connection
 
@@ -56,6 +58,7 @@ console.log(
     trace_id: response.headers.get("x-trace-id"),
     chunks,
     final,
+    embeddings,
     replay: [first.id, again.id],
     errors: {
       stranger: await failure(() => stranger.models.list()),
