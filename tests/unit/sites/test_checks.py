@@ -165,7 +165,7 @@ GOOD = "script-src https://api.noren.example https://noren.example; connect-src 
         ("script-src 'nonce-abc' 'strict-dynamic' https:; connect-src https:", ["csp_scripts"]),
         (GOOD + "; require-trusted-types-for 'script'; trusted-types default", ["csp_trusted_types"]),
         (GOOD + "; require-trusted-types-for 'script'; trusted-types default noren", []),
-        (GOOD + ", default-src 'self'", ["csp_scripts", "csp_calls"]),
+        ("script-src https://api.noren.example:" + "9" * 5000, ["csp_scripts"]),
     ],
 )
 @pytest.mark.parametrize("by_meta", [False, True])
@@ -176,6 +176,12 @@ def test_the_pages_policy_is_read_as_browsers_do(net: Net, policy: str, expected
     else:
         check = embed(net, EVERGREEN, content_security_policy=policy)
     assert codes(check) == expected
+
+
+def test_commas_part_the_policies_of_headers_alone(net: Net) -> None:
+    two = f"{GOOD}; img-src *, default-src 'self'"
+    assert codes(embed(net, EVERGREEN, content_security_policy=two)) == ["csp_scripts", "csp_calls"]
+    assert codes(embed(net, f'<meta http-equiv="Content-Security-Policy" content="{two}">{EVERGREEN}')) == []
 
 
 def test_a_nonce_lets_the_snippet_in(net: Net) -> None:
@@ -201,7 +207,7 @@ def test_the_icon_needs_its_place_too(net: Net) -> None:
 
 
 def test_self_is_the_page_itself() -> None:
-    every = csp.policies(["connect-src 'self'"])
+    every = csp.policies("connect-src 'self'")
     assert csp.allows(every, csp.CALLS, "https://shop.example/x", PAGE)
     assert csp.allows(every, csp.CALLS, "https://shop.example/x", "http://shop.example/")
     assert not csp.allows(every, csp.CALLS, "http://shop.example/x", PAGE)
@@ -219,6 +225,33 @@ def test_self_is_the_page_itself() -> None:
 def test_a_hostile_page_takes_no_longer_than_others(piece: str) -> None:
     """The standard parser takes minutes for a tenth of some of these."""
     assert not scan((piece * 1_000_000)[:1_000_000].encode(), PAGE).scripts
+
+
+def test_a_comment_ends_where_browsers_end_it() -> None:
+    """Where none does, the rest of the page is comment: looked through once, not again for each that begins in it."""
+    script = '<script src="a.js"></script>'
+    assert not scan(f"<!--<meta x>{script}".encode(), PAGE).scripts
+    for ended in ("<!-->", "<!--->", "<!-- a -->", "<!-- <!-- --!>", "<!-- -- > -->"):
+        assert len(scan(f"{ended}{script}".encode(), PAGE).scripts) == 1, ended
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--<meta x>", "<!--><meta x>", '<meta "<meta x>', "<meta \"'<meta x>", "<script><!--</script>", "<title>"],
+)
+def test_a_page_of_many_tags_takes_no_longer_than_others(piece: str) -> None:
+    many = piece * 5000
+    assert not scan((many + " " * (3_000_000 - len(many))).encode(), PAGE).scripts
+
+
+@pytest.mark.parametrize("piece", [",", "a,", ";", "a;", "script-src a;", "connect-src * *,", "a ", "trusted-types,"])
+def test_of_a_hostile_policy_little_is_kept(piece: str) -> None:
+    text = piece * 100_000
+    pages = [f'<meta http-equiv=content-security-policy content="{text[:7900]}">'] * 380
+    policies = csp.policies(text, scan("".join(pages).encode(), PAGE).policies)
+    assert len(policies) <= 2 * csp.MOST_POLICIES
+    assert sum(len(sources) + 1 for each in policies for sources in each.values()) <= 2 * csp.MOST_POLICIES * 500
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="<>script/src='\" =!-meta", max_size=200).map(str.encode))

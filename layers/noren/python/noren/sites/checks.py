@@ -131,7 +131,7 @@ def check_embed(fetcher: Fetcher, site: Site, url: str, where: Addresses) -> Emb
         if kind == "pinned" and not (script.attributes.get("integrity") and "crossorigin" in script.attributes):
             advice = "The pinned snippet lost its integrity or crossorigin attribute. Copy it again from the console."
             problems.append(Problem("not_pinned", advice))
-        policies = csp.policies([got.headers.get("content-security-policy", ""), *page.policies])
+        policies = csp.policies(got.headers.get("content-security-policy", ""), page.policies)
         problems += _blocked(policies, kind, script, site, got.url, where)
     problems += _refused(site, got.url)
     return EmbedCheck(got.url, bool(ours), kind, tuple(dict.fromkeys(problems)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from urllib.parse import SplitResult, urlsplit
 
 Policy = Mapping[str, list[str]]
@@ -11,21 +12,32 @@ Policy = Mapping[str, list[str]]
 SCRIPTS = ("script-src-elem", "script-src", "default-src")
 CALLS = ("connect-src", "default-src")
 IMAGES = ("img-src", "default-src")
+MOST_POLICIES = 20
+"""Of a page's headers, and of its meta tags; pages have one or two."""
+LONGEST_POLICY = 20_000
+MOST_SOURCES = 500
 
-_HOST = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?(\*|(?:\*\.)?[a-z0-9._-]+)(?::([0-9]+|\*))?(/.*)?", re.IGNORECASE)
+_READ = {*SCRIPTS, *CALLS, *IMAGES, "trusted-types"}
+_HOST = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?(\*|(?:\*\.)?[a-z0-9._-]+)(?::([0-9]{1,5}|\*))?(/.*)?", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
 
-def policies(texts: Iterable[str]) -> list[Policy]:
-    """The policies of headers and meta tags. Of a directive that stands twice in one the first counts."""
-    found: list[Policy] = []
-    for text in (each for joined in texts for each in joined.split(",")):
-        policy: dict[str, list[str]] = {}
-        for directive in text.split(";"):
-            name, *sources = directive.split()[:500] or [""]
+def policies(header: str, metas: Iterable[str] = ()) -> list[Policy]:
+    """The policies of a page's header, where commas part them, and of its meta tags, where they don't.
+
+    Of a directive that stands twice in one the first counts. What no page has so much of is left out.
+    """
+    texts = [*header.split(",", MOST_POLICIES)[:MOST_POLICIES], *islice(metas, MOST_POLICIES)]
+    return [_policy(text[:LONGEST_POLICY]) for text in texts]
+
+
+def _policy(text: str) -> Policy:
+    policy: dict[str, list[str]] = {}
+    for directive in text.split(";"):
+        name, *sources = directive.split()[:MOST_SOURCES] or [""]
+        if name.lower() in _READ:
             policy.setdefault(name.lower(), sources)
-        found.append(policy)
-    return found
+    return policy
 
 
 def allows(every: Iterable[Policy], directives: tuple[str, ...], url: str, page: str, nonce: str = "") -> bool:

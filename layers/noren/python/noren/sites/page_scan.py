@@ -55,11 +55,16 @@ def scan(page: bytes, url: str) -> Scanned:
 
 
 def _tags(page: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """The opening tags that matter, in order."""
+    """The opening tags that matter, in order.
+
+    A comment that nothing ends goes on to the page's end: else each would be searched for its end, to the page's end.
+    """
     at = 0
     for _ in range(MOST_TAGS):
         found = _pattern(
-            r"(?is)<!--.*?-->|<(base|meta|" + "|".join(RAW) + r")([\s/](?:[^>\"']|\"[^\"]*\"|'[^']*')*)?>"
+            r"(?is)<!--(?:-?>|.*?(?:--!?>|\z))|<(base|meta|"
+            + "|".join(RAW)
+            + r")([\s/](?:[^>\"']|\"[^\"]*\"|'[^']*')*)?>"
         ).search(page, at)
         if not found:
             return
