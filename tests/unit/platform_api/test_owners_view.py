@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from noren.chat.feedback import MOST_TOLD
+from noren.chat.models import Asker
 from noren.clock import iso
 from noren.ids import TenantId
 from noren.insight.events import Events
@@ -217,11 +219,18 @@ def test_a_low_rating_shows_its_answer_and_becomes_a_canned_one(shop: Platform) 
     assert len(shop.json("GET", f"/api/v1/sites/{made['site_id']}/canned", token)["items"]) == 1
 
 
+def told_of_feedback(shop: Platform) -> list[Any]:
+    """The events that the owner's tenant gets of feedback, in order."""
+    found = map(from_item, shop.services.dynamodb.scan(TableName="events")["Items"])
+    ours = [each for each in found if each["pk"] == f"EVT#{shop.tenant_of(OWNER)}" and each["kind"] == "feedback"]
+    return sorted(ours, key=lambda each: str(each["event_id"]))
+
+
 def test_feedback_goes_out_as_one_event(shop: Platform) -> None:
     feedback_id, session_key = talked(shop, OWNER)
-    found = map(from_item, shop.services.dynamodb.scan(TableName="events")["Items"])
-    (event,) = [each for each in found if each["pk"] == f"EVT#{shop.tenant_of(OWNER)}" and each["kind"] == "feedback"]
+    (event,) = told_of_feedback(shop)
     created = event["data"].pop("created_at")
+    assert event["data"].pop("updated_at") == created
     assert event["data"] == {
         "id": feedback_id,
         "site_id": shop.default_site(OWNER),
@@ -230,6 +239,28 @@ def test_feedback_goes_out_as_one_event(shop: Platform) -> None:
         "comment": "ownerの感想",
     }
     assert created.endswith("Z")
+
+
+def test_what_changes_of_feedback_goes_out_as_further_events(shop: Platform) -> None:
+    """The widget sends the thumb first, then the comment."""
+    record = shop.services.usage.record_of(TenantId(shop.tenant_of(OWNER)), talked(shop, OWNER)[0])
+    assert record is not None
+    asker = Asker(record.tenant_id, record.caller, "member")
+
+    def rate(rating: int, comment: str = "") -> None:
+        shop.time.ahead += 1
+        shop.services.feedback.rate(asker, record.request_id, rating, comment)
+
+    rate(2)
+    rate(2)
+    rate(2, "It is Tuesday.")
+    rate(2, "It is Tuesday.")
+    events = told_of_feedback(shop)[1:]
+    assert [(each["data"]["rating"], each["data"]["comment"]) for each in events] == [(2, ""), (2, "It is Tuesday.")]
+    assert {each["key"].partition("#")[0] for each in events} == {record.request_id}
+    for number in range(20):
+        rate(1 + number % 5)
+    assert len(told_of_feedback(shop)) == MOST_TOLD
 
 
 def test_conversations_are_listed_and_read(shop: Platform) -> None:

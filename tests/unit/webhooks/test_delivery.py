@@ -197,6 +197,19 @@ def test_what_is_older_of_the_same_entity_goes_first_and_others_go_on(world: Wor
     assert [got.id for got in subscriber.got][-3:] == [bad.event_id, rest[0].event_id, rest[2].event_id]
 
 
+def test_a_comment_follows_the_thumb_it_explains(world: World) -> None:
+    _, _, subscriber = world.subscribe("feedback")
+    subscriber.answer = lambda _: 500
+    events = world.happen("req_1#1", kind="feedback")
+    world.settle()
+    subscriber.answer = lambda _: 200
+    events += world.happen("req_1#2", kind="feedback")
+    world.settle()
+    assert len(subscriber.got) == 1  # what it explains has not been taken yet
+    world.pass_time(10)
+    assert [got.id for got in subscriber.got[1:]] == [each.event_id for each in events]
+
+
 def test_after_a_day_a_delivery_has_failed_and_holds_up_nobody(world: World) -> None:
     endpoint, _, subscriber = world.subscribe()
     bad, good = world.happen("a", "a")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from noren.foundation import Foundation
+from noren.learning import Learning
 from noren.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Services(Foundation):
+class Services(Learning):
     """Everything a handler may call."""
 
     @cached_property
@@ -374,8 +374,9 @@ class Services(Foundation):
 
         def tell(tenant_id: TenantId, given: Feedback) -> None:
             what = {"rating": given.rating, "comment": given.comment, "created_at": iso(given.created_at)}
+            what |= {"updated_at": iso(given.updated_at)}
             where = {"id": given.request_id, "site_id": given.site_id, "session_key": given.session_key}
-            self.events.emit(tenant_id, "feedback", given.request_id, {**where, **what})
+            self.events.emit(tenant_id, "feedback", f"{given.request_id}#{given.revision}", {**where, **what})
 
         stores = self.feedback_store, self.session_store
         return Feedbacks(*stores, self.usage, self.canned, tell, self.clock)

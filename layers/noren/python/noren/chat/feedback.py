@@ -19,6 +19,8 @@ from noren.usage.service import Usage
 
 FIRST, LAST = "req_", "req_~"
 """All ids of requests lie between them."""
+MOST_TOLD = 5
+"""Revisions of one feedback that owners are told of: who clicks to and fro all day floods nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Wanted:
 
 
 class Feedbacks:
-    """`tell` hears of everything that is given, changes too: who takes an event in once knows what is new."""
+    """`tell` hears of what is given and of its first changes, more than once too: a revision is one thing."""
 
     def __init__(
         self,
@@ -71,7 +73,8 @@ class Feedbacks:
             owner=owner_hash(asker.principal),
         )
         stored = self._store.put(asker.tenant_id, given, arm)
-        self._tell(asker.tenant_id, stored)
+        if stored.revision <= MOST_TOLD:
+            self._tell(asker.tenant_id, stored)
         return stored
 
     def page(

@@ -6,13 +6,16 @@ Request ids sort by the time of the question.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from noren.chat.models import Feedback
-from noren.chat.rating_store import put_counted
+from noren.chat.rating_store import counted
+from noren.errors import Busy
 from noren.ids import TenantId
 from noren.tables import Item, batch_get, from_item, tenant_key, to_item
+from noren.tenants.store import Refused, transact
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 KEPT_SECONDS = 396 * 86400
 CHUNK = 100
 """Rows of one read."""
+ROUNDS = 5
+"""Tries on top of feedback that its giver changes at the same time."""
+
+_FIELDS = ("rating", "comment", "owner", "request_id", "session_key", "revision")
 
 
 class FeedbackStore:
@@ -29,35 +36,43 @@ class FeedbackStore:
         self._client, self._table = client, table
 
     def put(self, tenant: TenantId, given: Feedback, arm: tuple[str, str] | None = None) -> Feedback:
-        """Store or change the feedback on an answer, and give what then stands.
+        """Store or change the feedback on an answer, and give what then stands: as it was where nothing changes.
 
-        `arm` is the (experiment, arm) that the answer was given in.
+        `arm` is the (experiment, arm) that the answer was given in. Raises Busy where others change it all the time.
         """
-        fields: dict[str, Any] = {
-            "rating": given.rating,
-            "comment": given.comment,
-            "owner": given.owner,
-            "request_id": given.request_id,
-            "session_key": given.session_key,
-        }
+        for _ in range(ROUNDS):
+            old = self.get(tenant, given.site_id, given.request_id)
+            if old and (old.rating, old.comment) == (given.rating, given.comment):
+                return old
+            stored = replace(given, created_at=old.created_at, revision=old.revision + 1) if old else given
+            writes = [self._change(tenant, stored, arm, old)]
+            if arm and (old is None or old.rating != given.rating):
+                writes.append(counted(self._table, tenant, arm, given.rating, old.rating if old else None))
+            try:
+                transact(self._client, writes)
+            except Refused:
+                continue
+            return stored
+        raise Busy(retry_after=1)
+
+    def _change(
+        self, tenant: TenantId, stored: Feedback, arm: tuple[str, str] | None, old: Feedback | None
+    ) -> dict[str, Any]:
+        """The write of what is to stand, on top of what was read."""
+        fields: dict[str, Any] = {name: getattr(stored, name) for name in _FIELDS}
+        fields |= {"created_at": Decimal(repr(stored.created_at)), "updated_at": Decimal(repr(stored.updated_at))}
+        fields |= {"expires_at": int(stored.created_at) + KEPT_SECONDS}
         if arm:
             fields |= {"experiment_id": arm[0], "prompt_arm": arm[1]}
-        now = Decimal(repr(given.updated_at))
-        values = {":now": now, ":end": int(given.created_at) + KEPT_SECONDS}
-        update: dict[str, Any] = {
+        put: dict[str, Any] = {
             "TableName": self._table,
-            "Key": to_item(_key(tenant, given.site_id, given.request_id)),
-            "UpdateExpression": "SET created_at = if_not_exists(created_at, :now), updated_at = :now, "
-            "expires_at = if_not_exists(expires_at, :end), " + ", ".join(f"#{name} = :{name}" for name in fields),
-            "ExpressionAttributeNames": {f"#{name}": name for name in fields},
-            "ExpressionAttributeValues": to_item(values | {f":{name}": value for name, value in fields.items()}),
+            "Item": to_item(_key(tenant, stored.site_id, stored.request_id) | fields),
+            "ConditionExpression": "attribute_not_exists(pk)",
         }
-        if arm:
-            old = put_counted(self._client, update, tenant, arm, given.rating)
-            stored = old | fields | {"created_at": old.get("created_at", now), "updated_at": now}
-        else:
-            stored = from_item(self._client.update_item(**update, ReturnValues="ALL_NEW")["Attributes"])
-        return _feedback(stored, given.site_id)
+        if old:
+            put["ConditionExpression"] = "revision = :read"
+            put["ExpressionAttributeValues"] = to_item({":read": old.revision})
+        return {"Put": put}
 
     def get(self, tenant: TenantId, site_id: str, request_id: str) -> Feedback | None:
         """The feedback on an answer, or None."""
@@ -106,4 +121,5 @@ def _feedback(item: Item, site_id: str) -> Feedback:
         site_id=site_id,
         session_key=item.get("session_key", ""),
         owner=item["owner"],
+        revision=item["revision"],
     )

@@ -23,7 +23,7 @@ class Asker:
     """`user:<sub>`, `key:<id>`, `visitor:<device>` or `anonymous:<device>`: sessions and answers belong to it."""
     kind: Literal["member", "api_key", "visitor", "anonymous"]
     address: str = ""
-    """What limits count by: an IPv4 address or an IPv6 /64. Never stored as it is."""
+    """What limits count by: an IPv4 address or an IPv6 /56. Never stored as it is."""
     address_prefix: str = ""
     user_agent: str = ""
     trace_id: str = ""
@@ -235,3 +235,5 @@ class Feedback:
     session_key: str = ""
     owner: str = ""
     """The hash of who asked."""
+    revision: int = 1
+    """Of rating and comment: one more with each change."""
