@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from base64 import b64encode
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
 
 from noren.edge.respond import to_json
-from noren.llm.models import Embedded
+from noren.llm.models import Embedded, numbers
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes: as many tokens as a request may have, with room for escapes."""
@@ -87,5 +86,5 @@ def _base64(vector: bytes) -> bytes:
 
 def _numbers(vector: bytes) -> bytes:
     """Nine digits tell every float32 from its neighbours."""
-    numbers = struct.unpack(f"<{len(vector) // 4}f", vector)
-    return b"[" + (b"%.9g," * len(numbers) % numbers)[:-1] + b"]"
+    values = numbers(vector)
+    return b"[" + (b"%.9g," * len(values) % values)[:-1] + b"]"

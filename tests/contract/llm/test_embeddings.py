@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from openai.types import CreateEmbeddingResponse
 from local import emulator, llm
 from noren.knowledge.embeddings import to_hold
 from noren.llm import tokens
-from noren.llm.models import Embedded, Embedding, FaultKind, ProviderFault, TimeLimits
+from noren.llm.models import Embedded, Embedding, FaultKind, ProviderFault, TimeLimits, numbers
 from noren.llm.providers.offline import OfflineProvider
 from noren.llm.providers.openai import OpenAIProvider
 from noren.plans.models import ProviderName
@@ -53,10 +52,6 @@ def make() -> Iterator[Make]:
     yield provider
     for each in made:
         each.close()
-
-
-def numbers(vector: bytes) -> tuple[float, ...]:
-    return struct.unpack(f"<{len(vector) // 4}f", vector)
 
 
 def nearness(one: bytes, other: bytes) -> float:

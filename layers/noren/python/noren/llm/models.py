@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -141,6 +142,11 @@ class Embedded:
     def dimensions(self) -> int:
         """Numbers of one vector: the same for all."""
         return len(self.vectors[0]) // 4
+
+
+def numbers(vector: bytes) -> tuple[float, ...]:
+    """The numbers of one of `Embedded.vectors`."""
+    return struct.unpack(f"<{len(vector) // 4}f", vector)
 
 
 @runtime_checkable
