@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from noren.chat.models import Asker, IdempotencyKey, Run
 from noren.edge.authenticate import DEVICE_SECONDS, issue_device
 from noren.edge.http import SITE_KEY, Access, Call, Response, Route
 from noren.edge.paging import paged
-from noren.edge.security import address_prefix
+from noren.edge.security import address_prefix, countable
 from noren.errors import NotFound
 from noren.knowledge.embeddings import OnBehalf
 from noren.limits import check
@@ -72,7 +71,7 @@ def asker_of(call: Call) -> Asker:
         tenant_id=call.tenant_id,
         principal=caller.principal,
         kind=caller.kind,
-        address=_countable(request.source_ip),
+        address=countable(request.source_ip),
         address_prefix=address_prefix(request.source_ip),
         user_agent=request.headers.get("user-agent", "")[:256],
         trace_id=request.trace_id,
@@ -145,7 +144,7 @@ def delete_session(call: Call) -> None:
 
 def visitor_token(call: Call) -> VisitorToken:
     """Name an anonymous device."""
-    address = _countable(call.request.source_ip)
+    address = countable(call.request.source_ip)
     call.services.limiter.check(f"visitor-token#{address}", TOKENS_PER_HOUR, 3600)
     return VisitorToken(token=issue_device(call.services.signer), expires_in=DEVICE_SECONDS)
 
@@ -154,7 +153,7 @@ def visit(call: Call) -> VisitToken:
     """Let a page's visitor in."""
     request, body = call.request, call.body
     key, origin = request.query.get(SITE_KEY, ""), request.headers.get("origin", "")
-    token = call.services.visitors.token(key, origin, _countable(request.source_ip), body.token or "")
+    token = call.services.visitors.token(key, body.embed_id, origin, countable(request.source_ip), body.token or "")
     return VisitToken(token=token, expires_in=TOKEN_SECONDS)
 
 
@@ -215,15 +214,6 @@ def health(_: Call) -> Health:
 def _policies(call: Call) -> tuple[ModelPolicy, ...]:
     entitlement = call.services.plans.entitlement(call.services.tenants.get(call.tenant_id))
     return entitlement.models + entitlement.embeddings
-
-
-def _countable(address: str) -> str:
-    """What address limits count by: all of an IPv4 address, the /64 of an IPv6 one (a household has that many)."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 CHAT = Route(

@@ -12,11 +12,14 @@ from noren.clock import iso
 
 
 class VisitBody(BaseModel):
-    """The visitor token that the page had before, if any; good or expired, it says which device this is."""
+    """Which loader asks, and for whom."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    embed_id: Annotated[StrictStr, Field(max_length=100)]
+    """As the loader carries it (`/api/v1/embed/config`); for servers, the site's `embed_script_id`."""
     token: Annotated[StrictStr, Field(max_length=2000)] | None = None
+    """The visitor token that the page had before, if any; good or expired, it says which device this is."""
 
 
 class VisitToken(BaseModel):

@@ -47,8 +47,14 @@ class Shop:
         given = headers | ({"origin": origin} if origin else {})
         return Client(self.owner.base, token).call(method, where, body, **given)
 
+    def enter(self, token: str | None = None, **more: Any) -> requests.Response:
+        """What the loader asks for before anything else."""
+        return self.call(
+            "POST", "/api/v1/embed/visitor", {"embed_id": self.site["embed_script_id"], "token": token}, **more
+        )
+
     def token(self, **more: Any) -> str:
-        made = self.call("POST", "/api/v1/embed/visitor", {}, **more)
+        made = self.enter(**more)
         assert made.status_code == 201, made.text
         token: str = made.json()["token"]
         return token
@@ -110,7 +116,7 @@ def test_no_other_origin_comes_in_or_reads_a_word(shop: Shop, origin: str) -> No
     asks = {"access-control-request-method": "POST"}
     assert reader(shop.call("OPTIONS", "/api/v1/chat", origin=origin, **asks)) == ""
     for answer in (
-        shop.call("POST", "/api/v1/embed/visitor", {"token": token}, origin=origin),
+        shop.enter(token, origin=origin),
         shop.call("POST", "/api/v1/chat", {"message": "Hello"}, token, origin=origin),
         shop.call("GET", "/api/v1/sessions", token=token, origin=origin),
     ):
@@ -118,7 +124,7 @@ def test_no_other_origin_comes_in_or_reads_a_word(shop: Shop, origin: str) -> No
 
 
 def test_no_origin_at_all_is_for_sites_that_servers_may_call(stack: Stack, shop: Shop) -> None:
-    assert code(shop.call("POST", "/api/v1/embed/visitor", {}, origin="")) == (403, "origin_not_allowed")
+    assert code(shop.enter(origin="")) == (403, "origin_not_allowed")
     server = shop_of(stack, "server", allow_server_calls=True)
     token = server.token(origin="")
     assert server.call("POST", "/api/v1/chat", {"message": "Hello"}, token, origin="").status_code == 200
@@ -142,7 +148,7 @@ def test_64_forged_origins_at_once_spend_no_more_than_the_sites_day(stack: Stack
     before = stack.model_calls()
 
     def one(_: int) -> str:
-        made = shop.call("POST", "/api/v1/embed/visitor", {})
+        made = shop.enter()
         if made.status_code != 201:
             return f"no token: {made.status_code} {made.json()['retry_after'] > 0}"
         answer = shop.call("POST", "/api/v1/chat", {"message": "Spend"}, made.json()["token"])

@@ -18,7 +18,7 @@ from noren.edge.dispatch import authorise
 from noren.edge.http import Caller
 from noren.errors import Forbidden, QuotaExceeded, RateLimited
 from noren.ids import TenantId, new_id
-from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE
+from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, VISITOR_SHARE
 from noren.llm.breaker import CACHE_SECONDS
 from noren.sites.models import Site
 from noren.sites.service import Sites
@@ -175,7 +175,8 @@ def test_a_visitor_chooses_neither_site_nor_model(web: Web, site: Site) -> None:
 @pytest.mark.parametrize("origin", ["", "null", OTHER, "https://shop.example.evil.example", "https://SHOP.example"])
 def test_who_comes_from_elsewhere_is_refused_and_costs_nothing(web: Web, site: Site, origin: str) -> None:
     headers = {"origin": origin} if origin else {}
-    made = web.call("POST", f"/api/v1/embed/visitor?site_key={site.site_key}", {}, token="", headers=headers)
+    body = {"embed_id": site.embed_script_id}
+    made = web.call("POST", f"/api/v1/embed/visitor?site_key={site.site_key}", body, token="", headers=headers)
     assert problem(made) == (403, "origin_not_allowed")
     token = web.visit(site, SHOP).token
     thief = Visit(web, site.site_key, origin, token)
@@ -197,19 +198,29 @@ def test_keys_that_are_none_lead_nowhere(web: Web, site: Site) -> None:
         (other.site_key, (401, "invalid_token")),
     ):
         assert problem(Visit(web, key, SHOP, token).call("POST", "/api/v1/chat", ASK)) == expected
-    headers = {"origin": SHOP}
-    assert problem(web.call("POST", "/api/v1/embed/visitor", {}, token="", headers=headers)) == (404, "not_found")
+    made = web.call(
+        "POST", "/api/v1/embed/visitor", {"embed_id": site.embed_script_id}, token="", headers={"origin": SHOP}
+    )
+    assert problem(made) == (404, "not_found")
 
 
-def test_a_new_embed_script_voids_tokens_within_30_seconds(web: Web, site: Site) -> None:
+def test_a_new_embed_script_voids_tokens_and_loaders_within_30_seconds(web: Web, site: Site) -> None:
     rig = web.rig
     visit = web.visit(site, SHOP)
     elsewhere = Sites(SiteStore(rig.client, "sites"), rig.clock)
-    elsewhere.save_site(replace(site, embed_script_id=new_id("emb")))
+    renewed = elsewhere.save_site(replace(site, embed_script_id=new_id("emb")))
     rig.clock.skip(30)
     assert problem(visit.call("POST", "/api/v1/chat", ASK)) == (401, "invalid_token")
     assert problem(visit.call("GET", "/api/v1/sessions")) == (401, "invalid_token")
-    assert web.visit(site, SHOP).call("POST", "/api/v1/chat", ASK).status_code == 200
+    where, headers = f"/api/v1/embed/visitor?site_key={site.site_key}", {"origin": SHOP}
+    for body, told in (
+        ({"embed_id": site.embed_script_id}, (403, "embed_replaced")),
+        ({"embed_id": site.embed_script_id, "token": visit.token}, (403, "embed_replaced")),
+        ({"token": visit.token}, (400, "invalid_request")),
+    ):
+        refused = web.call("POST", where, body, token="", headers=headers)
+        assert (problem(refused), refused.headers["access-control-allow-origin"]) == (told, SHOP)
+    assert web.visit(renewed, SHOP).call("POST", "/api/v1/chat", ASK).status_code == 200
 
 
 def test_a_spent_day_is_told_in_a_visitors_words(rig: Rig) -> None:
@@ -268,13 +279,14 @@ def test_64_forged_origins_at_once_spend_no_more_than_the_sites_day(aws: str) ->
 
 
 def test_what_an_address_and_a_site_may_ask_a_minute(aws: str) -> None:
-    rig = Rig(replace(LIMITS, concurrent_chats=64, chats_per_month=1000))
+    rig = Rig(replace(LIMITS, concurrent_chats=64, chats_per_month=1000, requests_per_minute=100))
     site_of(rig)
     rig.clock.ahead = 60 - rig.clock() % 60
+    of_site = round(100 * VISITOR_SHARE)
     one_address = [visitor_of(rig, n) for n in range(VISITOR_CHATS["address"] + 6)]
     found = outcomes(rig, one_address)
     assert (found.count("answered"), found.count("429 True")) == (VISITOR_CHATS["address"], 6)
-    left = VISITOR_CHATS["site"] - VISITOR_CHATS["address"]
+    left = of_site - VISITOR_CHATS["address"]
     many = [visitor_of(rig, 1000 + n, f"198.51.100.{n}") for n in range(left + 6)]
     found = outcomes(rig, many)
     assert (found.count("answered"), found.count("429 True")) == (left, 6)

@@ -108,7 +108,7 @@ class Web:
 
     def visit(self, site: Site, origin: str, old: str = "") -> Visit:
         """A visitor of the site on a page of that origin."""
-        body = {"token": old} if old else {}
+        body = {"embed_id": site.embed_script_id} | ({"token": old} if old else {})
         headers = {"origin": origin} if origin else {}
         made = self.call("POST", f"/api/v1/embed/visitor?site_key={site.site_key}", body, token="", headers=headers)
         assert made.status_code == 201, made.text

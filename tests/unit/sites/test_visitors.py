@@ -105,8 +105,13 @@ class Doors:
         limiter = Limiter(cast(RuntimeStore, self.windows), clock)
         self.visitors = Visitors(cast(Sites, self.known), self.signer, limiter)
 
-    def token(self, key: str = "a", origin: str = SHOP, old: str = "", address: str = ADDRESS) -> str:
-        return self.visitors.token(key, origin, address, old)
+    def token(
+        self, key: str = "a", origin: str = SHOP, old: str = "", address: str = ADDRESS, embed_id: str = ""
+    ) -> str:
+        """One for a page that was loaded just now, unless another `embed_id` is said."""
+        site = self.known.sites.get(key)
+        embed_id = embed_id or (site.embed_script_id if site else "")
+        return self.visitors.token(key, embed_id, origin, address, old)
 
     def device(self, token: str, key: str = "a", origin: str = SHOP) -> str:
         return self.visitors.visitor(token, key, origin).device
@@ -147,6 +152,7 @@ REFUSED: dict[str, tuple[Callable[[Doors], object], type[NorenError], str]] = {
     "without an origin": (lambda doors: doors.device(doors.token(), origin=""), Forbidden, "origin_not_allowed"),
     "for a refused origin": (lambda doors: doors.token(origin=KURA), Forbidden, "origin_not_allowed"),
     "for no origin": (lambda doors: doors.token(origin=""), Forbidden, "origin_not_allowed"),
+    "for another site's loader": (lambda doors: doors.token(embed_id="emb_b"), Forbidden, "embed_replaced"),
     "for an unknown key": (lambda doors: doors.token(key="c"), NotFound, "not_found"),
 }
 
@@ -211,6 +217,16 @@ def test_a_device_is_kept_for_the_same_site_origin_and_script_alone(doors: Doors
     assert doors.device(doors.token(old=token)) != device
 
 
+def test_a_loader_from_before_a_rotation_gets_no_token(doors: Doors) -> None:
+    token = doors.token()
+    doors.known.change(embed_script_id="emb_new")
+    for old in ("", token):
+        with pytest.raises(Forbidden) as refused:
+            doors.token(embed_id="emb_a", old=old)
+        assert refused.value.code == "embed_replaced"
+    assert doors.device(doors.token(embed_id="emb_new"))
+
+
 def test_a_servers_token_is_for_calls_without_an_origin(doors: Doors) -> None:
     doors.known.change(allow_server_calls=True)
     token = doors.token(origin="")
@@ -243,10 +259,12 @@ def test_an_address_gets_so_many_tokens_an_hour_and_a_site_gives_so_many_a_minut
     assert not any(ADDRESS in key for key in doors.windows.kept)  # no address stands anywhere as it is
 
 
-def test_a_refused_origin_takes_nothing_from_the_limits(doors: Doors) -> None:
+def test_who_is_refused_takes_nothing_from_the_limits(doors: Doors) -> None:
     for _ in range(100):
         with pytest.raises(Forbidden):
             doors.token(origin="https://evil.example")
+        with pytest.raises(Forbidden):
+            doors.token(embed_id="emb_old")
     assert doors.windows.kept == {}
 
 

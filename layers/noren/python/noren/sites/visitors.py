@@ -42,13 +42,16 @@ class Visitors:
     def __init__(self, sites: Sites, signer: Signer, limiter: Limiter) -> None:
         self._sites, self._signer, self._limiter = sites, signer, limiter
 
-    def token(self, site_key: str, origin: str, address: str, old: str = "") -> str:
-        """A token for a page of `origin` ("" for none), good for an hour. A device that `old` names is kept.
+    def token(self, site_key: str, embed_id: str, origin: str, address: str, old: str = "") -> str:
+        """A token for a page of `origin` ("" for none) whose loader carries `embed_id`, good for an hour.
 
-        Raises NotFound for an unknown key, Forbidden (origin_not_allowed, site_disabled, embed_disabled), RateLimited.
+        A device that `old` names is kept. Raises NotFound for an unknown key, RateLimited, and Forbidden:
+        origin_not_allowed, site_disabled, embed_disabled, or embed_replaced for a loader from before a rotation.
         """
         site = self._sites.of_key(site_key)
         _check_allowed(site, origin)
+        if embed_id != site.embed_script_id:
+            raise Forbidden("The script of this page has been replaced: load the page again.", code="embed_replaced")
         hashed = hashlib.sha256(address.encode()).hexdigest()[:32]
         check(self._limiter, "visitor_tokens_of_address", f"{site.site_id}#{hashed}")
         check(self._limiter, "visitor_tokens_of_site", site.site_id)
