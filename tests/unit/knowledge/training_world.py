@@ -128,11 +128,11 @@ class WordEngine:
     blind: bool = False
     measured: list[str] = field(default_factory=list)
 
-    def measure(self, document_id: str, text: Extracted) -> tuple[int, int]:
-        self.measured.append(document_id)
+    def measure(self, text: Extracted) -> tuple[int, int]:
+        self.measured.append(text.title)
         return len(text.blocks), len(_words(text))
 
-    def build(self, texts: Any) -> Words:
+    def build(self, tenant_id: TenantId, site_id: str, version: int, texts: Any) -> Words:
         return Words.of([] if self.blind else texts)
 
 

@@ -30,7 +30,7 @@ _FURNITURE = frozenset(
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _BREAK = "\u2028"
 _CJK = r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
-_WRAPPED = re.compile(rf"(?<={_CJK})[ \t\r\f\v]*\n\s*(?={_CJK})")
+_WRAPPED = re.compile(rf"(?<={_CJK})[ \t\r\f\v]*\n\s*(?={_CJK})|(?<=[。、！？])[ \t\r\f\v]*\n\s*")
 _SPACE = re.compile(r"[^\S\u2028]+")
 _BREAKS = re.compile(rf" ?(?:{_BREAK} ?)+")
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]")

@@ -80,7 +80,7 @@ def read(body: bytes, url: str = "", *, content_type: str = "", max_bytes: int =
     tree = _tree(text)
     try:
         walked = blocks_of(tree, max_blocks=MAX_BLOCKS)
-        blocks = tuple(_main(tree, text, walked))
+        blocks = tuple(_main(tree, walked))
         title = _title(tree, walked)
         base = _base(tree, url)
         extracted = Extracted(title, _language(tree, title, blocks), blocks, _published(tree))
@@ -115,17 +115,19 @@ def _tree(text: str) -> HtmlElement:
         return document_fromstring("<html><body></body></html>")
 
 
-def _main(tree: HtmlElement, text: str, walked: Sequence[Block]) -> Sequence[Block]:
+def _main(tree: HtmlElement, walked: Sequence[Block]) -> Sequence[Block]:
     """Those of the walked blocks that are the main text."""
-    main = _condensed(_main_text(tree, text))[:_MOST_MAIN]
+    main = _condensed(_main_text(tree))[:_MOST_MAIN]
     windows = {main[place : place + _WINDOW] for place in range(len(main) - _WINDOW + 1)}
     kept = [_is_in(_condensed(block.text), main, windows) for block in walked]
+    for place, block in enumerate(walked[1:], 1):
+        kept[place] |= kept[place - 1] and block.kind in ("table", "code")  # seldom furniture, often overlooked
     _keep_headings(walked, kept)
     chosen = [block for block, keep in zip(walked, kept, strict=True) if keep]
     return chosen if sum(weight(block.text) for block in chosen) > 2 * FEW else walked
 
 
-def _main_text(tree: HtmlElement, text: str) -> str:
+def _main_text(tree: HtmlElement) -> str:
     if sum(1 for _ in tree.iter()) <= THOROUGH_ELEMENTS:
         from trafilatura import bare_extraction
 
@@ -138,7 +140,8 @@ def _main_text(tree: HtmlElement, text: str) -> str:
     from resiliparse.extract.html2text import extract_plain_text
 
     try:
-        return str(extract_plain_text(text, main_content=True, alt_texts=False))
+        # Of the tree, not of the page: libxml2 has bounded its depth, in which resiliparse's time is quadratic.
+        return str(extract_plain_text(etree.tostring(tree, encoding="unicode", method="html"), main_content=True))
     except Exception:
         return ""
 
