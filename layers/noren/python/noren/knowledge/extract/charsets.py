@@ -38,15 +38,22 @@ _HERE = ("utf-8", "cp932", "euc_jp", "cp949")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})", re.IGNORECASE)
+_COMMON = bytes(byte for lead in range(0xB0, 0xC9) for trail in range(0xA1, 0xFF) for byte in (lead, trail)).decode(
+    "euc_kr"
+)
+"""The 2,350 Korean syllables that texts are made of. Japanese bytes read as Korean give the other 8,800."""
+_KANA = re.compile(r"[\u3041-\u309f\u30a1-\u30ff]")
 _WEIGHTS = (
-    (re.compile(r"[\u3041-\u309f\u30a1-\u30ff\uac00-\ud7a3]"), 1.0),  # kana, Korean syllables
+    (_KANA, 1.0),
+    (re.compile(f"[{_COMMON}]"), 1.5),
+    (re.compile(r"[\uac00-\ud7a3]"), -0.5),
     (re.compile(r"[\u3000-\u303f\uff01-\uff5e\u2010-\u203f]"), 0.8),  # punctuation, full-width forms
     (re.compile(r"[\u4e00-\u9fff]"), 0.5),
     (re.compile(r"[\u00a0-\u024f\u0370-\u052f]"), 0.3),  # European letters
     (re.compile(r"[\uff61-\uff9f\u3131-\u318e]"), -1.0),  # half-width kana, lone Korean letters: mostly a wrong guess
     (re.compile(r"[\x80-\x9f\ue000-\uf8ff\ufffd]"), -10.0),
 )
-_CLEARLY = 0.3
+_CLEARLY = 0.2
 _FEW_BYTES = 8
 
 
@@ -71,7 +78,7 @@ def decode(body: bytes, *, content_type: str = "", is_markup: bool = False) -> D
         escaped = b"\x1b$" in body or b"\x1b(" in body
         name = "iso2022_jp" if escaped else "utf-8"
         return Decoded(body.decode(name, "replace"), name)
-    if _is_utf8(body) and (not declared or _count(body) > _FEW_BYTES):
+    if _is_utf8(body) and (declared in ([], ["utf-8"]) or _count(body) > _FEW_BYTES):
         return Decoded(body.decode("utf-8"), "utf-8")
     name = _best(body, declared)
     return Decoded(body.decode(name, "replace"), name)
@@ -117,7 +124,12 @@ def _score(sample: bytes, name: str) -> float:
     """How much a charset's text looks like one, per character beyond ASCII; a character cut off at the end is none."""
     text = codecs.getincrementaldecoder(name)("replace").decode(sample)
     count = sum(character > "\x7f" for character in text)
-    return sum(weight * len(pattern.findall(text)) for pattern, weight in _WEIGHTS) / count if count else -1.0
+    if not count:
+        return -1.0
+    total = sum(weight * len(pattern.findall(text)) for pattern, weight in _WEIGHTS)
+    if name.startswith(("gb", "big5")):  # they have kana too, at the same places as Japanese charsets
+        total -= 2.0 * len(_KANA.findall(text))
+    return total / count
 
 
 def _count(body: bytes) -> int:
