@@ -151,7 +151,7 @@ def test_a_model_outside_the_plan(client: openai.OpenAI, vectors: Vectors) -> No
 
 def test_a_plan_without_embeddings(web: Web, client: openai.OpenAI) -> None:
     web.rig.catalogue.embeddings = ()
-    with pytest.raises(openai.ConflictError) as caught:
+    with pytest.raises(openai.PermissionDeniedError) as caught:
         client.embeddings.create(model="default", input="hello")
     assert caught.value.code == "no_embeddings"
 

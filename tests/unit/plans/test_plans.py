@@ -96,6 +96,15 @@ def test_models_follow_the_plan(plans: Plans) -> None:
     assert set(models("enterprise").values()) == {"runpod", "openai", "anthropic"}
 
 
+def test_embedding_models_follow_the_plan_and_the_operators_own_wants_a_server(plans: Plans, clock: Time) -> None:
+    served = Plans(PlanStore(dynamodb(), "tenants"), Settings(local_llm_base_url="http://127.0.0.1:1/v1"), clock)
+    small, large, own = "embedding_3_small", "embedding_3_large", "local_llm"
+    wanted = {"free": {own}, "starter": {own, small}, "pro": {own, small}, "enterprise": {own, small, large}}
+    for plan, models in {**wanted, "anonymous": set()}.items():
+        assert {each.id for each in served.entitlement(tenant(plan)).embeddings} == models
+        assert {each.id for each in plans.entitlement(tenant(plan)).embeddings} == models - {own}
+
+
 def test_overrides_replace_single_limits_and_the_next_plan_fits(plans: Plans) -> None:
     entitlement = plans.entitlement(tenant("starter", chats_per_month=15_000, unknown=3))
     assert entitlement.limits == replace(entitlement.plan.limits, chats_per_month=15_000)

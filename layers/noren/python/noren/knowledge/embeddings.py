@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from noren.clock import Clock
-from noren.errors import BadRequest, Busy, Conflict, Forbidden, NorenError, QuotaExceeded, RateLimited
+from noren.errors import BadRequest, Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ids import new_id
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
@@ -47,7 +47,7 @@ Purpose = Literal["training", "query", "openai"]
 _log = logging.getLogger("noren.knowledge")
 
 
-class NoEmbeddings(Conflict):
+class NoEmbeddings(Forbidden):
     """The plan has no embedding model that could be called: search is lexical alone."""
 
     code = "no_embeddings"
