@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def page(text: str = TEXT, head: str = "", links: str = "") -> bytes:
     ).encode()
 
 
-def answers(body: bytes | None = None, status: str = "200 OK", **headers: str) -> Script:
+def answers(body: bytes | None = None, status: str = "200 OK", **headers: Any) -> Script:
     return says(page() if body is None else body, status=status, **{"content_type": "text/html", **headers})
 
 
@@ -80,7 +81,7 @@ def test_a_page_is_read(net: Net) -> None:
         ("200 OK", {"content_type": "application/json"}, Skipped(URL, "content_type")),
     ],
 )
-def test_answers_are_told_as_what_they_mean(net: Net, status: str, headers: dict[str, str], told: object) -> None:
+def test_answers_are_told_as_what_they_mean(net: Net, status: str, headers: dict[str, Any], told: object) -> None:
     net.serve(answers(status=status, **headers))
     assert visitor(net).visit(URL) == told
 
@@ -175,7 +176,7 @@ def test_files_are_read_by_kind(net: Net) -> None:
 # What is known
 
 
-def known_to(net: Net, **headers: str) -> Known:
+def known_to(net: Net, **headers: Any) -> Known:
     net.serve(answers(**headers))
     return fresh(net, lastmod="2026-01-01").known
 

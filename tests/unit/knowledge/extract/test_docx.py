@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import zipfile
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -65,7 +66,7 @@ TEXT = document(
 )
 
 
-def reason(body: bytes, **limits: int) -> str:
+def reason(body: bytes, **limits: Any) -> str:
     with pytest.raises(ExtractFailed) as failed:
         docx.read(body, **limits)
     return failed.value.reason

@@ -43,13 +43,14 @@ _COMMON = bytes(byte for lead in range(0xB0, 0xC9) for trail in range(0xA1, 0xFF
 )
 """The 2,350 Korean syllables that texts are made of. Japanese bytes read as Korean give the other 8,800."""
 _KANA = re.compile(r"[\u3041-\u309f\u30a1-\u30ff]")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _WEIGHTS = (
     (_KANA, 1.0),
     (re.compile(f"[{_COMMON}]"), 1.5),
     (re.compile(r"[\uac00-\ud7a3]"), -0.5),
     (re.compile(r"[\u3000-\u303f\uff01-\uff5e\u2010-\u203f]"), 0.8),  # punctuation, full-width forms
-    (re.compile(r"[\u4e00-\u9fff]"), 0.5),
-    (re.compile(r"[\u00a0-\u024f\u0370-\u052f]"), 0.3),  # European letters
+    (_HAN, 0.5),
+    (re.compile(r"[\u00a0-\u024f\u0370-\u052f]"), 0.4),  # European letters
     (re.compile(r"[\uff61-\uff9f\u3131-\u318e]"), -1.0),  # half-width kana, lone Korean letters: mostly a wrong guess
     (re.compile(r"[\x80-\x9f\ue000-\uf8ff\ufffd]"), -10.0),
 )
@@ -129,6 +130,8 @@ def _score(sample: bytes, name: str) -> float:
     total = sum(weight * len(pattern.findall(text)) for pattern, weight in _WEIGHTS)
     if name.startswith(("gb", "big5")):  # they have kana too, at the same places as Japanese charsets
         total -= 2.0 * len(_KANA.findall(text))
+    elif name == "cp949":  # Korean is written without them
+        total -= 2.0 * len(_HAN.findall(text))
     return total / count
 
 
