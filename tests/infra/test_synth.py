@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -16,12 +17,17 @@ AARCH64 = 183
 """ELF's number for the machine, at byte 18."""
 
 
-@pytest.fixture(scope="module", params=["local", "dev", "prod"])
-def assembly(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stage, synthesized with its layers."""
-    out = Path(tmp_path_factory.mktemp(f"synth-{request.param}"))
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where a stage is synthesized: CDK builds a layer once a folder, and what runs on Lambda is the same for all."""
+    on_lambda = Path(tmp_path_factory.mktemp("synth"))
+    return {"local": emulator.HOME / "deploy-test" / "cdk.out", "dev": on_lambda, "prod": on_lambda}
+
+
+def synthesize(stage: str, out: Path) -> None:
+    """`cdk synth` of a stage with its layers."""
     done = subprocess.run(
-        [CDK, "synth", "--quiet", "--no-notices", "-c", f"stage={request.param}", "--output", out],
+        [CDK, "synth", "--quiet", "--no-notices", "-c", f"stage={stage}", "--output", out],
         cwd=emulator.ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "PYTHON"))},
         capture_output=True,
@@ -32,12 +38,19 @@ def assembly(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         pytest.fail(said[said.index(NO_PACKAGES) :][:1500], pytrace=False)
     assert done.returncode == 0, said[-6000:]
     assert "warning" not in done.stderr.lower(), done.stderr
-    return out
 
 
-def test_layers_hold_what_their_stage_runs(assembly: Path) -> None:
-    stage = assembly.name.split("-")[1].rstrip("0123456789")
-    layers = [each for each in assembly.glob("asset.*") if (each / "python").is_dir()]
+def layers_of(stage: str, out: Path) -> set[Path]:
+    """The folders of what the stage's layers are made of."""
+    manifests = [json.loads(each.read_text()) for each in out.glob(f"Noren-{stage}-*.assets.json")]
+    assets = [out / file["source"]["path"] for each in manifests for file in each["files"].values()]
+    return {each for each in assets if (each / "python").is_dir()}
+
+
+@pytest.mark.parametrize("stage", ["local", "dev", "prod"])
+def test_layers_hold_what_their_stage_runs(stage: str, folders: dict[str, Path]) -> None:
+    synthesize(stage, folders[stage])
+    layers = layers_of(stage, folders[stage])
     assert {(each / "python" / "noren").is_dir() for each in layers} == {True, False}
     libraries = [path for layer in layers for path in layer.rglob("*.so")]
     assert libraries
