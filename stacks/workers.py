@@ -160,12 +160,12 @@ class WorkersStack(Stack):
             stage=stage,
             timeout=QUEUES["webhook"],
             memory=512,
-            environment=data.variables(tables=("tenants", "events", "webhooks"), queues=("mail", "webhook"))
+            environment=data.variables(tables=("tenants", "events", "webhooks", "runtime"), queues=("mail", "webhook"))
             | fetching(stage)
             | {"DATA_KEY_ARN": data.key.key_arn, "CONSOLE_URL": console_url},
         )
         self._consume(webhook, "webhook", batch=1)  # one endpoint's slowness is no other's
-        data.grant(webhook, tenants="r", events="rw", webhooks="rwd")
+        data.grant(webhook, tenants="r", events="rw", webhooks="rwd", runtime="rwd")
         data.grant_send(webhook, "mail", "webhook")
         every_minute = events.Schedule.rate(Duration.minutes(1))
         self._by_the_clock(webhook, "webhooks", every_minute, "Has webhooks sent that are due")

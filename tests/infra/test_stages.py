@@ -185,7 +185,7 @@ GRANTS = {
     },
     "UsageStream": {"tenants": "r", "usage": "rw"},
     "EventStream": {"webhooks": "rw"},
-    "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd"},
+    "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd", "runtime": "rwd"},
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
