@@ -16,7 +16,8 @@ from tests.unit.webhooks.world import World
 @pytest.fixture(scope="session")
 def webhooks_table(ministack: str) -> Iterator[Any]:
     with shared(ministack, f"6{os.getpid():011d}") as client:
-        make_table(client, "webhooks")
+        for name in ("webhooks", "runtime"):
+            make_table(client, name)
         yield client
 
 

@@ -22,9 +22,11 @@ from noren.ids import TenantId, new_id
 from noren.insight.models import Event
 from noren.mail import WebhookReason
 from noren.queues import Queue
+from noren.ratelimit import Limiter
+from noren.runtime.store import RuntimeStore
 from noren.tables import from_item, to_item
 from noren.vault import Vault
-from noren.webhooks.delivery_store import DeliveryStore
+from noren.webhooks.delivery_store import MOST_WAITING, DeliveryStore
 from noren.webhooks.fanout import Fanout
 from noren.webhooks.models import Delivery, Endpoint
 from noren.webhooks.sender import Sender
@@ -150,6 +152,7 @@ class World:
         self.allow: set[tuple[str, int]] = set()
         self.vault = Chest()
         self.network = Network()
+        self.most_waiting = MOST_WAITING
         self._webhook_ids: list[str] = []
 
     def clock(self) -> float:
@@ -161,7 +164,7 @@ class World:
 
     @property
     def deliveries(self) -> DeliveryStore:
-        return DeliveryStore(self.client, "webhooks")
+        return DeliveryStore(self.client, "webhooks", self.most_waiting)
 
     @property
     def fanout(self) -> Fanout:
@@ -181,7 +184,8 @@ class World:
         def told(_: TenantId, host: str, reason: WebhookReason, key: str) -> None:
             self.told.append((host, reason, key))
 
-        parts = self.fanout, self.fetcher, cast(Vault, self.vault)
+        limiter = Limiter(RuntimeStore(self.client, "runtime"), self.clock)
+        parts = self.fanout, self.fetcher, cast(Vault, self.vault), limiter
         return Sender(self.endpoints, self.deliveries, *parts, told, self.clock, lambda: 0.5)
 
     def subscriber(self) -> Subscriber:

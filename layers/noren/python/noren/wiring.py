@@ -327,7 +327,7 @@ class Services(Learning):
             self.notices.webhook_disabled(self.tenants.get(tenant_id), host, reason, key)
 
         stores = self.webhook_endpoints, self.webhook_deliveries
-        return Sender(*stores, self.webhook_fanout, self.fetcher, self.vault, told, self.clock)
+        return Sender(*stores, self.webhook_fanout, self.fetcher, self.vault, self.limiter, told, self.clock)
 
     @cached_property
     def router(self) -> Router:

@@ -36,8 +36,8 @@ _TIMES = ("created_at", "since", "next_at", "finished_at")
 class DeliveryStore:
     """Reads and writes; decides nothing."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client, self._table = client, table
+    def __init__(self, client: DynamoDBClient, table: str, most_waiting: int = MOST_WAITING) -> None:
+        self._client, self._table, self.most_waiting = client, table, most_waiting
 
     # The log
 
@@ -79,13 +79,13 @@ class DeliveryStore:
         return self._pending(delivery, "#status <> :pending", {":pending": "pending"})
 
     def waiting(self, tenant_id: TenantId, webhook_id: str) -> list[Waiting]:
-        """The endpoint's pending deliveries as they are now, oldest first, at most `MOST_WAITING`."""
+        """The endpoint's pending deliveries as they are now, oldest first, at most `most_waiting`."""
         page = self._client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=to_item({":pk": tenant_key(tenant_id, "WAIT", webhook_id)}),
             ConsistentRead=True,
-            Limit=MOST_WAITING,
+            Limit=self.most_waiting,
         )
         items = map(from_item, page["Items"])
         return [Waiting(item["sk"], item["entity"], item["next_at"]) for item in items]

@@ -6,9 +6,8 @@ WAITS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600)
 """Seconds after the first, second, … failure; after that the last of them."""
 TRIED_SECONDS = 24 * 3600
 """A delivery that has failed for so long is given up."""
-MOST_PAUSE = 300
+FIRST_PAUSE, MOST_PAUSE = 30, 300
 DEAD_AFTER = 5 * 86400
-DEAD_FAILURES = 10
 
 
 def next_attempt(attempts: int, since: float, now: float, chance: float) -> float | None:
@@ -19,10 +18,10 @@ def next_attempt(attempts: int, since: float, now: float, chance: float) -> floa
 
 
 def pause(failures: int) -> float:
-    """How long to leave an endpoint alone that has failed so often in a row."""
-    return min(MOST_PAUSE, 10.0 * failures)
+    """How long to leave an endpoint alone that has failed so often (three times or more) in a row."""
+    return float(min(MOST_PAUSE, FIRST_PAUSE * 2 ** min(10, max(0, failures - 3))))
 
 
-def is_dead(failures: int, failing_since: float | None, now: float) -> bool:
-    """Whether an endpoint is to be disabled: nothing but failures for days, and not just two events far apart."""
-    return failing_since is not None and failures >= DEAD_FAILURES and now - failing_since >= DEAD_AFTER
+def is_dead(failing_since: float | None, now: float) -> bool:
+    """Whether an endpoint at which a delivery was given up is to be disabled: nothing but failures for days."""
+    return failing_since is not None and now - failing_since >= DEAD_AFTER

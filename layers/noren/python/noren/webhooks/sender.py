@@ -6,15 +6,18 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from random import random
 from typing import Literal
 
 from noren.clock import Clock
+from noren.errors import RateLimited
 from noren.fetching.client import Fetcher, Limits
 from noren.fetching.errors import FetchFailed
 from noren.ids import TenantId
 from noren.mail import WebhookReason
+from noren.ratelimit import Limiter
 from noren.vault import Vault
 from noren.webhooks import signing
 from noren.webhooks.delivery_store import SHARDS, DeliveryStore
@@ -28,8 +31,13 @@ RUN_SECONDS = 25.0
 """After that no attempt begins: other endpoints have their turn."""
 LEASE_SECONDS = 90.0
 """More than a run takes with its last attempt; who dies keeps others out for so long."""
+AT_ONCE = 2
+"""Workers that one tenant's endpoints may keep busy, however slow they answer."""
 DOWN_AFTER = 3
-"""So many failures one after the other, and the endpoint is left alone for a while after each further one."""
+"""So many failures one after the other, and the endpoint is left alone for a while after each further one.
+
+Then it is asked whether it is back: by what is due, else by what is oldest.
+"""
 SOON = 60
 """Seconds for which a message is put on the queue; what is due later is found by the sweep."""
 
@@ -75,12 +83,14 @@ class Sender:
         fanout: Fanout,
         fetcher: Fetcher,
         vault: Vault,
+        limiter: Limiter,
         told: Told,
         clock: Clock,
         chance: Callable[[], float] = random,
     ) -> None:
         self._endpoints, self._deliveries, self._fanout = endpoints, deliveries, fanout
-        self._fetcher, self._vault, self._told, self._clock, self._chance = fetcher, vault, told, clock, chance
+        self._fetcher, self._vault, self._limiter = fetcher, vault, limiter
+        self._told, self._clock, self._chance = told, clock, chance
 
     def sweep(self) -> int:
         """Have every endpoint looked at where something is due; how many."""
@@ -92,9 +102,30 @@ class Sender:
     def work(self, tenant_id: TenantId, webhook_id: str) -> None:
         """Send what is due at an endpoint, unless somebody else is at it. Safe to call at any time.
 
+        Who is sent away, because `AT_ONCE` are at work for the tenant, is stood in for by those, or the next sweep.
         Who is killed between sending and storing that sends once more after the lease, under the same id.
         """
-        worker, run = secrets.token_hex(8), _Run(self._clock() + RUN_SECONDS)
+        with ExitStack() as stay:
+            try:
+                stay.enter_context(self._limiter.few_at_a_time(f"webhooks#{tenant_id}", AT_ONCE, LEASE_SECONDS))
+            except RateLimited:
+                return
+            ends = self._clock() + RUN_SECONDS
+            others = self._others(tenant_id, webhook_id)
+            self._stay(tenant_id, webhook_id, ends - (RUN_SECONDS / 2 if others else 0.0))
+            for other in others:
+                if self._clock() < ends:
+                    self._stay(tenant_id, other, ends)
+
+    def _others(self, tenant_id: TenantId, webhook_id: str) -> list[str]:
+        """The tenant's other endpoints, in turn from this one, if they are so many that somebody may be sent away."""
+        every = [each.webhook_id for each in self._endpoints.every(tenant_id)]
+        if len(every) <= AT_ONCE:
+            return []
+        return [each for each in every if each > webhook_id] + [each for each in every if each < webhook_id]
+
+    def _stay(self, tenant_id: TenantId, webhook_id: str, ends: float) -> None:
+        worker, run = secrets.token_hex(8), _Run(ends)
         while (seq := self._take(tenant_id, webhook_id, worker)) is not None:
             left = self._round(tenant_id, webhook_id, run)
             if left is None:
@@ -119,6 +150,7 @@ class Sender:
         run.failures = endpoint.failures
         later: list[float] = []
         held: set[str] = set()
+        is_done_with_some = False
         for each in waiting:
             now = self._clock()
             if each.entity in held:
@@ -134,11 +166,22 @@ class Sender:
             if outcome == "gone" or run.is_back != was_back:
                 return None
             if run.failures >= DOWN_AFTER:
-                return _Left(self._clock() + pause(run.failures), whatever=True, closed=True)
+                return self._alone(run)
             if outcome == "again":
                 held.add(each.entity)
                 later.append(next_at)
+            else:
+                is_done_with_some = True
+        if waiting and run.failures >= DOWN_AFTER:  # nothing was due: is it back?
+            outcome, _ = self._attempt(endpoint, waiting[0], run)
+            return None if outcome == "gone" or run.is_back else self._alone(run)
+        if is_done_with_some and len(waiting) >= self._deliveries.most_waiting:
+            return None  # there may be more than could be seen
         return _Left(min(later, default=None))
+
+    def _alone(self, run: _Run) -> _Left:
+        """Leave an endpoint that is down alone for a while."""
+        return _Left(self._clock() + pause(run.failures), whatever=True, closed=True)
 
     def _attempt(self, endpoint: Endpoint, each: Waiting, run: _Run) -> tuple[Outcome, float]:
         """Send one delivery and store what came of it; of `again` also when."""
@@ -171,7 +214,7 @@ class Sender:
             self._deliveries.advance(replace(result, next_at=next_at), delivery.attempts)
         self._endpoints.count_failure(endpoint, now)
         run.failures += 1
-        if status == 410 or is_dead(run.failures, endpoint.failing_since, now):
+        if status == 410 or (next_at is None and is_dead(endpoint.failing_since, now)):
             self._disable(endpoint, "gone" if status == 410 else "failing", run.failures, now)
             return "gone", 0.0
         return ("failed", 0.0) if next_at is None else ("again", next_at)
