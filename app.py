@@ -16,7 +16,7 @@ from stacks.inference import InferenceStack
 from stacks.local import has
 from stacks.observability import ObservabilityStack
 from stacks.platform_api import PlatformApiStack
-from stacks.web import PageStack, WebStack
+from stacks.web import PageStack, WebStack, WidgetStack
 from stacks.workers import WorkersStack
 
 
@@ -42,6 +42,7 @@ def build(**app_options: Any) -> App:
     workers = WorkersStack(app, stage, data=data, console_url=console_url, **common)
 
     if web:
+        platform.add_stack_dependency(WidgetStack(app, stage, web=web, **common))
         addresses = {"platform_url": platform.proxy.url, "inference_url": inference.url}
         login = {"login_url": identity.login_url, "client_id": identity.client.user_pool_client_id}
         PageStack(app, stage, web=web, **addresses, **login, **common)

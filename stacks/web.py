@@ -180,7 +180,7 @@ function handler(event) {{
 
 
 class PageStack(Stack):
-    """The page's files, `/config.json` that tells them where everything is, and the widget's scripts."""
+    """The page's files, and `/config.json` that tells them where everything is."""
 
     def __init__(
         self,
@@ -224,29 +224,41 @@ class PageStack(Stack):
             distribution_paths=["/*"],
             log_group=log_group,
         )
+        _acknowledge(self, stage)
+
+
+class WidgetStack(Stack):
+    """The widget's scripts. Deployed ahead of the function that names them: a page never asks for what is not there."""
+
+    def __init__(self, scope: Construct, stage: Stage, *, web: WebStack, **kwargs: Any) -> None:
+        super().__init__(scope, f"Noren-{stage.name}-Widget", **kwargs)
+        self.add_stack_dependency(web)
         deployment.BucketDeployment(
             self,
             "Widget",
-            destination_bucket=bucket,
+            destination_bucket=s3.Bucket.from_bucket_name(self, "Bucket", _bucket_name(stage, self.account)),
             destination_key_prefix="widget/",
             sources=[deployment.Source.asset(str(WIDGET))],
             cache_control=[deployment.CacheControl.from_string("public, max-age=31536000, immutable")],
             prune=False,  # pages that name an older script by its hash go on working
-            log_group=log_group,
+            log_group=logs.LogGroup(
+                self, "Logs", retention=RETENTION[stage.log_days], removal_policy=RemovalPolicy.DESTROY
+            ),
         )
-        self._acknowledge(stage)
+        _acknowledge(self, stage)
 
-    def _acknowledge(self, stage: Stage) -> None:
-        """CDK's own deployment function: its policies and runtime are not ours to choose."""
-        account = "<AWS::AccountId>" if Token.is_unresolved(self.account) else self.account
-        assets = f"arn:aws:s3:::cdk-hnb659fds-assets-{account}-{stage.region}/*"
-        page = f"arn:aws:s3:::{_bucket_name(stage, account)}/*"
-        reads_and_writes = ("GetBucket*", "GetObject*", "List*", "Abort*", "DeleteObject*")
-        rules = [nag.managed_policy("AWSLambdaBasicExecutionRole"), "L1"]
-        rules += [f"IAM5[Action::s3:{action}]" for action in reads_and_writes]
-        rules += [f"IAM5[Resource::{resource}]" for resource in ("*", assets, page)]
-        whose = "CDK's BucketDeployment: it runs only while deploying, on CDK's assets, the page's bucket and its cache"
-        nag.acknowledge(self, dict.fromkeys(rules, whose))
+
+def _acknowledge(stack: Stack, stage: Stage) -> None:
+    """CDK's own deployment function: its policies and runtime are not ours to choose."""
+    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
+    assets = f"arn:aws:s3:::cdk-hnb659fds-assets-{account}-{stage.region}/*"
+    page = f"arn:aws:s3:::{_bucket_name(stage, account)}/*"
+    reads_and_writes = ("GetBucket*", "GetObject*", "List*", "Abort*", "DeleteObject*")
+    rules = [nag.managed_policy("AWSLambdaBasicExecutionRole"), "L1"]
+    rules += [f"IAM5[Action::s3:{action}]" for action in reads_and_writes]
+    rules += [f"IAM5[Resource::{resource}]" for resource in ("*", assets, page)]
+    whose = "CDK's BucketDeployment: it runs only while deploying, on CDK's assets, the page's bucket and its cache"
+    nag.acknowledge(stack, dict.fromkeys(rules, whose))
 
 
 def _bucket_name(stage: Stage, account: str) -> str:

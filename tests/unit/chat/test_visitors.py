@@ -18,7 +18,7 @@ from noren.edge.dispatch import authorise
 from noren.edge.http import Caller
 from noren.errors import Forbidden, QuotaExceeded, RateLimited
 from noren.ids import TenantId, new_id
-from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, VISITOR_SHARE
+from noren.limits import VISITOR_CALLS_OF_ADDRESS, VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, VISITOR_SHARE
 from noren.llm.breaker import CACHE_SECONDS
 from noren.sites.models import Site
 from noren.sites.service import Sites
@@ -251,6 +251,16 @@ def test_too_much_is_refused_with_when_to_come_again(rig: Rig) -> None:
     assert answers[-1].headers["retry-after"] == str(answers[-1].json()["retry_after"])
     assert answers[-1].headers["access-control-allow-origin"] == SHOP
     assert len(rig.script.prompts) == VISITOR_CHATS["device"]
+
+
+def test_an_address_calls_only_so_often_besides_chats(rig: Rig) -> None:
+    site = site_of(rig)
+    rig.clock.ahead = 60 - rig.clock() % 60
+    with served(rig) as web:
+        visit = web.visit(site, SHOP)
+        answers = [visit.call("GET", "/api/v1/sessions") for _ in range(VISITOR_CALLS_OF_ADDRESS + 1)]
+    assert {answer.status_code for answer in answers[:-1]} == {200}
+    assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "rate_limited")
 
 
 def outcomes(rig: Rig, askers: Any, process: Container | None = None) -> list[str]:

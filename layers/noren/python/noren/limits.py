@@ -16,6 +16,7 @@ RateName = Literal[
     "purchase",
     "analytics",
     "fetch",
+    "train",
     "visitor_tokens_of_address",
     "visitor_tokens_of_site",
     "canned_hits_of_site",
@@ -41,14 +42,19 @@ RATES: dict[RateName, Rate] = {
     "purchase": Rate(10, 60),
     "analytics": Rate(50, 60),
     "fetch": Rate(30, 60),  # has us call what the tenant names
+    "train": Rate(30, 60),  # each is a job, or a place for a file
     # of visitors, whatever origin they claim
     "visitor_tokens_of_address": Rate(60, 3600),  # at one site
     "visitor_tokens_of_site": Rate(120, 60),
     "canned_hits_of_site": Rate(300, 60),
 }
 
-VISITOR_CHATS = {"site": 120, "address": 30, "device": 10}
-"""A minute: of a site's visitors together, of an address and of a device there."""
+VISITOR_CHATS = {"site": 600, "address": 30, "device": 10}
+"""A minute: of a site's visitors together (at most `VISITOR_SHARE`), of an address and of a device there."""
+VISITOR_SHARE = 0.8
+"""Of the plan's requests a minute, what a site's visitors may take: the rest is left to the owner's own."""
+VISITOR_CALLS_OF_ADDRESS = 120
+"""A minute, besides chats, at one site; a site's visitors together may make as many as the plan's requests."""
 VISITOR_CHATS_AT_ONCE = 2
 """Of a device: who has stopped an answer may ask again before it has ended."""
 

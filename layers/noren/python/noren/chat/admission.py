@@ -19,7 +19,7 @@ from noren.errors import Busy, Forbidden, NorenError, QuotaExceeded, RateLimited
 from noren.ids import TenantId
 from noren.ledger.models import Ask, Denied, Hold
 from noren.ledger.service import Ledger
-from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, check, check_known
+from noren.limits import VISITOR_CHATS, VISITOR_CHATS_AT_ONCE, VISITOR_SHARE, check, check_known
 from noren.metrics import measured
 from noren.plans.models import Entitlement, Plan
 from noren.ratelimit import Limiter
@@ -80,14 +80,14 @@ class Admission:
         count = self._limiter.check_known if by_memory else self._limiter.check
         try:
             if by_memory and asker.kind == "visitor":
-                self._limiter.check_together_known(*_visits(asker, site))
+                self._limiter.check_together_known(*_visits(asker, site, entitlement))
             count(f"chat#{site.tenant_id}", entitlement.limits.requests_per_minute, 60)
         except RateLimited:
             _count("rate", asker, site)
             raise
 
     @contextmanager
-    def visit(self, asker: Asker, site: Site, deadline: float) -> Iterator[None]:
+    def visit(self, asker: Asker, site: Site, entitlement: Entitlement, deadline: float) -> Iterator[None]:
         """Count a visitor's request against its site, its address and its device, and keep it one of few of the device.
 
         Holds whatever origin the request claims to have. One round trip. Raises RateLimited.
@@ -97,7 +97,7 @@ class Admission:
         )
         with ExitStack() as stack:
             try:
-                count = partial(self._limiter.check_together, *_visits(asker, site))
+                count = partial(self._limiter.check_together, *_visits(asker, site, entitlement))
                 both(self._pool, count, partial(stack.enter_context, place))
             except RateLimited:
                 _count("rate", asker, site)
@@ -245,11 +245,12 @@ def _switched_off() -> Forbidden:
     return Forbidden("This site is switched off.", code="site_disabled")
 
 
-def _visits(asker: Asker, site: Site) -> tuple[str, dict[str, int]]:
+def _visits(asker: Asker, site: Site, entitlement: Entitlement) -> tuple[str, dict[str, int]]:
     """What a visitor's chat is counted as, and its limits a minute."""
+    share = max(1, int(entitlement.limits.requests_per_minute * VISITOR_SHARE))
     address = hashlib.sha256(asker.address.encode()).hexdigest()[:12]
     limits = {
-        "site": VISITOR_CHATS["site"],
+        "site": min(VISITOR_CHATS["site"], share),
         f"a{address}": VISITOR_CHATS["address"],
         f"d{owner_hash(asker.principal)[:12]}": VISITOR_CHATS["device"],
     }

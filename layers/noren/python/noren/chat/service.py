@@ -177,7 +177,7 @@ class Chats:
         profile = self._sites.profile(site)
         visit: Callable[[], object] | None = None
         if asker.kind == "visitor":
-            visit = partial(entered.enter_context, self._admission.visit(asker, site, deadline))
+            visit = partial(entered.enter_context, self._admission.visit(asker, site, entitlement, deadline))
         conversation = self._look_up(asker, ask, site, entitlement, route, visit)
         prompt = profile.for_session(conversation.session_key or request_id)
         canned = self._canned.match(site, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import re
 import time
@@ -18,9 +19,9 @@ from noren.edge.error_notes import note
 from noren.edge.http import SITE_KEY, Access, Call, Caller, Request, Response, Route
 from noren.edge.log import log_call
 from noren.edge.respond import edge_headers, preflight, render, render_error
-from noren.edge.security import address_prefix
+from noren.edge.security import address_prefix, countable
 from noren.errors import BadRequest, Forbidden, MethodNotAllowed, NorenError, NotFound, Unauthenticated
-from noren.limits import check
+from noren.limits import VISITOR_CALLS_OF_ADDRESS, check
 
 if TYPE_CHECKING:
     from noren.wiring import Services
@@ -136,7 +137,7 @@ def dispatch(table: RouteTable, request: Request, services: Services) -> Respons
         route, params = table.match(request.method, request.path)
         caller = identify(route, request, services)
         authorise(route.access, caller)
-        _count(route, caller, services)
+        _count(route, caller, request.source_ip, services)
         call = read_call(route, params, request, services, caller)
         response = _handled(route, call, unaudited=table.unaudited)
     except Exception as error:
@@ -153,8 +154,8 @@ def flush(services: Services) -> None:
     services.error_log.flush()
 
 
-def _count(route: Route, caller: Caller, services: Services) -> None:
-    """Count a call against its tenant's plan; a visitor's against the device, so that none locks out the others.
+def _count(route: Route, caller: Caller, source_ip: str, services: Services) -> None:
+    """Count a call against its tenant's plan; a visitor's apart from it, and against the address that it comes from.
 
     Chats have a count of their own in admission, and an operator's work is not a plan's. Raises RateLimited.
     """
@@ -162,6 +163,10 @@ def _count(route: Route, caller: Caller, services: Services) -> None:
         return
     limits = services.plans.entitlement(services.tenants.get(caller.tenant_id)).limits
     key = f"api#{caller.tenant_id}" + (f"#{caller.device}" if caller.device else "")
+    if caller.kind == "visitor":
+        address = hashlib.sha256(countable(source_ip).encode()).hexdigest()[:32]
+        services.limiter.check(f"visits#{caller.site_id}#{address}", VISITOR_CALLS_OF_ADDRESS, 60)
+        key = f"visits#{caller.site_id}"
     services.limiter.check(key, limits.requests_per_minute, 60)
     if route.rate:
         check(services.limiter, route.rate, caller.tenant_id)

@@ -67,3 +67,12 @@ def address_prefix(address: str) -> str:
     except ValueError:
         return ""
     return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+
+
+def countable(address: str) -> str:
+    """What address limits count by: all of an IPv4 address, the /56 of an IPv6 one (a household has that many)."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 56), strict=False))
