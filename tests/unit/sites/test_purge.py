@@ -107,6 +107,41 @@ def test_a_purge_that_dies_half_way_is_finished_by_the_next(
     assert (purge.run(60).failures, items(second)) == (0, 0)
 
 
+class Sparing:
+    """A DynamoDB client that takes half of each batch, or, where that is said, never anything."""
+
+    def __init__(self, never: bool = False) -> None:
+        self._client, self._never = boto3.client("dynamodb"), never
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def batch_write_item(self, RequestItems: dict[str, list[Any]]) -> Any:
+        ((table, requests),) = RequestItems.items()
+        taken = 0 if self._never else max(1, len(requests) // 2)
+        if taken:
+            self._client.batch_write_item(RequestItems={table: requests[:taken]})
+        left = requests[taken:]
+        return {"UnprocessedItems": {table: left} if left else {}}
+
+
+@pytest.mark.parametrize("never", [False, True])
+def test_what_storage_leaves_over_is_tried_again_ever_later(
+    sites: Sites, pair: tuple[Site, Site], clock: Ticks, never: bool
+) -> None:
+    second = pair[1]
+    delete(sites, second, clock)
+    clock.now += 31 * DAY
+    waits: list[float] = []
+    client: Any = Sparing(never)
+    purged = SitePurge(PurgeStore(client, "sites", waits.append), clock).run(60)
+    assert (purged.failures, items(second) > 0) == (int(never), never)
+    assert all(0 < wait <= 1.5 for wait in waits)
+    if never:
+        assert waits[3] > waits[0], "they grow"
+        assert len(waits) < 10, "there is an end to it: the next run goes on"
+
+
 def test_a_stray_mark_takes_no_living_site_away(
     sites: Sites, purge: SitePurge, pair: tuple[Site, Site], clock: Ticks
 ) -> None:

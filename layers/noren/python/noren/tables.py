@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 """Attribute names to str, int, Decimal, bool, None, bytes, list or dict."""
 
+Position = dict[str, str]
+"""Where the next page of a list begins: what of a key the reader of the page before was told."""
+
 T = TypeVar("T")
 
 RETRY_PAUSE = 0.02
@@ -128,7 +131,7 @@ def is_retryable(error: Exception) -> bool:
             return codes <= {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return error_code(error) in RETRYABLE or status >= 500
-    return isinstance(error, HTTPClientError | ConnectionError | ResponseParserError)
+    return isinstance(error, HTTPClientError | ConnectionError | ResponseParserError | _LeftOver)
 
 
 def is_refused(error: Exception) -> bool:
@@ -168,6 +171,45 @@ def batch_get(client: DynamoDBClient, table: str, keys: Sequence[Item]) -> list[
         found += map(from_item, answer["Responses"].get(table, ()))
         wanted = answer["UnprocessedKeys"]
     return found
+
+
+def newest(
+    client: DynamoDBClient, table: str, pk: str, limit: int, position: Position | None
+) -> tuple[list[Item], Position | None]:
+    """A page of a partition, the latest sort key first, and where the next one begins (None at the end)."""
+    start: dict[str, Any] = {"ExclusiveStartKey": to_item({"pk": pk, "sk": position["sk"]})} if position else {}
+    page = client.query(
+        TableName=table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": pk}},
+        ScanIndexForward=False,
+        ConsistentRead=True,
+        Limit=limit + 1,
+        **start,
+    )
+    items = [from_item(raw) for raw in page["Items"]]
+    more = items and (len(items) > limit or "LastEvaluatedKey" in page)
+    return items[:limit], {"sk": items[:limit][-1]["sk"]} if more else None
+
+
+class _LeftOver(Exception):
+    """Storage has not taken all of a batch."""
+
+
+def batch_write(client: DynamoDBClient, table: str, requests: Sequence[Any], *, sleep: Callable[[float], None]) -> None:
+    """Put or delete up to 25 items, in no order; what storage leaves over is tried again, ever later.
+
+    Raises what is_retryable where storage does not take it in the end.
+    """
+    left: Any = {table: list(requests)}
+
+    def write() -> None:
+        nonlocal left
+        left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+        if left:
+            raise _LeftOver
+
+    insistently(write, sleep=sleep)
 
 
 def put_version(client: DynamoDBClient, table: str, item: Item) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from noren.ids import TenantId
 from noren.sites.items import site_key
-from noren.tables import Item, from_item, is_refused, platform_key, tenant_key, to_item
+from noren.tables import Item, batch_write, from_item, is_refused, platform_key, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,8 +31,8 @@ class Deleted(NamedTuple):
 class PurgeStore:
     """Reads marks, removes items; each removal may be repeated."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client, self._table = client, table
+    def __init__(self, client: DynamoDBClient, table: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client, self._table, self._sleep = client, table, sleep
 
     def due(self, until: float) -> Iterator[Deleted]:
         """Sites deleted at that time or before, the earliest first."""
@@ -81,6 +82,5 @@ class PurgeStore:
         )
         keys = [key for page in pages for key in page["Items"]]
         for start in range(0, len(keys), 25):
-            left: Any = {self._table: [{"DeleteRequest": {"Key": key}} for key in keys[start : start + 25]]}
-            while left:
-                left = self._client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+            requests = [{"DeleteRequest": {"Key": key}} for key in keys[start : start + 25]]
+            batch_write(self._client, self._table, requests, sleep=self._sleep)
