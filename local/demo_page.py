@@ -101,7 +101,9 @@ def pinned(base: str, site: str) -> str:
     made = json.loads(MANIFEST.read_text())
     return (
         f'<script src="{base}/widget/{made["loader_file"]}" integrity="{made["loader_integrity"]}" '
-        f'crossorigin="anonymous" data-site-id="{site}" data-api="{base}" async></script>'
+        f'crossorigin="anonymous" data-site-id="{site}" data-api="{base}" '
+        f'data-panel="{base}/widget/{made["bundle_file"]}" '
+        f'data-panel-integrity="{made["bundle_integrity"]}" async></script>'
     )
 
 

@@ -92,9 +92,11 @@ def snippets(call: Call) -> s.SnippetsOut:
     site = call.services.site_management.get(*_which(call))
     api = settings.platform_url.rstrip("/")
     evergreen = f"{api}/api/embed/script?site_id={site.site_id}"
-    pinned = f"{settings.console_url.rstrip('/')}/widget/{made.loader_file}"
+    scripts = f"{settings.console_url.rstrip('/')}/widget"
+    pinned, panel = f"{scripts}/{made.loader_file}", f"{scripts}/{made.bundle_file}"
     shown = {"src": pinned, "integrity": made.loader_integrity, "crossorigin": "anonymous"}
     shown |= {"data-site-id": site.site_id, "data-api": api}
+    shown |= {"data-panel": panel, "data-panel-integrity": made.bundle_integrity}
     return s.SnippetsOut(
         evergreen=s.EvergreenOut(html=_tag({"src": evergreen}), src=evergreen),
         pinned=s.PinnedOut(
@@ -103,6 +105,8 @@ def snippets(call: Call) -> s.SnippetsOut:
             integrity=made.loader_integrity,
             data_site_id=site.site_id,
             data_api=api,
+            data_panel=panel,
+            data_panel_integrity=made.bundle_integrity,
         ),
     )
 

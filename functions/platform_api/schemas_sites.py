@@ -144,13 +144,16 @@ class EvergreenOut(Answer):
 
 
 class PinnedOut(Answer):
-    """The snippet whose script can never change: the browser checks its hash."""
+    """The snippet whose scripts can never change: the browser checks the loader's hash, and the loader the panel's."""
 
     html: str
     src: str
     integrity: str
     data_site_id: str
     data_api: str
+    data_panel: str
+    """The widget's second script, which the loader fetches when the chat is to be opened."""
+    data_panel_integrity: str
 
 
 class SnippetsOut(Answer):
@@ -177,9 +180,6 @@ class BundleOut(Answer):
 
 class PublicWidgetOut(Widget):
     """The widget's settings as a page gets them. `font` is a value of CSS."""
-
-    color_text: str
-    """Readable on `color_primary`."""
 
 
 class EmbedOut(Answer):

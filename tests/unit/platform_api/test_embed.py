@@ -54,7 +54,7 @@ def test_the_script_starts_the_widget_with_the_sites_settings(platform: Platform
         "integrity": BUILD["bundle_integrity"],
     }
     config = told["config"]
-    assert (config["title"], config["color_primary"], config["color_text"]) == ("</script>", "#ffd400", "#000000")
+    assert (config["title"], config["color_primary"]) == ("</script>", "#ffd400")
     assert json.loads(ask(platform, CONFIG, site_id).body) == told
     assert ask(platform, "/api/embed/script", site_id).body == answer.body
     tolerant = platform.call("GET", SCRIPT, query={"site_id": site_id, "ver": "6.1"})

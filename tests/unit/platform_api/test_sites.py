@@ -362,12 +362,21 @@ def test_snippets_are_ready_to_paste(shop: Platform) -> None:
     found = shop.json("GET", f"/api/v1/sites/{site_id}/snippets", owner())
     src = f"https://platform.example/api/embed/script?site_id={site_id}"
     assert found["evergreen"] == {"src": src, "html": f'<script src="{src}" async></script>'}
-    pinned = f"https://console.example/widget/{BUILD['loader_file']}"
+    pinned, panel = (f"https://console.example/widget/{BUILD[name]}" for name in ("loader_file", "bundle_file"))
     assert found["pinned"]["html"] == (
         f'<script src="{pinned}" integrity="{BUILD["loader_integrity"]}" crossorigin="anonymous"'
-        f' data-site-id="{site_id}" data-api="https://platform.example" async></script>'
+        f' data-site-id="{site_id}" data-api="https://platform.example" data-panel="{panel}"'
+        f' data-panel-integrity="{BUILD["bundle_integrity"]}" async></script>'
     )
-    assert found["pinned"]["integrity"] == BUILD["loader_integrity"]
+    parts = {name: value for name, value in found["pinned"].items() if name != "html"}
+    assert parts == {
+        "src": pinned,
+        "integrity": BUILD["loader_integrity"],
+        "data_site_id": site_id,
+        "data_api": "https://platform.example",
+        "data_panel": panel,
+        "data_panel_integrity": BUILD["bundle_integrity"],
+    }
 
 
 def test_viewers_read_and_editors_change(platform: Platform) -> None:

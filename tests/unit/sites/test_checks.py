@@ -23,7 +23,8 @@ WHERE = Addresses("https://api.noren.example", "https://chat.noren.example", "ht
 EVERGREEN = f'<script src="https://api.noren.example/api/embed/script?site_id={SITE.site_id}" async></script>'
 PINNED = (
     f'<script src="https://noren.example/widget/loader.1a2b.js" integrity="sha384-x" crossorigin="anonymous" '
-    f'data-site-id="{SITE.site_id}" data-api="https://api.noren.example" async></script>'
+    f'data-site-id="{SITE.site_id}" data-api="https://api.noren.example" '
+    'data-panel="https://noren.example/widget/panel.3c4d.js" data-panel-integrity="sha384-y" async></script>'
 )
 OTHER = EVERGREEN.replace("1" * 32, "2" * 32)
 
@@ -102,8 +103,9 @@ def test_what_is_wrong_is_said(net: Net) -> None:
     assert codes(embed(net, OTHER)) == ["other_site", "not_found"]
     assert codes(embed(net, OTHER + EVERGREEN)) == ["other_site"]
     assert codes(embed(net, EVERGREEN * 2)) == ["twice"]
-    assert codes(embed(net, PINNED.replace("integrity", "data-integrity"))) == ["not_pinned"]
-    assert codes(embed(net, PINNED.replace("crossorigin", "data-crossorigin"))) == ["not_pinned"]
+    for pin in (" integrity", " crossorigin", " data-panel=", " data-panel-integrity"):
+        assert codes(embed(net, PINNED.replace(pin, f" was-{pin.strip()}"))) == ["not_pinned"]
+    assert codes(embed(net, PINNED.replace("sha384-x", ""))) == ["not_pinned"]
     assert codes(embed(net, EVERGREEN, status="404 Not Found")) == ["bad_status"]
     assert codes(embed(net, EVERGREEN, content_type="text/plain")) == ["not_html"]
     assert codes(embed(net, EVERGREEN, replace(SITE, is_embed_enabled=False))) == ["embed_disabled"]

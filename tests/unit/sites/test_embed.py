@@ -47,7 +47,7 @@ def script_of(config: dict[str, Any]) -> str:
 def test_the_world_is_told_the_allowed_fields_alone() -> None:
     told = embed.published(SITE, TENANT, API, BUNDLE)
     assert told.keys() == {"enabled", "site_id", "site_key", "embed_id", "api", "config", "bundle"}
-    assert told["config"].keys() == Widget.model_fields.keys() | {"color_text"}
+    assert told["config"].keys() == Widget.model_fields.keys()
     assert (told["api"], told["embed_id"]) == ("https://inference.example", SITE.embed_script_id)
     text = embed.to_script(told)
     private = {each.name for each in fields(Site)} - {"site_id", "site_key", "embed_script_id", "widget_config"}

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from noren.sites.widget import DEFAULT_COLOR, READABLE, Widget, contrast, font_family, merged, text_color, whole
+from noren.sites.widget import Widget, font_family, merged, whole
 
 TEXTS = ("welcome_message", "title", "placeholder", "launcher_text")
 NO_TEXT = ("\x00", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u202a", "\u2066", "\ud800")
@@ -139,28 +137,6 @@ def test_what_was_stored_by_other_rules_is_as_if_never_set() -> None:
     stored = {"title": "Ask", "bubble_icon_url": "javascript:alert(1)", "radius": 99, "gone": 1}
     assert whole(stored) == Widget(title="Ask")
     assert merged(stored, {"theme": "dark"}) == {"title": "Ask", "theme": "dark"}
-
-
-COLOR = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06x}")
-
-
-@given(COLOR)
-def test_text_is_readable_on_every_color(color: str) -> None:
-    assert contrast(color, text_color(color)) >= READABLE
-
-
-@pytest.mark.parametrize(
-    ("color", "text"),
-    [("#000000", "#ffffff"), ("#ffffff", "#000000"), (DEFAULT_COLOR, "#ffffff"), ("#ffd400", "#000000")],
-)
-def test_white_is_preferred_where_it_can_be_read(color: str, text: str) -> None:
-    assert text_color(color) == text
-
-
-def test_contrast_is_as_wcag_has_it() -> None:
-    assert round(contrast("#000000", "#ffffff"), 6) == 21
-    assert round(contrast("#777777", "#ffffff"), 2) == 4.48  # the well-known near miss
-    assert contrast("#777777", "#ffffff") == contrast("#ffffff", "#777777")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,6 @@ BY_NAME = {
     "deleted_by": "user:7d9f0c6e-1f4b-4a53-9a55-0c0f4e7a2b11",
     "integrity": "sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC",
     "src": "https://console.example/widget/loader.81d75b79a569.js",
-    "color_text": "#ffffff",
     "snippet": "We are open from nine to five.",
     "model_used": "microsoft/Phi-3-mini-4k-instruct",
     "provider": "runpod",

@@ -128,8 +128,8 @@ def check_embed(fetcher: Fetcher, site: Site, url: str, where: Addresses) -> Emb
         kind, script = ours[0]
         if len(ours) > 1:
             problems.append(Problem("twice", "The snippet is in the page more than once: one is enough."))
-        if kind == "pinned" and not (script.attributes.get("integrity") and "crossorigin" in script.attributes):
-            advice = "The pinned snippet lost its integrity or crossorigin attribute. Copy it again from the console."
+        if kind == "pinned" and not _is_pinned(script):
+            advice = "The pinned snippet lost one of its attributes. Copy it again from the console."
             problems.append(Problem("not_pinned", advice))
         policies = csp.policies(got.headers.get("content-security-policy", ""), page.policies)
         problems += _blocked(policies, kind, script, site, got.url, where)
@@ -146,6 +146,12 @@ def _snippet(script: Script, where: Addresses) -> tuple[Kind, str]:
     if src.startswith(f"{where.console.rstrip('/')}/widget/loader."):
         return "pinned", script.attributes.get("data-site-id", "")
     return "none", ""
+
+
+def _is_pinned(script: Script) -> bool:
+    """Whether the browser checks the loader's hash, and the loader knows where the panel is and its hash."""
+    given = script.attributes
+    return "crossorigin" in given and all(given.get(n) for n in ("integrity", "data-panel", "data-panel-integrity"))
 
 
 def _blocked(

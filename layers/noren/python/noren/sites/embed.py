@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noren.sites.models import Site
-from noren.sites.widget import font_family, text_color, whole
+from noren.sites.widget import font_family, whole
 from noren.tenants.models import Tenant
 
 PLACEHOLDER = "__NOREN__"
@@ -46,7 +46,6 @@ def published(site: Site, tenant: Tenant, api: str, bundle: Bundle, greeting: st
         "config": config.model_dump()
         | {
             "font": font_family(config.font),
-            "color_text": text_color(config.color_primary),
             "welcome_message": config.welcome_message or greeting,
         },
         "bundle": {"url": bundle.url, "integrity": bundle.integrity},

@@ -17,8 +17,6 @@ BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They turn the direction of what follows, also of what is not theirs."""
 GENERIC_FONTS = ("system-ui", "ui-sans-serif", "ui-serif", "ui-rounded", "sans-serif", "serif", "monospace")
 DEFAULT_COLOR = "#1f4e79"
-READABLE = 4.5
-"""The contrast that WCAG 2.2 AA asks of text."""
 
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Categories of what is no text: controls, lone surrogates, line separators."""
@@ -107,21 +105,3 @@ def font_family(names: str) -> str:
     if not families or families[-1] not in GENERIC_FONTS:
         families.append("system-ui" if not families else "sans-serif")
     return ", ".join(families)
-
-
-def text_color(background: str) -> str:
-    """White on a colour where that is readable, else black: one of them always is."""
-    return "#ffffff" if contrast(background, "#ffffff") >= READABLE else "#000000"
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours (`#rrggbb`), from 1 to 21: WCAG 2.2's definition."""
-    dark, light = sorted((_luminance(one), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(color: str) -> float:
-    """Relative luminance by WCAG 2.2."""
-    red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in (red, green, blue)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
