@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.fixtures import browser, violations
 from tests.browser.standin import Api, Script, wait
-from tests.browser.widget_standin import CONFIG, DONE, META, SITE, Shop, Stream, problem, shop
+from tests.browser.widget_standin import CONFIG, DONE, EMBED, META, SITE, Shop, Stream, problem, shop
 
 __all__ = ["browser"]
 
@@ -204,24 +204,29 @@ def test_a_reload_keeps_the_conversation_and_another_tab_keeps_no_token(visitor:
     ask(page, "one")
     expect(page.locator(".actions")).to_have_count(1)
     page.get_by_role("button", name="Helpful", exact=True).click()
+    expect(page.locator("[aria-pressed=true]")).to_have_count(1)
     page.reload()
     page.locator(".launcher").click()
     expect(page.locator(".mine")).to_contain_text("one")
     expect(page.locator(".bubble strong")).to_have_text("really")
+    expect(page.locator("[aria-pressed]")).to_have_count(2)
     expect(page.locator(".sources li")).to_have_count(2)
     ask(page, "two")
     expect(page.locator(".actions")).to_have_count(2)
     kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
     assert "visitor-" not in kept.split("}, {")[0].split("},{")[0], "a token must not outlive the tab"
-    assert there.api.bodies("/api/v1/embed/visitor") == [{}], "the token serves until it expires"
+    assert there.api.bodies("/api/v1/embed/visitor") == [{"embed_id": EMBED}], "the token serves until it expires"
     assert [body.get("session_key") for body in there.api.bodies("/api/v1/chat")] == [None, "sess-1"]
 
     other = visitor.tab()
     other.goto(there.url)
     other.locator(".launcher").click()
     expect(other.locator(".mine")).to_have_count(2)
+    expect(other.locator(".actions")).to_have_count(2)
+    expect(other.locator("[aria-pressed]")).to_have_count(0)  # only the tab that asked may rate
     ask(other, "three")
     expect(other.locator(".actions")).to_have_count(3)
+    expect(other.locator("[aria-pressed]")).to_have_count(2)
     assert there.api.bodies("/api/v1/chat")[-1].get("session_key") is None
 
     page.get_by_role("button", name="New conversation").click()
@@ -454,6 +459,19 @@ def test_a_site_that_takes_no_visitors_says_so(visitor: Visitor, there: Shop, co
     visitor.complaints.clear()
 
 
+def test_a_loader_from_before_a_rotation_asks_for_a_reload(visitor: Visitor, there: Shop) -> None:
+    there.api.scripts["Hi"] = answers("Hello.")
+    page = enter(visitor, there)
+    ask(page, "Hi")
+    expect(page.locator(".actions")).to_be_visible()
+    there.api.tokens.clear()
+    there.api.told["POST /api/v1/embed/visitor"] = (403, "embed_replaced", "")
+    ask(page, "Hi")
+    expect(page.get_by_role("alert")).to_have_text("Please reload the page.")
+    expect(page.locator(".panel > form textarea")).to_be_disabled()
+    visitor.complaints.clear()
+
+
 def test_offline_waits_and_sends_when_the_connection_is_back(visitor: Visitor, there: Shop) -> None:
     there.api.scripts["Hi"] = answers("Hello.")
     page = arrive(visitor, there)
@@ -515,7 +533,7 @@ def test_stopping_and_leaving_end_the_answer_on_the_server(visitor: Visitor, the
         await stream.deltas("One two three")
         await wait(api.cancelled)
 
-    there.api.scripts["endless"] = endless
+    there.api.scripts |= {"endless": endless, "next": answers("Four.")}
     page = enter(visitor, there)
     ask(page, "endless")
     expect(page.locator(".bubble").last).to_contain_text("One two three")
@@ -531,6 +549,53 @@ def test_stopping_and_leaving_end_the_answer_on_the_server(visitor: Visitor, the
         page.goto(there.url)
         page.locator(".launcher").click()
         expect(page.locator(".bubble").last).to_contain_text("One two three")
+    ask(page, "next")
+    expect(page.locator(".bubble").last).to_contain_text("Four.")
+    assert [body.get("session_key") for body in there.api.bodies("/api/v1/chat")] == [None, "sess-1"]
+
+
+def test_a_conversation_that_was_begun_anew_while_an_answer_came_stays_new(visitor: Visitor, there: Shop) -> None:
+    async def late(api: Api, request: web.Request, stream: Stream) -> None:
+        await stream.response.prepare(request)
+        await wait(api.released)
+        await stream.event("meta", META)
+        await wait(api.cancelled)
+
+    there.api.scripts |= {"late": late, "next": answers("Four.")}
+    page = enter(visitor, there)
+    with page.expect_response("**/api/v1/chat?*"):
+        ask(page, "late")
+    page.get_by_role("button", name="New conversation").click()
+    there.api.released.set()
+    assert there.api.cancelled.wait(10)
+    ask(page, "next")
+    expect(page.locator(".bubble").last).to_contain_text("Four.")
+    assert there.api.bodies("/api/v1/chat")[-1].get("session_key") is None
+
+
+def test_a_rating_that_failed_is_not_thanked_for(visitor: Visitor, there: Shop) -> None:
+    path = "POST /api/v1/chat/chat_1/feedback"
+    there.api.scripts["Hi"] = answers("Hello.")
+    there.api.told[path] = (503, "busy", "")
+    page = enter(visitor, there)
+    ask(page, "Hi")
+    bad = page.get_by_role("button", name="Not helpful")
+    bad.click()
+    note = page.locator(".actions [role=status]")
+    expect(note).to_have_text("Something went wrong.")
+    expect(note).to_be_visible()
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    expect(page.locator(".comment")).to_have_count(0)
+    del there.api.told[path]
+    bad.click()
+    expect(note).to_have_text("Thank you.")
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    there.api.told[path] = (503, "busy", "")
+    page.get_by_role("textbox", name="What was missing?").fill("The holidays.")
+    page.locator(".comment").get_by_role("button", name="Send").click()
+    expect(note).to_have_text("Something went wrong.")
+    expect(page.get_by_role("textbox", name="What was missing?")).to_have_value("The holidays.")
+    visitor.complaints.clear()  # Chromium's own lines for answers that are no 2xx
 
 
 CANNED = [
@@ -612,6 +677,19 @@ def test_the_pinned_snippet_with_a_nonce_and_included_twice(visitor: Visitor, th
     expect(page.locator("noren-chat")).to_have_count(1)
 
 
+def test_a_pinned_page_runs_the_panel_that_it_names_and_no_other(visitor: Visitor, there: Shop) -> None:
+    there.api.integrity = "sha384-" + "A" * 64  # what the server would have it run
+    there.snippet = there.pinned()
+    page = enter(visitor, there)
+    expect(page.locator(".chip")).to_have_count(2)
+    there.snippet = there.pinned().replace('panel-integrity="sha384-', 'panel-integrity="sha384-AAAA')
+    page.goto(there.url)
+    page.locator(".launcher").click()
+    expect(page.locator(".launcher")).to_contain_text("Not available")
+    expect(page.locator(".panel")).to_have_count(0)
+    visitor.complaints.clear()
+
+
 def test_a_switched_off_site_is_a_note_on_the_console(visitor: Visitor, there: Shop) -> None:
     there.snippet = there.pinned()
     there.api.enabled = False
@@ -656,7 +734,7 @@ def test_the_page_steers_it_by_script(visitor: Visitor, there: Shop) -> None:
     ask(page, "Hi")
     expect(page.locator(".actions")).to_be_visible()
     page.get_by_role("button", name="役に立った", exact=True).click()
-    expect(page.locator(".panel [role=status]")).to_have_text("ご意見ありがとうございます。")
+    expect(page.locator(".actions [role=status]")).to_have_text("ご意見ありがとうございます。")
     page.evaluate("Noren.setOptions({title: 'Help', theme: 'dark', locale: 'en'})")
     expect(page.get_by_role("dialog", name="Help")).to_have_css("color-scheme", "dark")
     page.evaluate("Noren.close()")
@@ -679,6 +757,59 @@ def test_the_page_steers_it_by_script(visitor: Visitor, there: Shop) -> None:
     assert page.evaluate("heard.slice(5)") == [["open", None], ["close", None]]
     assert visitor.complaints == ["the page's own"]
     visitor.complaints.clear()
+
+
+def test_commands_and_options_that_make_no_sense_change_nothing(visitor: Visitor, there: Shop) -> None:
+    there.script = """
+      window.Noren = [["nothing"], null, "open", [], ["on"], ["setOptions"], ["setOptions", {launcher_text: "Ask us"}]];
+    """
+    there.head = "<script src=/page.js></script>"
+    page = visitor.page
+    page.goto(there.url)
+    expect(page.locator(".launcher")).to_have_text("Ask us")
+    visitor.complaints.clear()  # those that the page's author has to see
+    page.evaluate("Noren.push(['nothing'])")
+    nonsense = """{
+      color_primary: 5, suggested_questions: null, title: ["x"], show_sources: "no", radius: "9", locale: {},
+      font: null, welcome_message: undefined, mode: "inline", consent: "x", api: "https://evil.example",
+      ["__proto__"]: {polluted: 1},
+    }"""
+    page.evaluate(f"Noren.setOptions({nonsense})")
+    expect(page.locator(".launcher")).to_have_css("background-color", "rgb(31, 78, 121)")
+    page.locator(".launcher").click()
+    expect(page.get_by_role("dialog", name="Komorebi Books")).to_have_css("border-radius", "16px")
+    expect(page.locator(".chip")).to_have_count(2)
+    expect(page.locator(".bubble strong")).to_have_text("Komorebi Books")
+    page.evaluate(f"Noren.setOptions({nonsense})")
+    page.evaluate("Noren.setOptions({title: 'Help'})")
+    expect(page.get_by_role("dialog", name="Help")).to_be_visible()
+    assert page.evaluate("({}).polluted") is None
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator(".panel")).to_be_hidden()
+
+
+def luminance(color: str) -> float:
+    """Relative luminance by WCAG 2.2."""
+    shares = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_text_is_readable_on_every_colour(visitor: Visitor, there: Shop) -> None:
+    page = arrive(visitor, there)
+    steps = [*range(0, 256, 15), 118, 119]  # with the greys where black takes over from white
+    colors = [f"#{red:02x}{green:02x}{blue:02x}" for red in steps for green in steps for blue in steps[::3]]
+    shown = page.evaluate(
+        """(colors) => colors.map((color_primary) => {
+          Noren.setOptions({color_primary});
+          return document.querySelector("noren-chat").shadowRoot.querySelector(".launcher").style.color;
+        })""",
+        [*colors, "#767676", "#777777"],
+    )
+    lights = {"rgb(0, 0, 0)": 0.0, "rgb(255, 255, 255)": 1.0}
+    for color, text in zip(colors, shown, strict=False):
+        dark, light = sorted((luminance(color), lights[text]))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (color, text)
 
 
 @pytest.mark.parametrize("height", [500, 560], ids=["as-the-page-says", "by-itself"])
@@ -853,7 +984,7 @@ def test_hostile_settings_are_inert(visitor: Visitor, there: Shop) -> None:
     wild = {
         "title": bad, "placeholder": bad, "welcome_message": bad + "![x](https://evil.example/w.png)",
         "suggested_questions": [bad], "launcher_text": bad, "font": css, "color_primary": "url(https://evil.example/c)",
-        "color_text": css, "radius": css, "theme": f"dark {css}", "position": f"bottom-left {css}",
+        "radius": css, "theme": f"dark {css}", "position": f"bottom-left {css}",
         "bubble_icon_url": "javascript:hacked=1", "locale": f"xx{bad}",
     }  # fmt: skip
     there.api.config |= wild

@@ -20,6 +20,7 @@ from tests.browser.standin import Api, Stream, problem, serve
 MANIFEST = ROOT / "functions" / "platform_api" / "widget.json"
 SITE = "site_1"
 KEY = "pk_1_abc"
+EMBED = "emb_1"
 CONFIG: dict[str, Any] = {
     "theme": "auto",
     "bubble_icon_url": "",
@@ -36,7 +37,6 @@ CONFIG: dict[str, Any] = {
     "show_sources": True,
     "launcher_text": "",
     "consent": False,
-    "color_text": "#ffffff",
 }
 META = {"id": "chat_1", "session_key": "sess-1", "sources": [], "suggestions": []}
 DONE = {"id": "chat_1", "session_key": "sess-1", "sources": [], "suggestions": [], "finish_reason": "stop"}
@@ -65,7 +65,7 @@ class WidgetApi(Api):
             "enabled": True,
             "site_id": SITE,
             "site_key": KEY,
-            "embed_id": "emb_1",
+            "embed_id": EMBED,
             "api": self.base,
             "config": self.config,
             "bundle": bundle,
@@ -94,6 +94,8 @@ class WidgetApi(Api):
             told = self.told.get("POST /api/v1/embed/visitor")
             if told:
                 return problem(told[0], told[1])
+            if self.seen[-1][3].get("embed_id") != EMBED:
+                return problem(400, "invalid_request")
             self.tokens.append(f"visitor-{len(self.tokens) + 1}")
             return web.json_response({"token": self.tokens[-1], "token_type": "Bearer", "expires_in": 3600})
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
@@ -134,7 +136,9 @@ class Shop:
         made = json.loads(MANIFEST.read_text())
         return (
             f'<script src="{self.api.base}/widget/{made["loader_file"]}" integrity="{made["loader_integrity"]}" '
-            f'crossorigin="anonymous" data-site-id="{SITE}" data-api="{self.api.base}" async></script>'
+            f'crossorigin="anonymous" data-site-id="{SITE}" data-api="{self.api.base}" '
+            f'data-panel="{self.api.base}/widget/{made["bundle_file"]}" '
+            f'data-panel-integrity="{made["bundle_integrity"]}" async></script>'
         )
 
     async def page(self, request: web.Request) -> web.Response:
@@ -178,4 +182,4 @@ def shop() -> Iterator[Shop]:
                 yield there
 
 
-__all__ = ["CONFIG", "DONE", "KEY", "META", "SITE", "Shop", "Stream", "WidgetApi", "problem", "shop"]
+__all__ = ["CONFIG", "DONE", "EMBED", "KEY", "META", "SITE", "Shop", "Stream", "WidgetApi", "problem", "shop"]

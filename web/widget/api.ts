@@ -40,7 +40,7 @@ export interface Api {
 
 const SOON = 30_000; // milliseconds before its end in which a token is no longer used
 
-export function apiOf({ api, site_key }: Boot, store: Store): Api {
+export function apiOf({ api, site_key, embed_id }: Boot, store: Store): Api {
   const { session } = store;
   let renewing: Promise<void> | undefined;
 
@@ -63,7 +63,7 @@ export function apiOf({ api, site_key }: Boot, store: Store): Api {
 
   /** A fresh token; by the old one the server knows the device again. */
   const renew = (): Promise<void> =>
-    (renewing ??= send("embed/visitor", { body: { token: session.token } })
+    (renewing ??= send("embed/visitor", { body: { embed_id, token: session.token } })
       .then((answer) => answer.json())
       .then(({ token, expires_in }) => store.note({ token, expires: Date.now() + expires_in * 1000 }))
       .finally(() => (renewing = undefined)));

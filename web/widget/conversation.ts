@@ -4,23 +4,21 @@ import { type Canned, match } from "./canned";
 import { el } from "./dom";
 import type { Text } from "./i18n";
 import { type Around, type AnswerView, chips, mine, questionOf, theirs } from "./messages";
-import type { Store } from "./store";
 import type { Message, Source } from "./types";
 
 const NEAR_END = 80; // pixels: a reader this close to the end wants to see what follows
 
-/** The site does not take visitors: asking again is no use. */
-const OFF = /^(origin_not_allowed|embed_disabled|site_disabled|suspended|stopped|not_found|forbidden)$/;
-const BUSY = /^(busy|in_progress|upstream_failed|rate_limited)$/;
+// HTTP's statuses of what the site's owner alone can change, and of what passes.
+const OFF = /^40[34]$/;
+const BUSY = /^(409|429|50[23])$/;
 
 export interface Surroundings extends Around {
-  store: Store;
   api: Api;
   log: HTMLElement;
   /** An answer is under way, or no longer. */
   busy(is: boolean): void;
-  /** The site takes no questions. */
-  shut(): void;
+  /** The site takes no questions; `text` says it. */
+  shut(text: Text): void;
 }
 
 export interface Conversation {
@@ -72,14 +70,14 @@ export function conversationOf(around: Surroundings): Conversation {
 
   function greet(): void {
     if (messages.length) return;
-    const { welcome_message, suggested_questions: questions = [] } = shell.boot.config;
+    const { welcome_message, suggested_questions: questions } = shell.boot.config;
     log.replaceChildren();
     if (welcome_message) {
       const view = theirs(around);
       view.write(welcome_message);
       log.append(view.element);
     }
-    if (questions.length) log.append(chips(say("suggested"), false, questions, (at) => ask(questions[at]!)));
+    if (questions.length) log.append(chips(say("suggested"), false, questions.map(String), (at) => ask(questions[at]!)));
   }
 
   function begin(): void {
@@ -134,13 +132,13 @@ export function conversationOf(around: Surroundings): Conversation {
         const { text, answer, session_key, sources, suggestions } = data;
         if (event === "meta") current.id = String(data.id);
         if (current.stopped) return stopOnServer(current);
+        if (event === "meta") store.note({ key: (message.key = session_key as string) });
         if (event === "error") throw problem(data);
         if (event === "delta") message.text += text;
         if (event === "done") {
           isDone = true;
           message.text = String(answer);
           message.id = current.id;
-          store.note({ key: session_key as string });
         }
         if (Array.isArray(sources)) message.sources = sources as Source[];
         if (Array.isArray(suggestions)) near = offered(near, suggestions);
@@ -202,10 +200,10 @@ export function conversationOf(around: Surroundings): Conversation {
   function fail({ code, status, retry_after }: Problem, again?: () => void): void {
     let wait = Math.ceil(retry_after);
     shell.emit("error", { code });
-    if (OFF.test(code)) return around.shut();
+    if (OFF.test(String(status))) return around.shut(code === "embed_replaced" ? "reload" : "off");
     if (!again) return;
     const isOffline = !navigator.onLine;
-    const text: Text = isOffline ? "offline" : status === 402 ? "quota" : BUSY.test(code) ? "wait" : code === "network" ? code : "broken";
+    const text: Text = isOffline ? "offline" : status === 402 ? "quota" : BUSY.test(String(status)) ? "wait" : code === "network" ? code : "broken";
     const act = (): void => {
       notice.remove();
       retry = undefined;

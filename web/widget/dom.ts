@@ -13,6 +13,6 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
     if (/-|^role$/.test(name)) element.setAttribute(name, String(value));
     else (element as unknown as Record<string, unknown>)[name] = value;
   }
-  element.append(...children.filter((child): child is Node | string => child != null && child !== false));
+  element.append(...children.filter((child): child is Node | string => !!child));
   return element;
 }

@@ -1,4 +1,4 @@
-/** What the widget says to visitors. `{n}` is filled in. No words of ours about plans, prices or models. */
+/** What the widget says to visitors; a number goes where `{n}` stands. No words of ours about plans, prices or models. */
 import type { Locale } from "./types";
 
 const LOCALES: Locale[] = ["en", "ja", "ko"];
@@ -28,12 +28,13 @@ const TEXTS = {
   quota: ["This chat has reached its limit. Please come back later.", "ご利用の上限に達しました。時間をおいてお試しください。", "이용 한도에 도달했습니다. 나중에 다시 이용해 주세요."],
   wait: ["It is busy right now. Please wait a moment.", "混み合っています。少しお待ちください。", "이용자가 많습니다. 잠시 기다려 주세요."],
   off: ["This chat is not available now.", "このチャットは現在ご利用いただけません。", "지금은 이 채팅을 이용할 수 없습니다."],
+  reload: ["Please reload the page.", "ページを再読み込みしてください。", "페이지를 새로고침해 주세요."],
   broken: ["Something went wrong.", "うまくいきませんでした。", "문제가 발생했습니다."],
 };
 
 export type Text = keyof typeof TEXTS;
 
 /** The text in the visitor's language. */
-export function say(locale: Locale, text: Text, n?: number): string {
-  return TEXTS[text][LOCALES.indexOf(locale)]!.replace("{n}", String(n));
+export function say(locale: Locale, text: Text): string {
+  return TEXTS[text][LOCALES.indexOf(locale)]!;
 }

@@ -9,20 +9,17 @@ import type { Boot, Locale, Mount, Panel, Shell } from "./types";
 
 const BUBBLE = "M21 12a8 8 0 0 1-11.8 7L4 20l1-5.2A8 8 0 1 1 21 12z";
 const TEXTS: Record<Locale, [open: string, unavailable: string]> = {
-  ja: ["チャットを開く", "ご利用いただけません"],
-  ko: ["채팅 열기", "이용할 수 없습니다"],
+  ja: ["チャットを開く", "利用できません"],
+  ko: ["채팅 열기", "이용 불가"],
   en: ["Open chat", "Not available"],
 };
-
-/** Shares of red, green and blue (WCAG 2.2). */
-const LUMINANCE = [0.2126, 0.7152, 0.0722];
 
 /** Put the widget into the page. `own` is the element that brought it. Once a page, however often it is called. */
 export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
   const early = window.Noren ?? [];
   if (!Array.isArray(early)) return;
   const { config } = boot;
-  const { consent, mode = "popup" } = config;
+  const { consent, mode } = config;
   const inline = mode === "inline";
   const listeners: { [name: string]: Set<(detail: never) => void> } = {};
   const launcher = document.createElement("button");
@@ -37,8 +34,8 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
     listeners[event]?.forEach((listener) => queueMicrotask(() => listener(detail as never)));
 
   const locale = (): Locale => {
-    const wanted = [config.locale, document.documentElement.lang, ...navigator.languages].join();
-    return (/\b(ja|ko|en)\b/.exec(wanted)?.[1] ?? "en") as Locale;
+    const wanted = [config.locale, document.documentElement.lang, ...navigator.languages, "en"].join();
+    return /\b(ja|ko|en)\b/.exec(wanted)![1] as Locale;
   };
 
   const load = (): Promise<Panel> =>
@@ -46,8 +43,7 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
       const script = document.createElement("script");
       const { url, integrity } = boot.bundle;
       script.onload = () => {
-        const mount = (window as { norenMount?: Mount }).norenMount as Mount;
-        resolve(mount({ boot, host, root, launcher, emit, locale, icon }));
+        resolve((window as { norenMount?: Mount }).norenMount!({ boot, host, root, launcher, emit, locale, icon }));
         draw();
       };
       script.onerror = () => {
@@ -58,8 +54,8 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
       script.integrity = integrity;
       script.nonce = own?.nonce ?? "";
       // A page that asks for Trusted Types lets this policy through by `trusted-types noren`.
-      const policy = (window as TrustedTypes).trustedTypes?.createPolicy("noren", { createScriptURL: () => url });
-      script.src = (policy?.createScriptURL("") ?? url) as string;
+      const rules = { createScriptURL: () => url };
+      script.src = ((window as TrustedTypes).trustedTypes?.createPolicy("noren", rules) ?? rules).createScriptURL("");
       document.head.append(script);
     }));
   const preload = (): unknown => load().catch(() => {});
@@ -73,12 +69,12 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
     );
 
   function draw(): void {
-    const { bubble_icon_url: address = "", color_primary: fill = "", font = "", launcher_text: text = "", position } = config;
-    const light = LUMINANCE.reduce((sum, part, at) => sum + part * ((parseInt(fill.slice(2 * at + 1, 2 * at + 3), 16) + 14) / 269) ** 2.4, 0);
-    const { style } = launcher;
-    style.backgroundColor = fill;
-    style.color = light > 0.179 ? "#000" : "#fff"; // the one that reaches 4.5:1, whatever the colour
-    style.fontFamily = font;
+    const { bubble_icon_url: address, color_primary: fill, font, launcher_text: text, position } = config;
+    // By the shares of red, green and blue (WCAG 2.2).
+    const light = [0.2126, 0.7152, 0.0722].reduce((sum, part, at) => sum + part * ((parseInt(fill.slice(2 * at + 1, 2 * at + 3), 16) + 14) / 269) ** 2.4, 0);
+    launcher.style.backgroundColor = fill;
+    launcher.style.color = light > 0.179 ? "#000" : "#fff"; // the one that reaches 4.5:1, whatever the colour
+    launcher.style.fontFamily = font;
     launcher.className = `launcher ${position} ${mode}`;
     launcher.ariaLabel = text || TEXTS[locale()][0];
     const picture = icon(BUBBLE);
@@ -95,8 +91,10 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
     open: () => use("open"),
     close: () => panel && use("close"),
     reset: () => use("reset"),
-    setOptions(options) {
-      Object.assign(config, options);
+    setOptions(options: Options) {
+      // What is known, and of the kind that the server's own is.
+      const known: Options = config as never;
+      for (const name in known) if (options[name]?.constructor === known[name]?.constructor) known[name] = options[name];
       draw();
       if (panel) use("refresh");
     },
@@ -105,7 +103,7 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
       those.add(listener);
       return () => those.delete(listener);
     },
-    push: ([name, ...parameters]) => (api[name] as (...given: unknown[]) => void)(...parameters),
+    push: ([name, ...parameters]) => (api[name] as ((...given: unknown[]) => void) | undefined)?.(...parameters),
   };
 
   sheet.replaceSync(css);
@@ -115,7 +113,8 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
   launcher.onclick = () => use("open");
   draw();
   window.Noren = api;
-  early.forEach(api.push);
+  // Each by itself, as above: a command that makes no sense stops nothing else.
+  early.forEach((each) => queueMicrotask(() => api.push(each)));
 
   const place = (): void => {
     const slot = inline && document.querySelector("[data-noren]");
@@ -130,6 +129,10 @@ export function start(boot: Boot, own: HTMLOrSVGScriptElement | null): void {
   else addEventListener("DOMContentLoaded", place);
 }
 
+interface Options {
+  [name: string]: object | undefined;
+}
+
 interface TrustedTypes {
-  trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(url: string): unknown } };
+  trustedTypes?: { createPolicy<Rules>(name: string, rules: Rules): { createScriptURL(url: string): string } };
 }

@@ -3,19 +3,18 @@ import type { Canned } from "./canned";
 import { el } from "./dom";
 import type { Text } from "./i18n";
 import { link, render } from "./markdown";
+import type { Store } from "./store";
 import type { Message, Shell } from "./types";
 
 const UP = "M7 11v9H4v-9zM7 11l4-8a2.5 2.5 0 0 1 2 3v3h6a2 2 0 0 1 2 2l-1 7a2 2 0 0 1-2 2H7";
 const DOWN = "M7 13V4H4v9zM7 13l4 8a2.5 2.5 0 0 0 2-3v-3h6a2 2 0 0 0 2-2l-1-7a2 2 0 0 0-2-2H7";
 const COPY = "M9 9h11v11H9zM5 15H4V4h11v1";
-const DONE = "M5 12l5 5 9-10";
 
 /** What a line needs of the panel around it. */
 export interface Around {
   shell: Shell;
-  say(text: Text, n?: number): string;
-  /** Say it to who can't see the screen. */
-  announce(text: string): void;
+  store: Store;
+  say(text: Text): string;
   rate(message: Message, rating: number, comment: string): Promise<unknown>;
 }
 
@@ -33,36 +32,35 @@ export interface AnswerView {
   finish(message: Message): void;
 }
 
-export function theirs({ say, announce, rate, shell: { boot, icon } }: Around): AnswerView {
+export function theirs({ say, rate, store, shell: { boot, icon } }: Around): AnswerView {
   const text = el("div");
   const element = el("div", { className: "bubble" }, hidden(say("assistant")), text);
   const write = (markdown: string): void =>
     text.replaceChildren(markdown ? render(markdown) : el("span", { className: "dots" }, el("i"), el("i"), el("i")));
 
+  const note = el("small", { role: "status" });
+  /** Say what became of it. */
+  const tell = (act: Promise<unknown>, text: Text): unknown =>
+    act.then(() => text, (): Text => "broken").then((told) => (note.textContent = say(told)));
+
   const thumb = (message: Message, label: Text, line: string, rating: number): HTMLButtonElement => {
-    const thumb = button(say(label), icon(line), () => {
+    const press = (): void => {
       message.rating = rating;
       for (const each of element.querySelectorAll("[aria-pressed]")) each.ariaPressed = String(each === thumb);
       element.querySelector("form")?.remove();
-      send(message, "");
       if (rating === 1) element.append(commentForm(message));
-    });
+    };
+    const thumb = button(say(label), icon(line), () => tell(rate(message, rating, "").then(press), "thanks"));
     thumb.ariaPressed = String(message.rating === rating);
     return thumb;
   };
-  const send = (message: Message, comment: string): unknown =>
-    rate(message, message.rating!, comment).then(
-      () => announce(say("thanks")),
-      () => announce(say("broken")),
-    );
   const commentForm = (message: Message): HTMLElement => {
     const label = say("comment");
     const field = el("textarea", { rows: 2, maxLength: 2000, placeholder: label, "aria-label": label });
     const form = el("form", { className: "comment" }, field, el("button", { className: "plain" }, say("send")));
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (field.value.trim()) send(message, field.value.trim());
-      form.replaceWith(el("small", {}, say("thanks")));
+      tell(rate(message, 1, field.value.trim()).then(() => form.remove()), "thanks");
     };
     return form;
   };
@@ -71,24 +69,22 @@ export function theirs({ say, announce, rate, shell: { boot, icon } }: Around): 
     element,
     write,
     finish(message) {
-      const { sources = [], id } = message;
+      const { sources = [], id, key } = message;
+      const isOurs = id && key === store.session.key; // only who asked may rate: not another tab, nor a later visit
       write(message.text);
-      if (sources.length && boot.config.show_sources !== false) {
+      if (sources.length && boot.config.show_sources) {
         const items = sources.map(({ title, url }) => el("li", {}, link(url, title) ?? title));
         element.append(el("div", { className: "sources" }, say("sources"), el("ol", {}, ...items)));
       }
-      const copy = button(say("copy"), icon(COPY), async () => {
-        await navigator.clipboard.writeText(message.text);
-        copy.replaceChildren(icon(DONE));
-        announce(say("copied"));
-      });
+      const copy = button(say("copy"), icon(COPY), () => tell(navigator.clipboard.writeText(message.text), "copied"));
       element.append(
         el(
           "div",
           { className: "actions" },
-          id && thumb(message, "helpful", UP, 5),
-          id && thumb(message, "unhelpful", DOWN, 1),
+          isOurs && thumb(message, "helpful", UP, 5),
+          isOurs && thumb(message, "unhelpful", DOWN, 1),
           navigator.clipboard && copy, // absent where the page is not on https
+          note,
         ),
       );
     },

@@ -1,6 +1,6 @@
 /** What a page that carries the widget may use: `window.Noren`. See docs/widget.md. */
 
-/** What `setOptions` may change; anything else is ignored. The same checks apply as to the site's own settings. */
+/** What `setOptions` may change; another name, or a value of another type, is ignored. */
 export interface NorenOptions {
   theme?: "light" | "dark" | "auto";
   /** `#rrggbb`. The text on it is black or white, whichever can be read. */

@@ -12,14 +12,14 @@ const CLOSE = "M6 6l12 12M18 6L6 18";
 const RESET = "M4 4v6h6M4 10a8 8 0 1 1 0 4";
 const SEND = "M4 12h14M12 5l7 7-7 7";
 const STOP = "M7 7h10v10H7z";
-const PHONE = "(max-width: 480px), (max-height: 480px)";
+const PHONE = "(max-width:480px),(max-height:480px)";
 const FOCUSABLE = "a, button:not(:disabled), textarea:not(:disabled), [tabindex='0']";
 const HIGHEST = 120; // pixels of the input
 
 const mount: Mount = (shell) => {
-  const { boot, root, launcher, emit, icon } = shell;
+  const { boot, host, root, launcher, emit, icon } = shell;
   const { config } = boot;
-  const { mode } = config;
+  const mode = host.className; // as the loader began, whatever the options say since
   const isInline = mode === "inline";
   const store = storeOf(boot.site_id);
   const api = apiOf(boot, store);
@@ -29,11 +29,10 @@ const mount: Mount = (shell) => {
   let unread = 0;
   let answering = false;
 
-  const say = (text: Text, n?: number): string => sayIn(shell.locale(), text, n);
+  const say = (text: Text): string => sayIn(shell.locale(), text);
   const isFull = (): boolean => phone.matches && !isInline;
   const title = el("h2");
   const log = el("div", { className: "log", role: "log", tabIndex: 0 });
-  const status = el("div", { className: "hidden", role: "status" });
   const input = el("textarea", { rows: 1, maxLength: 2000, enterKeyHint: "send", oninput: fit });
   const send = el("button", { className: "icon send" });
   const form = el("form", {}, input, send);
@@ -42,7 +41,7 @@ const mount: Mount = (shell) => {
   const shut = button("", icon(CLOSE), () => panel.close());
   const badge = el("span", { role: "status" });
   const head = el("div", { className: "head" }, title, reset, !isInline && shut);
-  const frame = el("section", { hidden: true, tabIndex: -1 }, head, log, form, caution, status);
+  const frame = el("section", { hidden: true, tabIndex: -1 }, head, log, form, caution);
 
   const conversation = conversationOf({
     shell: {
@@ -57,7 +56,6 @@ const mount: Mount = (shell) => {
     api,
     log,
     say,
-    announce: (text) => void (status.textContent = text),
     async rate({ id = "" }, rating, comment) {
       await api.rate(id, rating, comment);
       emit("feedback", { id, rating, comment });
@@ -66,9 +64,9 @@ const mount: Mount = (shell) => {
       answering = is;
       drawState();
     },
-    shut() {
+    shut(text) {
       input.disabled = send.disabled = true;
-      log.append(el("p", { className: "notice", role: "alert" }, say("off")));
+      log.append(el("p", { className: "notice", role: "alert" }, say(text)));
     },
   });
 
@@ -76,7 +74,7 @@ const mount: Mount = (shell) => {
 
   function draw(): void {
     const { style } = frame;
-    const { theme = "auto", position, radius = 16 } = config;
+    const { theme, position, radius } = config;
     frame.lang = shell.locale();
     frame.className = `panel ${mode} ${position} ${theme}`;
     badge.className = `badge ${position}`;
@@ -101,7 +99,7 @@ const mount: Mount = (shell) => {
     log.ariaBusy = String(answering);
     launcher.ariaExpanded = String(isOpen);
     launcher.hidden = isOpen && (isFull() || mode !== "popup");
-    badge.textContent = unread ? say("unread", unread) : "";
+    badge.textContent = unread ? say("unread").replace("{n}", String(unread)) : "";
     name(send, say(answering ? "stop" : "send"));
     send.replaceChildren(icon(answering ? STOP : SEND));
   }

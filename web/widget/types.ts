@@ -4,11 +4,11 @@ import type { NorenEvents, NorenOptions } from "./noren";
 export type Locale = "ja" | "ko" | "en";
 
 /** A site's settings as the server publishes them, its defaults filled in. */
-export interface WidgetConfig extends Omit<NorenOptions, "locale"> {
-  mode?: "popup" | "fixed" | "inline";
-  locale?: string | null;
+export interface WidgetConfig extends Omit<Required<NorenOptions>, "locale"> {
+  mode: "popup" | "fixed" | "inline";
+  locale: string;
   /** Nothing is stored, and nothing but the loader is fetched, before the visitor opens the chat. */
-  consent?: boolean;
+  consent: boolean;
 }
 
 /** What the embed script carries and `/api/v1/embed/config` answers. */
@@ -59,6 +59,8 @@ export interface Message {
   text: string;
   /** Of the answer on the server; feedback goes there. Empty for a prepared one. */
   id?: string;
+  /** Of the conversation on the server. */
+  key?: string;
   sources?: Source[];
   rating?: number;
 }
