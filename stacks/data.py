@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -17,9 +18,9 @@ from stacks import nag
 from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
 
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
 INDEXED = ("tenants",)
-EXPIRING = ("billing", "sites", "runtime", "usage", "events", "webhooks")
+EXPIRING = ("billing", "sites", "runtime", "usage", "events", "webhooks", "knowledge")
 REBUILT = ("runtime",)
 """Holds nothing worth restoring."""
 
@@ -35,6 +36,7 @@ QUEUES = {
     "summary": Duration.seconds(120),
     "billing": Duration.seconds(60),
     "webhook": Duration.seconds(60),
+    "train": Duration.seconds(300),
 }
 """Queue to the time limit of the function that works it off."""
 
@@ -52,6 +54,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "update": (*_READ, "UpdateItem"),
     "sweep": (*_READ, *_WRITE, "Scan"),
 }
+_OBJECT_ACTIONS = {"r": "GetObject", "w": "PutObject", "d": "DeleteObject"}
 _KEY_ACTIONS = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -80,6 +83,10 @@ class DataStack(Stack):
             self._let_alarms_use_key()
         self.tables = {name: self._table(name, stage) for name in TABLES}
         self.queues = {name: self._queue(name, limit, stage) for name, limit in QUEUES.items()}
+        # A name that all stacks know: a reference would show up in CDK's policies under a name nobody can foretell.
+        self.bucket_name = f"noren-{stage.name}-knowledge-{self.account}-{stage.region}"
+        self.bucket = self._bucket(stage)
+        """Texts, uploads and indexes of sites."""
         self.passed_over = self._one_queue("StreamDeadLetters", stage)
         """Where in a stream a function gave up; what lies there is found and told by `noren reconcile`."""
         nag.acknowledge(self.passed_over, {"SQS3": "This is a dead-letter queue: a stream's"})
@@ -131,6 +138,19 @@ class DataStack(Stack):
         """Let a function put messages on queues."""
         _allow(made, ["sqs:SendMessage"], [self.queues[name].queue_arn for name in queues])
         self.grant_key(made)
+
+    def grant_blobs(self, made: PythonFunction, kinds: str) -> None:
+        """Let a function read (`r`), write (`w`), delete (`d`) objects of the bucket, and list them (`l`)."""
+        bucket = f"arn:aws:s3:::{self.bucket_name}"
+        _allow(made, [f"s3:{_OBJECT_ACTIONS[each]}" for each in kinds if each != "l"], [f"{bucket}/*"])
+        if "l" in kinds:
+            _allow(made, ["s3:ListBucket"], [bucket])
+        self.grant_key(made)
+        reason = "Objects are named by tenant and site; the functions' code keeps them apart"
+        name = self.bucket_name
+        if Token.is_unresolved(self.account):
+            name = name.replace(self.account, "<AWS::AccountId>")
+        nag.acknowledge(made, {f"IAM5[Resource::arn:aws:s3:::{name}/*]": reason})
 
     def grant_set_aside(self, made: PythonFunction) -> None:
         """Let a function that follows a stream set aside where it gave up."""
@@ -185,6 +205,24 @@ class DataStack(Stack):
             )
         return table
 
+    def _bucket(self, stage: Stage) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Blobs",
+            bucket_name=self.bucket_name,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=cast(kms.IKey, self.key),
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=has(stage, "tls_only"),
+            removal_policy=self._removal,
+        )
+        nag.acknowledge(bucket, {"S1": "Only our functions read it, and who trains what is in the audit trail"})
+        if not has(stage, "tls_only"):
+            nag.acknowledge(bucket, {"S10": LEFT_OUT["tls_only"]})
+        return bucket
+
     def _queue(self, name: str, limit: Duration, stage: Stage) -> sqs.Queue:
         dead = self._one_queue(f"{name.title()}DeadLetters", stage)
         return self._one_queue(
@@ -212,6 +250,7 @@ class DataStack(Stack):
         values = {f"Table{name.title()}": table.table_name for name, table in self.tables.items()}
         values |= {f"Queue{name.title()}": queue.queue_url for name, queue in self.queues.items()}
         values |= {"ProviderSecret": self.provider_secret.attr_id, "SigningSecret": self.signing_secret.attr_id}
+        values |= {"Bucket": self.bucket.bucket_name}
         values |= {"PaymentSecret": self.payment_secret.attr_id}
         for name, value in values.items():
             CfnOutput(self, name, value=value)

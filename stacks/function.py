@@ -52,6 +52,16 @@ class Layers(Construct):
             self, "Payments", code=code, compatible_runtimes=self._runtimes, description="Stripe's SDK"
         )
 
+    def extracting(self) -> lambda_.LayerVersion:
+        """What reads pages and files, for the function that trains."""
+        found = self.node.try_find_child("Extracting")
+        if isinstance(found, lambda_.LayerVersion):
+            return found
+        code = dependency_layer(self._stage, "extract")
+        return lambda_.LayerVersion(
+            self, "Extracting", code=code, compatible_runtimes=self._runtimes, description="Readers of pages and files"
+        )
+
     @staticmethod
     def of(scope: Construct, stage: Stage) -> Layers:
         """The layers of the stack that `scope` belongs to."""
@@ -76,6 +86,7 @@ class PythonFunction(Construct):
         snap_start: bool = False,
         reserved_concurrency: int | None = None,
         payments: bool = False,
+        extracting: bool = False,
         extra_layers: tuple[lambda_.ILayerVersion, ...] = (),
     ) -> None:
         super().__init__(scope, "".join(part.title() for part in name.split("_")))
@@ -99,7 +110,12 @@ class PythonFunction(Construct):
             handler=handler or f"{name}.main.handler",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64 if arm else None,
-            layers=[*layers.all, *([layers.payments()] if payments else []), *extra_layers],
+            layers=[
+                *layers.all,
+                *([layers.payments()] if payments else []),
+                *([layers.extracting()] if extracting else []),
+                *extra_layers,
+            ],
             role=cast(iam.IRole, role),
             memory_size=memory,
             timeout=timeout,

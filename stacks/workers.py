@@ -169,7 +169,24 @@ class WorkersStack(Stack):
         data.grant_send(webhook, "mail", "webhook")
         every_minute = events.Schedule.rate(Duration.minutes(1))
         self._by_the_clock(webhook, "webhooks", every_minute, "Has webhooks sent that are due")
-        self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream, event_stream, webhook]
+        train = PythonFunction(
+            self,
+            "train_worker",
+            stage=stage,
+            timeout=QUEUES["train"],
+            memory=2048,
+            extracting=True,
+            environment=data.variables(tables=("events", "knowledge"), queues=("train",))
+            | {"KNOWLEDGE_BUCKET": data.bucket_name},
+        )
+        self._consume(train, "train", batch=1)  # one page's slowness is no other's
+        data.grant(train, events="rw", knowledge="rwd")
+        data.grant_blobs(train, "rwdl")
+        data.grant_send(train, "train")
+        self._by_the_clock(
+            train, "training", events.Schedule.rate(SWEEP), "Looks after training that has come to a stop"
+        )
+        self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream, event_stream, webhook, train]
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""

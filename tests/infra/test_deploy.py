@@ -91,7 +91,7 @@ def test_tables_expire_and_have_their_index(deployed: cloud.Outputs) -> None:
     dynamodb = client("dynamodb", deployed)
     for name, table in deployed.tables.items():
         expiry = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-        expires = name in ("billing", "sites", "runtime", "usage", "events", "webhooks")
+        expires = name in ("billing", "sites", "runtime", "usage", "events", "webhooks", "knowledge")
         assert expiry["TimeToLiveStatus"] == ("ENABLED" if expires else "DISABLED")
         indexes = dynamodb.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
         assert [each["IndexName"] for each in indexes] == (["gsi1"] if name == "tenants" else [])

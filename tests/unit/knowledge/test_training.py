@@ -239,7 +239,7 @@ def test_two_jobs_at_once_publish_both(world: World) -> None:
             world.publisher.publish(other.pop())
         return build(*given)
 
-    world.engine.build = overtaken  # type: ignore[method-assign]
+    world.engine.build = overtaken  # type: ignore[method-assign, assignment]
     world.publisher.publish(world.job(one))
     assert (world.job(one).status, world.job(two).status) == ("succeeded", "succeeded")
     visible = world.visible()

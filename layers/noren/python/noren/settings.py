@@ -25,10 +25,14 @@ class Settings:
     events_table: str = ""
     runtime_table: str = ""
     webhooks_table: str = ""
+    knowledge_table: str = ""
+    # S3: texts, uploads and indexes of sites
+    knowledge_bucket: str = ""
     # Queues
     mail_queue_url: str = ""
     summary_queue_url: str = ""
     webhook_queue_url: str = ""
+    train_queue_url: str = ""
     # Cognito
     user_pool_id: str = ""
     client_id: str = ""

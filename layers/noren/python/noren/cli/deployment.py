@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
-QUEUES = ("mail", "summary", "billing", "webhook")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
+QUEUES = ("mail", "summary", "billing", "webhook", "train")
 STAGES = ("local", "dev", "staging", "prod")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from noren.knowledge.blobs import Blobs, upload_key
 from noren.knowledge.extract.files import read_file
+from noren.knowledge.extract.languages import language_of
 from noren.knowledge.models import DocumentKind, Job, JobPage, document_id, page_id
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import asked, written
@@ -68,9 +69,10 @@ class Inputs:
         if each.upload_id:
             stored = self._blobs.get(upload_key(job.tenant_id, job.site_id, each.upload_id))
             return "file", read_file(stored, name=each.title)
+        language = each.language or language_of(f"{each.title}\n{each.text}")
         if job.kind == "qa":
-            return "qa", asked(each.title, each.text, each.language)
-        return "text", written(each.title, each.text, each.language)
+            return "qa", asked(each.title, each.text, language)
+        return "text", written(each.title, each.text, language)
 
     def _items(self, job: Job) -> list[Given]:
         stored: list[dict[str, Any]] = json.loads(self._blobs.get(upload_key(job.tenant_id, job.site_id, job.source)))

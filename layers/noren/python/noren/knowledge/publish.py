@@ -40,8 +40,13 @@ _log = logging.getLogger("noren.knowledge")
 class Built(Protocol):
     """An index that was built and is asked before it is published."""
 
-    data: bytes
-    chunks: int
+    @property
+    def data(self) -> bytes:
+        """The file."""
+
+    @property
+    def chunks(self) -> int:
+        """How many it has."""
 
     def find(self, question: str, most: int) -> Sequence[str]:
         """The ids of the documents whose passages answer best, the best first."""
@@ -50,11 +55,13 @@ class Built(Protocol):
 class Engine(Protocol):
     """What makes texts findable."""
 
-    def measure(self, document_id: str, text: Extracted) -> tuple[int, int]:
+    def measure(self, text: Extracted) -> tuple[int, int]:
         """How many chunks and tokens a text comes to."""
 
-    def build(self, texts: Sequence[tuple[Document, Extracted]]) -> Built:
-        """An index of all of a site's texts."""
+    def build(
+        self, tenant_id: TenantId, site_id: str, version: int, texts: Sequence[tuple[Document, Extracted]]
+    ) -> Built:
+        """An index of all of a site's texts, which becomes `version`."""
 
 
 class Publisher:
@@ -82,7 +89,7 @@ class Publisher:
                 texts = self._texts(documents)
             except BlobMissing:
                 continue  # a document was deleted since
-            built = self._engine.build(texts)
+            built = self._engine.build(*where, _number(old) + 1, texts)
             if not is_sound(built, documents):
                 _log.error("an index does not find its own documents", extra={"fields": {"job": job.job_id}})
                 self._jobs.end(job, "failed", self._clock(), error="self_test_failed", index_version=_number(old))

@@ -143,7 +143,7 @@ class Worker:
         is_same = known is not None and known.content_hash == hash and known.url == reading.url
         if is_same and job.mode == "differential":
             return PageEnd("unchanged", document_id=reading.document_id)
-        chunks, tokens = self._engine.measure(reading.document_id, text)
+        chunks, tokens = self._engine.measure(text)
         now = self._clock()
         document = Document(
             document_id=reading.document_id,

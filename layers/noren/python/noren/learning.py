@@ -1,0 +1,96 @@
+"""What trains sites. A part of `noren.wiring`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from noren.foundation import Foundation
+
+if TYPE_CHECKING:
+    from noren.knowledge.blobs import Blobs
+    from noren.knowledge.document_store import DocumentStore
+    from noren.knowledge.inputs import Inputs
+    from noren.knowledge.job_store import JobStore
+    from noren.knowledge.jobs import Training
+    from noren.knowledge.models import Job
+    from noren.knowledge.worker import Worker
+    from noren.queues import Queue
+
+
+@dataclass(frozen=True)
+class Learning(Foundation):
+    """Each part is made on first use."""
+
+    @cached_property
+    def documents(self) -> DocumentStore:
+        from noren.knowledge.document_store import DocumentStore
+
+        return DocumentStore(self.dynamodb, self.settings.knowledge_table)
+
+    @cached_property
+    def training_jobs(self) -> JobStore:
+        from noren.knowledge.job_store import JobStore
+
+        return JobStore(self.dynamodb, self.settings.knowledge_table, self.documents)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        from noren.knowledge.blobs import S3Blobs
+
+        return S3Blobs(self.settings.knowledge_bucket)
+
+    @cached_property
+    def training_inputs(self) -> Inputs:
+        from noren.knowledge.inputs import Inputs
+
+        return Inputs(self.blobs)
+
+    @cached_property
+    def train_queue(self) -> Queue:
+        from noren.queues import Queue
+
+        return Queue(self.settings.train_queue_url)
+
+    @cached_property
+    def training(self) -> Training:
+        from noren.knowledge.jobs import Training
+
+        stores = self.training_jobs, self.documents, self.blobs, self.training_inputs
+        return Training(*stores, self.train_queue, self.clock)
+
+    @cached_property
+    def train_worker(self) -> Worker:
+        from noren.knowledge.engine import FileEngine
+        from noren.knowledge.publish import Publisher
+        from noren.knowledge.worker import Worker
+
+        engine = FileEngine()
+        stores = self.training_jobs, self.documents, self.blobs
+        publisher = Publisher(*stores, engine, self.pool, self.clock)
+        return Worker(
+            *stores, self.training_inputs, engine, publisher, self.train_queue, self._tell_of_training, self.clock
+        )
+
+    def _tell_of_training(self, job: Job) -> None:
+        """An event for what has ended by itself: once for each attempt."""
+        from noren.insight.events import Events
+
+        if job.status == "cancelled":
+            return
+        kind = "training_failed" if job.status == "failed" else "training_completed"
+        names = (
+            "job_id",
+            "site_id",
+            "status",
+            "attempt",
+            "found",
+            "changed",
+            "unchanged",
+            "removed",
+            "failed",
+            "error",
+        )
+        data = {name: getattr(job, name) for name in names} | {"job_kind": job.kind}
+        Events(self.insight, self.clock).emit(job.tenant_id, kind, f"{job.job_id}#{job.attempt}", data)
