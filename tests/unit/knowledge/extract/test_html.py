@@ -212,6 +212,7 @@ def test_shells_that_only_a_browser_fills(body: str, verdict: str) -> None:
         "\0" * 1_000,
         "&#x110000;&#xd800;&#0;" * 100,
         "<p " + "a=1 " * 20_000 + ">",
+        "<p " + " ".join(f"a{number}=1" for number in range(200_000)) + ">x",
         "<title>" * 3_000,
         "",
     ],

@@ -40,6 +40,8 @@ _DATES = frozenset(
     "article:published_time og:published_time datepublished date dc.date dc.date.issued dcterms.issued pubdate".split()
 )
 _NUL = re.compile(r"[\x00\x0b\x0c\ud800-\udfff]")
+_LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{10000,}>?")
+"""A hundred thousand attributes of one element take parsers minutes; a picture inside a tag is no text."""
 
 Verdict = Literal["", "soft_404", "needs_js"]
 
@@ -76,7 +78,7 @@ def read(body: bytes, url: str = "", *, content_type: str = "", max_bytes: int =
     if len(body) > max_bytes:
         raise ExtractFailed("too_large")
     decoded = decode(body, content_type=content_type, is_markup=True)
-    text = _NUL.sub(" ", decoded.text)
+    text = _LONG_TAG.sub(" ", _NUL.sub(" ", decoded.text))
     tree = _tree(text)
     try:
         walked = blocks_of(tree, max_blocks=MAX_BLOCKS)
