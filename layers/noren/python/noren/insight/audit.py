@@ -9,8 +9,9 @@ from typing import Any
 from noren.clock import Clock
 from noren.ids import TenantId, new_id
 from noren.insight.models import AuditRecord
-from noren.insight.store import InsightStore, Position
+from noren.insight.store import InsightStore
 from noren.metrics import measured
+from noren.tables import Position
 
 HIDDEN = frozenset({"secret", "client_secret", "url", "token", "password", "message", "text", "facts", "content"})
 """Members that never go into a record, wherever they stand: secrets, pages that open without a sign-in, what people

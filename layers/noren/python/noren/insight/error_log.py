@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from noren.clock import Clock, iso
 from noren.ids import TenantId
-from noren.insight.error_store import ErrorStore, Position
+from noren.insight.error_store import ErrorStore
 from noren.insight.events import Events
 from noren.insight.models import LoggedError
+from noren.tables import Position
 
 WORTH_A_LOOK = frozenset({402, 403, 429})
 """Refusals that an owner can do something about; of what fails on our side all are."""

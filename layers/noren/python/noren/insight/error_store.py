@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from noren.clock import iso
 from noren.ids import TenantId
 from noren.insight.models import LoggedError
-from noren.tables import Item, from_item, tenant_key, to_item
+from noren.tables import Item, Position, from_item, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Position = dict[str, str]
 
 KEPT_SECONDS = 90 * 86400
 STRIDE = 200

@@ -9,10 +9,11 @@ from noren.clock import Clock, iso, zone
 from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.insight.models import Event, Note
-from noren.insight.store import InsightStore, Position
+from noren.insight.store import InsightStore
 from noren.mail import Mailer, Notice, Template, WebhookReason
 from noren.mail_billing import BillingNotice
 from noren.settings import Settings
+from noren.tables import Position
 from noren.tenants.models import Tenant
 
 

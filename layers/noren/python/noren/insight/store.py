@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from noren.ids import TenantId
 from noren.insight.models import AuditRecord, Event, Note
-from noren.tables import Item, found, from_item, is_refused, platform_key, tenant_key, to_item
+from noren.tables import Item, Position, found, is_refused, newest, platform_key, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Position = dict[str, str]
 
 KEPT_SECONDS = 396 * 86400
 """Thirteen months, as usage records."""
@@ -35,7 +34,7 @@ class InsightStore:
         self, tenant_id: TenantId | None, limit: int, position: Position | None
     ) -> tuple[list[AuditRecord], Position | None]:
         """A tenant's records, or (None) the platform's own, newest first."""
-        items, following = self._page(_audit_key(tenant_id), limit, position)
+        items, following = newest(self._client, self._table, _audit_key(tenant_id), limit, position)
         return [AuditRecord(**_known(AuditRecord, item)) for item in items], following
 
     # Events
@@ -61,7 +60,7 @@ class InsightStore:
 
     def notes(self, tenant_id: TenantId, limit: int, position: Position | None) -> tuple[list[Note], Position | None]:
         """A tenant's notifications, newest first."""
-        items, following = self._page(tenant_key(tenant_id, "NOTE"), limit, position)
+        items, following = newest(self._client, self._table, tenant_key(tenant_id, "NOTE"), limit, position)
         return [Note(**_known(Note, item)) for item in items], following
 
     def mark_read(self, tenant_id: TenantId, notification_id: str, now: float, actor: str) -> bool:
@@ -104,21 +103,6 @@ class InsightStore:
                 return False
             raise
         return True
-
-    def _page(self, pk: str, limit: int, position: Position | None) -> tuple[list[Item], Position | None]:
-        start: dict[str, Any] = {"ExclusiveStartKey": to_item({"pk": pk, "sk": position["sk"]})} if position else {}
-        page = self._client.query(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": pk}},
-            ScanIndexForward=False,
-            ConsistentRead=True,
-            Limit=limit + 1,
-            **start,
-        )
-        items = [from_item(raw) for raw in page["Items"]]
-        more = items and (len(items) > limit or "LastEvaluatedKey" in page)
-        return items[:limit], {"sk": items[:limit][-1]["sk"]} if more else None
 
 
 def event_of(item: Item) -> Event | None:

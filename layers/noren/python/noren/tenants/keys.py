@@ -10,8 +10,9 @@ from noren.cache import TtlCache
 from noren.clock import Clock
 from noren.errors import Conflict, NotFound
 from noren.ids import TenantId, new_id
+from noren.tables import Position
 from noren.tenants.models import ApiKey, Scope
-from noren.tenants.store import Position, TenantStore
+from noren.tenants.store import TenantStore
 
 CACHE_SECONDS = 30
 USED_SECONDS = 60

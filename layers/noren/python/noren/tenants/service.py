@@ -17,11 +17,12 @@ from noren.plans.models import Limits
 from noren.plans.seed import ANONYMOUS
 from noren.plans.service import LIMIT_NAMES, Plans
 from noren.settings import Settings
+from noren.tables import Position
 from noren.tenants.items import search_text
 from noren.tenants.keys import Keys
 from noren.tenants.models import PLATFORM_TENANT, ApiKey, Membership, Role, Stop, Tenant
 from noren.tenants.seats import Seats
-from noren.tenants.store import Position, TenantStore
+from noren.tenants.store import TenantStore
 from noren.tenants.team import Team
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from noren.clock import iso
 from noren.ids import TenantId
-from noren.tables import Item, error_code, from_attr, from_item, platform_key, tenant_key, to_attr, to_item
+from noren.tables import Item, Position, error_code, from_attr, from_item, platform_key, tenant_key, to_attr, to_item
 from noren.tenants.items import (
     KEYS,
     META,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TRIES = 6
-Position = dict[str, str]
 
 
 class Refused(Exception):

@@ -13,9 +13,10 @@ from noren.ids import TenantId, is_id, new_id
 from noren.mail import Mailer
 from noren.plans.service import Plans
 from noren.settings import Settings
+from noren.tables import Position
 from noren.tenants.models import Invitation, Membership, Role, Tenant
 from noren.tenants.seats import Seats
-from noren.tenants.store import Position, Refused, TenantStore
+from noren.tenants.store import Refused, TenantStore
 
 INVITATION_SECONDS = 7 * 24 * 3600
 

@@ -16,13 +16,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from noren.ids import TenantId, is_id
-from noren.tables import Item, all_or_none, from_item, insistently, is_refused, platform_key, tenant_key, to_item
+from noren.tables import (
+    Item,
+    Position,
+    all_or_none,
+    from_item,
+    insistently,
+    is_refused,
+    newest,
+    platform_key,
+    tenant_key,
+    to_item,
+)
 from noren.webhooks.models import Delivery, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Position = dict[str, str]
 
 KEPT_SECONDS = 30 * 86400
 SHARDS = 16
@@ -54,19 +64,8 @@ class DeliveryStore:
     ) -> tuple[list[Delivery], Position | None]:
         """An endpoint's deliveries, newest first."""
         pk = tenant_key(tenant_id, "DLV", webhook_id)
-        start: dict[str, Any] = {"ExclusiveStartKey": to_item({"pk": pk, "sk": position["sk"]})} if position else {}
-        page = self._client.query(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": pk}},
-            ScanIndexForward=False,
-            ConsistentRead=True,
-            Limit=limit + 1,
-            **start,
-        )
-        found = [_delivery(from_item(raw)) for raw in page["Items"]]
-        more = found and (len(found) > limit or "LastEvaluatedKey" in page)
-        return found[:limit], {"sk": found[:limit][-1].delivery_id} if more else None
+        items, following = newest(self._client, self._table, pk, limit, position)
+        return list(map(_delivery, items)), following
 
     # The queue
 

@@ -11,9 +11,10 @@ from noren.errors import Conflict, NotFound
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId, new_id
 from noren.insight.models import Event
+from noren.tables import Position
 from noren.vault import Vault
 from noren.webhooks import signing
-from noren.webhooks.delivery_store import DeliveryStore, Position
+from noren.webhooks.delivery_store import DeliveryStore
 from noren.webhooks.fanout import Fanout
 from noren.webhooks.models import TEST, Delivery, Endpoint
 from noren.webhooks.store import EndpointStore
