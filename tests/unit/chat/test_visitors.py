@@ -235,9 +235,10 @@ def test_a_spent_day_is_told_in_a_visitors_words(rig: Rig) -> None:
         assert set(body) == {"type", "title", "status", "code", "detail", "trace_id", "resets_at"}
         assert spent.headers["access-control-allow-origin"] == SHOP
         rig.registry.tenants[rig.tenant.tenant_id] = replace(rig.tenant, plan_status="suspended")
-        stopped = visit.call("POST", "/api/v1/chat", ASK)
-        assert problem(stopped) == (403, "site_disabled")
-        assert "account" not in stopped.text
+        for call in (("POST", "/api/v1/chat", ASK), ("GET", "/api/v1/canned")):
+            stopped = visit.call(*call)
+            assert problem(stopped) == (403, "site_disabled")
+            assert "account" not in stopped.text
 
 
 def test_too_much_is_refused_with_when_to_come_again(rig: Rig) -> None:

@@ -103,7 +103,9 @@ class Doors:
         self.known, self.windows = Known(), Windows()
         self.signer = Signer(Fixed(), clock)
         limiter = Limiter(cast(RuntimeStore, self.windows), clock)
-        self.visitors = Visitors(cast(Sites, self.known), self.signer, limiter)
+        self.suspended: set[TenantId] = set()
+        parts = cast(Sites, self.known), lambda tenant_id: tenant_id in self.suspended
+        self.visitors = Visitors(*parts, self.signer, limiter)
 
     def token(
         self, key: str = "a", origin: str = SHOP, old: str = "", address: str = ADDRESS, embed_id: str = ""
@@ -125,6 +127,19 @@ def clock() -> Ticks:
 @pytest.fixture
 def doors(clock: Ticks) -> Doors:
     return Doors(clock)
+
+
+def test_a_suspended_tenants_sites_let_nobody_in(doors: Doors) -> None:
+    token = doors.token()
+    doors.suspended.add(TenantId("ten_a"))
+    ways_in: list[Callable[[], str]] = [doors.token, lambda: doors.token(old=token), lambda: doors.device(token)]
+    for way_in in ways_in:
+        with pytest.raises(Forbidden) as refused:
+            way_in()
+        assert refused.value.code == "site_disabled"
+    assert doors.device(doors.token("b", KURA), "b", KURA), "others go on"
+    doors.suspended.clear()
+    assert doors.device(token)
 
 
 def test_a_token_names_site_origin_and_device(doors: Doors) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from noren.chat.feedback_store import FeedbackStore
     from noren.fetching.client import Fetcher
     from noren.idempotency import Idempotency
     from noren.ids import TenantId
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from noren.sites.purge import SitePurge
     from noren.sites.service import Sites
     from noren.sites.store import SiteStore
-    from noren.sites.visitors import Visitors
     from noren.usage.proof import Prover
     from noren.usage.reports import UsageReports
     from noren.usage.service import Usage
@@ -165,17 +165,17 @@ class Foundation:
         return SiteStore(self.dynamodb, self.settings.sites_table)
 
     @cached_property
+    def feedback_store(self) -> FeedbackStore:
+        from noren.chat.feedback_store import FeedbackStore
+
+        return FeedbackStore(self.dynamodb, self.settings.sites_table)
+
+    @cached_property
     def site_purge(self) -> SitePurge:
         from noren.sites.purge import SitePurge
         from noren.sites.purge_store import PurgeStore
 
         return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), self.clock)
-
-    @cached_property
-    def visitors(self) -> Visitors:
-        from noren.sites.visitors import Visitors
-
-        return Visitors(self.sites, self.signer, self.limiter)
 
     @cached_property
     def insight(self) -> InsightStore:

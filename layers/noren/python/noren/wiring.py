@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from noren.billing.sync import Sync
     from noren.chat.conversations import Conversations
     from noren.chat.feedback import Feedbacks
-    from noren.chat.feedback_store import FeedbackStore
     from noren.chat.models import Feedback
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from noren.queues import Queue
     from noren.sites.canned import CannedResponses
     from noren.sites.management import SiteManagement
+    from noren.sites.visitors import Visitors
     from noren.tenants.directory import Directory
     from noren.tenants.service import Tenants
     from noren.webhooks.delivery_store import DeliveryStore
@@ -93,6 +93,12 @@ class Services(Learning):
         store = TenantStore(*table)
         parts = self.plans, self.ledger, self.sites, self.mailer, self.settings
         return Tenants(store, Seats(store, SeatStore(*table)), *parts, self.clock)
+
+    @cached_property
+    def visitors(self) -> Visitors:
+        from noren.sites.visitors import Visitors
+
+        return Visitors(self.sites, lambda each: self.tenants.get(each).is_suspended, self.signer, self.limiter)
 
     @cached_property
     def authenticator(self) -> Authenticator:
@@ -360,12 +366,6 @@ class Services(Learning):
         from noren.chat.store import SessionStore
 
         return SessionStore(self.dynamodb, self.settings.sites_table)
-
-    @cached_property
-    def feedback_store(self) -> FeedbackStore:
-        from noren.chat.feedback_store import FeedbackStore
-
-        return FeedbackStore(self.dynamodb, self.settings.sites_table)
 
     @cached_property
     def feedback(self) -> Feedbacks:

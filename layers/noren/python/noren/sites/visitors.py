@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,10 @@ class Visitor:
 class Visitors:
     """Lets visitors in. `Origin` proves nothing outside a browser: what whoever forges it can cost is limited apart."""
 
-    def __init__(self, sites: Sites, signer: Signer, limiter: Limiter) -> None:
-        self._sites, self._signer, self._limiter = sites, signer, limiter
+    def __init__(
+        self, sites: Sites, is_suspended: Callable[[TenantId], bool], signer: Signer, limiter: Limiter
+    ) -> None:
+        self._sites, self._is_suspended, self._signer, self._limiter = sites, is_suspended, signer, limiter
 
     def token(self, site_key: str, embed_id: str, origin: str, address: str, old: str = "") -> str:
         """A token for a page of `origin` ("" for none) whose loader carries `embed_id`, good for an hour.
@@ -49,7 +52,7 @@ class Visitors:
         origin_not_allowed, site_disabled, embed_disabled, or embed_replaced for a loader from before a rotation.
         """
         site = self._sites.of_key(site_key)
-        _check_allowed(site, origin)
+        self._check_allowed(site, origin)
         if embed_id != site.embed_script_id:
             raise Forbidden("The script of this page has been replaced: load the page again.", code="embed_replaced")
         hashed = hashlib.sha256(address.encode()).hexdigest()[:32]
@@ -61,7 +64,9 @@ class Visitors:
         return self._signer.sign(_PURPOSE, {**bound, "d": device or secrets.token_hex(16)}, ttl=TOKEN_SECONDS)
 
     def visitor(self, token: str, site_key: str, origin: str) -> Visitor:
-        """Who calls with a token, for the site of that key, from that origin. What the site is now counts (30 s late).
+        """Who calls with a token, for the site of that key, from that origin.
+
+        What the site and its tenant are now counts (30 s late).
 
         Raises Unauthenticated (token_expired, invalid_token), NotFound for an unknown key, Forbidden as `token` does.
         """
@@ -75,14 +80,13 @@ class Visitors:
             raise Unauthenticated("The visitor token is not this site's any more.", code="invalid_token")
         if payload["o"] != origin:
             raise Forbidden("The visitor token was given to another origin.", code="origin_not_allowed")
-        _check_allowed(site, origin)
+        self._check_allowed(site, origin)
         return Visitor(site.tenant_id, site.site_id, origin, payload["d"])
 
-
-def _check_allowed(site: Site, origin: str) -> None:
-    if not allows(site, origin):
-        raise Forbidden("This page may not use the assistant: its owner can allow it.", code="origin_not_allowed")
-    if site.status != "active":
-        raise Forbidden("This site is switched off.", code="site_disabled")
-    if not site.is_embed_enabled:
-        raise Forbidden("The assistant is switched off.", code="embed_disabled")
+    def _check_allowed(self, site: Site, origin: str) -> None:
+        if not allows(site, origin):
+            raise Forbidden("This page may not use the assistant: its owner can allow it.", code="origin_not_allowed")
+        if site.status != "active" or self._is_suspended(site.tenant_id):
+            raise Forbidden("This site is switched off.", code="site_disabled")
+        if not site.is_embed_enabled:
+            raise Forbidden("The assistant is switched off.", code="embed_disabled")
