@@ -81,7 +81,9 @@ class UploadOut(Answer):
 class FileIn(Body):
     """A file that was uploaded. One of the same name replaces it."""
 
-    upload_id: Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
+    upload_id: Annotated[
+        str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$"), Field(examples=["upl_01a2186b0a5f761b9d5718adb424d64d"])
+    ]
     name: Line = Field(description="With its ending: pdf, docx, txt, md, html or csv")
 
 

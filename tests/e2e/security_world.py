@@ -14,7 +14,7 @@ FOLLOWING = ("SUM#", "TX#", "ONCE#")
 """What streams derive from what is stored: it may follow seconds after what a fixture has done."""
 
 STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
-"""Tables in which nothing may change. `events` counts the refusals, `runtime` the rates, `webhooks` what is sent meanwhile."""
+"""Tables in which nothing may change. `events` counts the refusals, `runtime` the rates; `webhooks` what is sent."""
 
 
 @dataclass
