@@ -96,7 +96,8 @@ def test_the_pinned_loader_runs_under_its_hash(stack: Stack, page: Page, owner: 
     page.goto(f"{stack['demo_page_url']}?plan=starter&lang=en&pinned")
     pasted = page.locator(f"script[src='{snippet['src']}']")
     expect(pasted).to_have_attribute("integrity", snippet["integrity"])
-    expect(pasted).to_have_attribute("data-site-id", snippet["data_site_id"])
+    for name in ("data_site_id", "data_panel", "data_panel_integrity"):
+        expect(pasted).to_have_attribute(name.replace("_", "-"), snippet[name])
     page.locator(".launcher").click()
     ask(page, "How much is day bathing for adults?")
     expect(page.locator(".bubble").last).to_contain_text("900 yen", timeout=30_000)
