@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
 from noren.knowledge.inputs import Given
+from noren.knowledge.models import Job
 from noren.knowledge.worker import MOST_TRIES, PUBLISHING_SECONDS
 from tests.unit.knowledge.training_world import World
 
@@ -293,6 +294,40 @@ def test_a_worker_may_die_at_any_call(knowledge_table: Any, mode: Literal["befor
         assert set(world.told) == {(job.job_id, 1, "succeeded")}
         at += 1
     assert at > 20
+
+
+@pytest.mark.parametrize("what", ["plan", "page"])
+def test_somebody_else_may_come_between_any_two_calls(knowledge_table: Any, what: str) -> None:
+    """The same message again; and a job of another text from its start to its end."""
+    at, has_come = 0, True
+    while has_come:
+        world = World(knowledge_table)
+        job, came = world.start(PRICE), list[Job]()
+        while world.queue.waiting[0]["what"] != what:
+            world.deliver()
+        message = world.queue.waiting[0]
+
+        def meanwhile(world: World = world, message: dict[str, Any] = message, came: list[Job] = came) -> None:
+            world.queue.waiting.append(message)
+            came.append(world.start(OPEN))
+            while world.queue.waiting:
+                world.deliver()
+
+        world.fuse.burn(at, "before")
+        world.fuse.meanwhile = meanwhile
+        assert world.deliver()
+        world.drain()
+        has_come = bool(came)
+        for each in (job, *came):
+            world.check(each)
+            done = world.job(each)
+            assert (done.status, done.changed, done.found) == ("succeeded", 1, 1), at
+        visible = world.visible()
+        assert visible
+        assert all(visible.find(each, 1) for each in world.texts()), at
+        assert {each.version for each in world.texts().values()} == {1}
+        at += 1
+    assert at > 5
 
 
 STEPS = st.lists(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -65,12 +65,15 @@ class Messages:
 
 
 class Fuse:
-    """Counts the calls of what it wraps; at call `at` the process dies, before or after the call's effect."""
+    """Counts the calls of what it wraps; at call `at` the process dies, before or after the call's effect, or something
+    else happens `meanwhile`.
+    """
 
     def __init__(self) -> None:
         self.calls = 0
         self.at: int | None = None
         self.mode: Literal["before", "after"] = "before"
+        self.meanwhile: Callable[[], None] | None = None
 
     def wrap(self, thing: Any) -> Any:
         return _Fused(thing, self)
@@ -91,6 +94,10 @@ class _Fused:
         def call(*args: Any, **options: Any) -> Any:
             fuse = self._fuse
             number, fuse.calls = fuse.calls, fuse.calls + 1
+            if number == fuse.at and fuse.meanwhile:
+                meanwhile, fuse.at, fuse.meanwhile = fuse.meanwhile, None, None
+                meanwhile()
+                return inner(*args, **options)
             if fuse.at is not None and (number > fuse.at or (number == fuse.at and fuse.mode == "before")):
                 raise Crash
             done = inner(*args, **options)
