@@ -494,7 +494,7 @@ def test_local_lacks_only_what_is_listed(synthesized: Synthesize) -> None:
     in_other_stacks = {
         each.type
         for each in synthesized("prod").resources
-        if not each.stack.endswith(("-Web", "-Page", "-Observability", "-Firewall"))
+        if not each.stack.endswith(("-Web", "-Widget", "-Page", "-Observability", "-Firewall"))
     }
     assert in_other_stacks - local == {
         "AWS::CloudWatch::Alarm",  # of the canary
