@@ -1,0 +1,214 @@
+"""Writing an index file. The same documents give the same bytes, in whatever order they come."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from noren.knowledge import vectors
+from noren.knowledge.analysis import terms
+from noren.knowledge.chunks import Chunk
+from noren.knowledge.index_format import (
+    ALIGNMENT,
+    MAX_CHUNKS,
+    TERMS_PER_BLOCK,
+    Head,
+    Identity,
+    VectorSpace,
+    key_of,
+    sealed,
+    symbol_of,
+)
+
+SATURATION, LENGTH_NORM = 1.2, 0.75
+"""BM25's k1 and b."""
+IMPACT_STEPS = 255
+HEADING_WEIGHT = 2
+"""A term of a heading counts as often as so many in the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Where chunks come from."""
+
+    document_id: str
+    url: str
+    title: str
+    language: str = ""
+
+
+class _Corpus:
+    """What is gathered from chunks before anything can be written."""
+
+    def __init__(self) -> None:
+        self.lengths = array("I")
+        self.postings: dict[int, array[int]] = {}
+        """Key → its chunks in order, each with how often it is there in the lowest 8 bits."""
+        self.blocks: list[bytes] = []
+        self._of_term: dict[str, array[int]] = {}
+        """The same lists by the terms themselves, which are hashed once only."""
+
+    def add(self, document: int, title: str, chunk: Chunk) -> None:
+        number = len(self.lengths)
+        heads, body = terms("\n".join(dict.fromkeys((title, *chunk.headings)))), terms(chunk.text)
+        counts = Counter(body.keys)
+        for key in heads.keys:
+            counts[key] += HEADING_WEIGHT
+        for term, count in counts.items():
+            found = self._of_term.get(term)
+            if found is None:
+                found = self._of_term[term] = self.postings.setdefault(key_of(term), array("I"))
+            if not found or found[-1] >> 8 != number:  # else another term with the same key was here
+                found.append(number << 8 | min(count, 255))
+        self.lengths.append(sum(counts.values()))
+        symbols = array("H", map(symbol_of, heads.symbols + body.symbols))
+        record = json.dumps([document, chunk.position, chunk.anchor, chunk.headings, chunk.text], ensure_ascii=False)
+        self.blocks.append(
+            sealed(
+                struct.pack("<II", len(heads.symbols), len(symbols))
+                + symbols.tobytes()
+                + zlib.compress(record.encode())
+            )
+        )
+
+
+class _Sections:
+    """Sections of a file in the making."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.places: dict[str, tuple[int, int]] = {}
+        self._length = 0
+
+    def add(self, name: str, parts: Sequence[bytes]) -> None:
+        length = sum(map(len, parts))
+        self.places[name] = (self._length, length)
+        self.parts += parts
+        self._length += length
+
+
+def build_index(
+    path: Path,
+    identity: Identity,
+    documents: Iterable[tuple[Document, Sequence[Chunk]]],
+    space: VectorSpace | None = None,
+    vectors_by_hash: Mapping[str, Sequence[float]] | None = None,
+) -> Head:
+    """Write the index of a site to `path`, whole or not at all.
+
+    With `space`, `vectors_by_hash` holds the vector of each chunk by its `content_hash`. Raises `ValueError` when one
+    is missing or has other dimensions, and when there are more chunks than a file can hold.
+    """
+    ordered = sorted(documents, key=lambda pair: pair[0].document_id)
+    corpus = _Corpus()
+    rows: list[Sequence[float]] = []
+    for number, (document, chunks) in enumerate(ordered):
+        for chunk in chunks:
+            corpus.add(number, document.title, chunk)
+            if space:
+                rows.append(_vector_of(chunk, space, vectors_by_hash or {}))
+    if len(corpus.lengths) > MAX_CHUNKS:
+        raise ValueError(f"An index file holds at most {MAX_CHUNKS} chunks.")
+    sections = _Sections()
+    _add_terms(sections, corpus)
+    _add_blocks(sections, "chunk", corpus.blocks)
+    _add_blocks(
+        sections,
+        "document",
+        [
+            sealed(json.dumps([d.document_id, d.url, d.title, d.language], ensure_ascii=False).encode())
+            for d, _ in ordered
+        ],
+    )
+    if space:
+        _add_vectors(sections, rows)
+    head = Head(identity, len(corpus.lengths), len(ordered), len(corpus.postings), space, sections.places)
+    _write(path, [head.encode(), *sections.parts])
+    return head
+
+
+def with_vectors_trusted(path: Path, space: VectorSpace) -> None:
+    """Write what a gate found about an index's vectors into its head; everything else stays as it is."""
+    from noren.knowledge.index_file import read_head
+
+    with path.open("rb") as file:
+        head, start = read_head(file.read(1 << 20))
+        file.seek(start)
+        rest = file.read()
+    _write(path, [replace(head, vectors=space).encode(), rest])
+
+
+def _vector_of(chunk: Chunk, space: VectorSpace, known: Mapping[str, Sequence[float]]) -> Sequence[float]:
+    vector = known.get(chunk.content_hash)
+    if vector is None or len(vector) != space.dimensions:
+        raise ValueError(f"Chunk {chunk.content_hash} has no vector of {space.dimensions} dimensions.")
+    return vectors.normalized(vector)
+
+
+def _add_terms(sections: _Sections, corpus: _Corpus) -> None:
+    """Dictionary and postings: keys in order, `TERMS_PER_BLOCK` to a block, the first key of each in a directory."""
+    width = "H" if len(corpus.lengths) <= 0x10000 else "I"
+    mean = sum(corpus.lengths) / len(corpus.lengths) if corpus.lengths else 1.0
+    norms = [SATURATION * (1 - LENGTH_NORM + LENGTH_NORM * length / mean) for length in corpus.lengths]
+    single = [_impact(1, norm) for norm in norms]
+    lists: list[bytes] = []
+    written = 0
+    dictionary: list[bytes] = []
+    keys = sorted(corpus.postings)
+    for first in range(0, len(keys), TERMS_PER_BLOCK):
+        block = keys[first : first + TERMS_PER_BLOCK]
+        sizes, places = array("I"), array("I")
+        for key in block:
+            found = corpus.postings[key]
+            impacts = bytes(
+                [single[each >> 8] if each & 255 == 1 else _impact(each & 255, norms[each >> 8]) for each in found]
+            )
+            sizes.append(len(found))
+            if len(found) == 1:  # half of all terms: no list of its own
+                places.append(found[0] & ~255 | impacts[0])
+                continue
+            places.append(written // ALIGNMENT)
+            lists.append(sealed(array(width, [each >> 8 for each in found]).tobytes() + impacts))
+            written += len(lists[-1])
+        dictionary.append(sealed(array("I", block).tobytes() + sizes.tobytes() + places.tobytes()))
+    sections.add("term_directory", [sealed(array("I", keys[::TERMS_PER_BLOCK]).tobytes())])
+    sections.add("terms", dictionary)
+    sections.add("postings", lists)
+
+
+def _impact(count: int, norm: float) -> int:
+    """What BM25 gives a term for being in a chunk so often, of 255: between 1 and 255."""
+    return max(1, round(IMPACT_STEPS * count / (count + norm)))
+
+
+def _add_blocks(sections: _Sections, name: str, blocks: Sequence[bytes]) -> None:
+    """Numbered blocks and the directory of where each begins and the last one ends."""
+    starts = array("I", [0])
+    for block in blocks:
+        starts.append(starts[-1] + len(block) // ALIGNMENT)
+    sections.add(f"{name}_directory", [sealed(starts.tobytes())])
+    sections.add(f"{name}s", blocks)
+
+
+def _add_vectors(sections: _Sections, rows: Sequence[Sequence[float]]) -> None:
+    sections.add("signatures", [sealed(b"".join(map(vectors.signature, rows)))])
+    stored = []
+    for row in rows:
+        step, numbers = vectors.quantized(row)
+        body = struct.pack("<f", step) + numbers + b"\0" * (-len(numbers) % ALIGNMENT)
+        stored.append(sealed(body))
+    sections.add("vectors", stored)
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
+        file.writelines(parts)
+    os.replace(unfinished, path)

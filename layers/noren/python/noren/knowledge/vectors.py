@@ -1,0 +1,52 @@
+"""Vectors in few bytes, compared without a numeric library.
+
+A vector is kept twice: as signs (one bit a dimension), which sort all chunks by Hamming distance in milliseconds, and
+as int8, by which the best of those are compared exactly enough.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from operator import mul
+
+_STEPS = 127
+
+
+def normalized(vector: Sequence[float]) -> list[float]:
+    """The vector of length 1 in the same direction. Raises `ValueError` for one that has none."""
+    length = math.sqrt(sum(value * value for value in vector))
+    if not (length > 0 and math.isfinite(length)):
+        raise ValueError("A vector of no length has no direction.")
+    return [value / length for value in vector]
+
+
+def signature(vector: Sequence[float]) -> bytes:
+    """The signs of a vector, one bit each, padded to whole bytes."""
+    bits = "".join("1" if value > 0 else "0" for value in vector)
+    return int(bits, 2).to_bytes(-(-len(bits) // 8), "little")
+
+
+def quantized(vector: Sequence[float]) -> tuple[float, bytes]:
+    """The step and the int8 numbers of a vector: number x step is within half a step of the value."""
+    step = max(max(vector), -min(vector)) / _STEPS
+    if not step:
+        return 0.0, bytes(len(vector))
+    return step, struct.pack(f"{len(vector)}b", *(round(value / step) for value in vector))
+
+
+def nearest(signatures: Sequence[int], wanted: int, count: int) -> list[int]:
+    """The places of the `count` signatures that differ least from `wanted`, the nearest first."""
+    distances = [(each ^ wanted).bit_count() for each in signatures]
+    if count < len(distances):
+        bound = sorted(distances)[count]
+        places = [place for place, distance in enumerate(distances) if distance <= bound]
+    else:
+        places = list(range(len(distances)))
+    return sorted(places, key=distances.__getitem__)[:count]
+
+
+def cosine(question: Sequence[float], step: float, numbers: Sequence[int]) -> float:
+    """Likeness of a normalized question and a quantized vector of length 1."""
+    return step * float(sum(map(mul, question, numbers)))
