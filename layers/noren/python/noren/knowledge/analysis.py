@@ -2,9 +2,9 @@
 
 Japanese has no spaces: every two neighbouring characters are a term, and so is each kanji and each unbroken run of
 kanji or of katakana (mostly a word). Korean glues particles to the ends of words: every two neighbouring syllables
-are a term, the first one marked as a word's beginning, so that an ending can only match less. Everything else is cut into words;
-English ones are stemmed. What only holds a sentence together (the, です, 습니다) is left out. Passages and questions go
-through the same function.
+are a term, the first one marked as a word's beginning, so that an ending can only match less. Everything else is cut
+into words; English ones are stemmed. What only holds a sentence together (the, です, 습니다) is left out. Passages and
+questions go through the same function.
 """
 
 from __future__ import annotations
