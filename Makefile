@@ -28,7 +28,7 @@ setup:
 	@sh local/setup.sh
 
 test: setup check ## every check and test
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2
 
 check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m ruff check .
