@@ -101,27 +101,29 @@ def test_without_a_secret_it_does_not_start(rig: Rig, secret: str) -> None:
 GOOD = json.dumps(event()).encode()
 
 
+@pytest.mark.parametrize("signature", ["", "v1=abc", "t=abc,v1=abc", "nonsense"])
+def test_what_stripe_has_not_signed_is_refused(rig: Rig, signature: str) -> None:
+    with pytest.raises(BadRequest):
+        rig.inbox().take(GOOD, signature)
+    assert rig.post.messages == []
+
+
 @pytest.mark.parametrize(
-    ("body", "signature"),
+    ("body", "signed_body", "secret"),
     [
-        (GOOD, ""),
-        (GOOD, "v1=abc"),
-        (GOOD, "t=abc,v1=abc"),
-        (GOOD, "nonsense"),
-        (GOOD, signed(GOOD, secret="whsec_wrong")),
-        (GOOD, signed(GOOD, secret="")),
-        (json.dumps(event(), indent=1).encode(), signed(GOOD)),
-        (json.dumps(event(), sort_keys=True).encode(), signed(GOOD)),
-        (GOOD + b" ", signed(GOOD)),
-        (b"\xff\xfe", signed(b"\xff\xfe")),
-        (b"[]", signed(b"[]")),
-        (b"{}", signed(b"{}")),
-        (b"not json", signed(b"not json")),
+        (GOOD, GOOD, "whsec_wrong"),
+        (GOOD, GOOD, ""),
+        (json.dumps(event(), indent=1).encode(), GOOD, SECRET),
+        (json.dumps(event(), sort_keys=True).encode(), GOOD, SECRET),
+        (GOOD + b" ", GOOD, SECRET),
+        *((body, body, SECRET) for body in (b"\xff\xfe", b"[]", b"{}", b"not json")),
     ],
 )
-def test_what_stripe_has_not_signed_just_now_is_refused(rig: Rig, body: bytes, signature: str) -> None:
+def test_what_stripe_has_signed_otherwise_or_is_no_event_is_refused(
+    rig: Rig, body: bytes, signed_body: bytes, secret: str
+) -> None:
     with pytest.raises(BadRequest):
-        rig.inbox().take(body, signature)
+        rig.inbox().take(body, signed(signed_body, secret=secret))
     assert rig.post.messages == []
 
 
