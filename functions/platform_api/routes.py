@@ -19,7 +19,6 @@ from platform_api import (
     routes_prompts,
     routes_sites,
     routes_tenant,
-    routes_train,
     routes_usage,
     routes_webhooks,
 )
@@ -42,5 +41,4 @@ ROUTES: tuple[Route, ...] = (
     *routes_canned.ROUTES,
     *routes_feedback.ROUTES,
     *routes_errors.ROUTES,
-    *routes_train.ROUTES,
 )
