@@ -14,7 +14,7 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Raised by every change here that gives other terms: an index is only read by the analysis that it was built with."""
 
 _KANJI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々〆"
@@ -30,8 +30,9 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _NUMBER = re.compile(r"\d+\Z")
 
 _STOP_WORDS = frozenset(
-    "a an and are as at be by can did do does for from had has have how i in is it its my of on or that the this to was"
-    " were what when where which who why with you your".split()
+    "a am an and any are as at be been being but by can could did do does for from had has have he her his how i if in"
+    " is it its my of on or our she should so that the their them there they this to was we were what when where which"
+    " who why with would you your".split()
 )
 _STOP_PAIRS = frozenset(
     # Japanese: endings of verbs, copulas, particles and question words, all in hiragana

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 from noren.ids import TenantId
 from noren.knowledge import index_build
-from noren.knowledge.analysis import terms
 from noren.knowledge.chunks import Chunk, Section, chunks
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import Identity
 from noren.knowledge.models import Document
+from noren.knowledge.search import search
 from noren.knowledge.text import Extracted
 
 
@@ -28,17 +26,9 @@ class FileIndex:
     opened: IndexFile
 
     def find(self, question: str, most: int) -> list[str]:
-        """The ids of the documents that say the question's words most tellingly, the best first."""
-        said: dict[int, float] = defaultdict(float)
-        for word in set(terms(question).keys):
-            if term := self.opened.lookup(word):
-                rarity = math.log(1 + self.chunks / term.chunks)
-                found = self.opened.postings(term)
-                for chunk, impact in zip(found.chunks, found.impacts, strict=True):
-                    said[chunk] += rarity * impact
-        best = sorted(said, key=lambda each: (-said[each], each))
-        documents = (self.opened.passage(each).document_id for each in best[: most * 10])
-        return list(dict.fromkeys(documents))[:most]
+        """The ids of the documents that answer a question best, the best first."""
+        hits = search(self.opened, question, most * 3).hits
+        return list(dict.fromkeys(hit.passage.document_id for hit in hits))[:most]
 
 
 class FileEngine:

@@ -134,7 +134,7 @@ def build_index(
     return head
 
 
-def with_vectors_trusted(path: Path, space: VectorSpace) -> None:
+def trust_vectors(path: Path, space: VectorSpace) -> None:
     """Write what a gate found about an index's vectors into its head; everything else stays as it is."""
     from noren.knowledge.index_file import read_head
 

@@ -6,8 +6,10 @@ import json
 import mmap
 import struct
 import zlib
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -106,9 +108,10 @@ class IndexFile:
         self.close()
 
     def close(self) -> None:
-        """Give the memory back. Nothing may be read afterwards."""
-        self._view.release()
-        self._map.close()
+        """Give the memory back, at the latest when whoever still reads is done. Nothing may be read afterwards."""
+        with suppress(BufferError):
+            self._view.release()
+            self._map.close()
 
     def lookup(self, term: str) -> Term | None:
         """The dictionary's entry of a term; None if no chunk has it."""
@@ -210,8 +213,8 @@ class IndexFile:
         except KeyError:
             raise BadIndex(f"The index file has no {name}. Train the site again.") from None
 
-    def _directory(self, name: str, count: int | None = None) -> memoryview:
-        values = self._block(name, 0, self._section(name)[1]).cast("I")
+    def _directory(self, name: str, count: int | None = None) -> array[int]:
+        values = array("I", self._block(name, 0, self._section(name)[1]).tobytes())
         if count is not None and len(values) != count:
             raise BadIndex("The index file counts otherwise than it is. Train the site again.")
         return values
@@ -221,8 +224,8 @@ class IndexFile:
         return self._block("chunks", starts[chunk] * ALIGNMENT, self._length_of(starts, chunk))
 
     @staticmethod
-    def _length_of(starts: memoryview, number: int) -> int:
-        return int(starts[number + 1] - starts[number]) * ALIGNMENT
+    def _length_of(starts: array[int], number: int) -> int:
+        return (starts[number + 1] - starts[number]) * ALIGNMENT
 
     def _block(self, section: str, start: int, length: int) -> memoryview:
         """The payload of a block, which is as it was written."""
