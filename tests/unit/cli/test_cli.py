@@ -36,7 +36,7 @@ def deployed(aws: str) -> Deployment:
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
     mail = sqs.create_queue(QueueName="mail", Attributes={"RedrivePolicy": policy})["QueueUrl"]
     outputs = {f"Table{name.title()}": name for name in deployment.TABLES}
-    outputs |= dict.fromkeys(("QueueMail", "QueueSummary", "QueueBilling", "QueueWebhook"), mail)
+    outputs |= dict.fromkeys((f"Queue{name.title()}" for name in deployment.QUEUES), mail)
     outputs |= dict.fromkeys(("ProviderSecret", "SigningSecret", "PaymentSecret"), secret)
     outputs |= {"UserPoolId": "pool", "ClientId": "client", "JwksUrl": "http://127.0.0.1/jwks", "dead": dead}
     return Deployment("local", "ap-northeast-1", outputs)
