@@ -15,6 +15,7 @@ from pathlib import Path
 from noren.knowledge import vectors
 from noren.knowledge.analysis import terms
 from noren.knowledge.chunks import Chunk
+from noren.knowledge.index_file import read_head
 from noren.knowledge.index_format import (
     ALIGNMENT,
     MAX_CHUNKS,
@@ -136,8 +137,6 @@ def build_index(
 
 def trust_vectors(path: Path, space: VectorSpace) -> None:
     """Write what a gate found about an index's vectors into its head; everything else stays as it is."""
-    from noren.knowledge.index_file import read_head
-
     with path.open("rb") as file:
         head, start = read_head(file.read(1 << 20))
         file.seek(start)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import mul
 
 _STEPS = 127
+_dot: Callable[[Sequence[float], Sequence[int]], float] = getattr(math, "sumprod", lambda a, b: sum(map(mul, a, b)))
+"""`math.sumprod` came with Python 3.12 and is several times as fast."""
 
 
 def normalized(vector: Sequence[float]) -> list[float]:
