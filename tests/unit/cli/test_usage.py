@@ -22,18 +22,8 @@ from tests.unit.platform_api.kit import create_tables
 def deployed(aws: str, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     create_tables()
     outputs = {f"Table{name.title()}": name for name in deployment.TABLES}
-    outputs |= dict.fromkeys(
-        (
-            "QueueMail",
-            "QueueSummary",
-            "QueueBilling",
-            "QueueWebhook",
-            "ProviderSecret",
-            "SigningSecret",
-            "PaymentSecret",
-        ),
-        "x",
-    )
+    outputs |= dict.fromkeys((f"Queue{name.title()}" for name in deployment.QUEUES), "x")
+    outputs |= dict.fromkeys(("ProviderSecret", "SigningSecret", "PaymentSecret"), "x")
     outputs |= dict.fromkeys(("UserPoolId", "ClientId", "JwksUrl"), "x")
     made = Deployment("local", "ap-northeast-1", outputs)
     made.services.plans.seed()
