@@ -274,7 +274,7 @@ HOSTILE: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
 @pytest.fixture(scope="module")
 def refusing(ministack: str) -> Iterator[Bench]:
     """One bench for what asks storage nothing."""
-    with account(ministack, f"3{os.getpid():011d}"):
+    with account(ministack, f"8{os.getpid():011d}"):
         yield Bench()
 
 
