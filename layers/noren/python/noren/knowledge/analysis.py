@@ -105,8 +105,8 @@ def _add_word(run: str, symbols: list[str], keys: list[str]) -> None:
 def stem(word: str) -> str:
     """A word without its English inflection and its accents: not a word of the language, only a key.
 
-    It strips at most a plural and one ending, and leaves short stems alone; on the sets of `docs/retrieval.md` that
-    finds as much as a full Porter stemmer.
+    It strips at most a plural, one ending and a doubled last letter, and leaves short stems alone; on the sets of
+    `docs/retrieval.md` that finds as much as a full Porter stemmer.
     """
     if not word.isascii():
         return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
@@ -116,5 +116,6 @@ def stem(word: str) -> str:
         word = word[:-1]
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word.removesuffix(ending)
-    return word
+            word = word.removesuffix(ending)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeious0123456789" else word
