@@ -154,7 +154,7 @@ def _vector_of(chunk: Chunk, space: VectorSpace, known: Mapping[str, Sequence[fl
 def _add_terms(sections: _Sections, corpus: _Corpus) -> None:
     """Dictionary and postings: keys in order, `TERMS_PER_BLOCK` to a block, the first key of each in a directory."""
     width = "H" if len(corpus.lengths) <= 0x10000 else "I"
-    mean = sum(corpus.lengths) / len(corpus.lengths) if corpus.lengths else 1.0
+    mean = sum(corpus.lengths) / max(1, len(corpus.lengths)) or 1.0  # a site may have nothing to look up
     norms = [SATURATION * (1 - LENGTH_NORM + LENGTH_NORM * length / mean) for length in corpus.lengths]
     single = [_impact(1, norm) for norm in norms]
     lists: list[bytes] = []
