@@ -17,7 +17,7 @@ from noren.knowledge.chunks import Chunk
 from noren.knowledge.confidence import ANSWERED, LARGEST_SITE, confidence
 from noren.knowledge.gate import LEAST_PROBES, Probe, Quality, measure, quality, trusted
 from noren.knowledge.index_build import Document, build_index
-from noren.knowledge.index_file import IndexFile
+from noren.knowledge.index_file import IndexFile, Postings, Term
 from noren.knowledge.index_format import Identity, VectorSpace
 from noren.knowledge.search import Findings, search
 
@@ -87,6 +87,10 @@ def test_a_site_of_nothing_to_look_up_has_an_index(make: Make) -> None:
     assert search(make(("", "the of"), ("", "です。"), ("", "")), "the ferry") == Findings((), 0.0, False)
 
 
+def test_half_a_character_does_no_harm(make: Make) -> None:
+    assert search(make(("\ud83d", "湯\udc00の宿")), "宿").hits[0].passage.text == "湯?の宿"
+
+
 def test_no_more_hits_than_asked_for(make: Make) -> None:
     index = make(*(("", f"温泉 {number}号") for number in range(40)))
     assert len(search(index, "温泉", limit=3).hits) == 3
@@ -104,7 +108,9 @@ def test_rare_and_common_terms_together_choose(make: Make) -> None:
     assert found(search(index, "zeppelin harbour"))[0] == 301
 
 
-@pytest.mark.parametrize("question", ["", "  ", "？", "です", "the of", "飛行機はどこ", "비행기", "\x00", "😀"])
+@pytest.mark.parametrize(
+    "question", ["", "  ", "？", "です", "the of", "飛行機はどこ", "비행기", "\x00", "\ud800", "😀"]
+)
 def test_nothing_to_find_is_not_answered(make: Make, question: str) -> None:
     index = make(("", "温泉旅館"), ("", "cafe"))
     assert search(index, question) == Findings((), 0.0, False)
@@ -112,9 +118,14 @@ def test_nothing_to_find_is_not_answered(make: Make, question: str) -> None:
 
 def test_a_question_as_long_as_a_book_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     index = make(*(("", f"温泉 {number}号 宿の湯") for number in range(50)))
-    read: list[Any] = []
+    read: list[Term] = []
     postings = index.postings
-    monkeypatch.setattr(index, "postings", lambda term: read.append(term) or postings(term))
+
+    def counted(term: Term) -> Postings:
+        read.append(term)
+        return postings(term)
+
+    monkeypatch.setattr(index, "postings", counted)
     assert search(index, " ".join(f"{number}号 温泉の宿" for number in range(100_000))).hits
     assert len(read) <= module.MAX_TERMS
 

@@ -62,7 +62,7 @@ class Chunk:
     @property
     def content_hash(self) -> str:
         """Equal for chunks that say the same under the same headings, wherever they stand (32 hex digits)."""
-        return hashlib.blake2b(self.embedded.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(self.embedded.encode(errors="replace"), digest_size=16).hexdigest()
 
 
 def chunks(sections: Iterable[Section]) -> list[Chunk]:

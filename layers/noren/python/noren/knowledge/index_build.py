@@ -75,7 +75,7 @@ class _Corpus:
             sealed(
                 struct.pack("<II", len(heads.symbols), len(symbols))
                 + symbols.tobytes()
-                + zlib.compress(record.encode())
+                + zlib.compress(record.encode(errors="replace"))
             )
         )
 
@@ -124,7 +124,7 @@ def build_index(
         sections,
         "document",
         [
-            sealed(json.dumps([d.document_id, d.url, d.title, d.language], ensure_ascii=False).encode())
+            sealed(json.dumps([d.document_id, d.url, d.title, d.language], ensure_ascii=False).encode(errors="replace"))
             for d, _ in ordered
         ],
     )
