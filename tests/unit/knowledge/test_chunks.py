@@ -78,6 +78,13 @@ def test_long_texts_are_cut_between_sentences_and_overlap(text: str) -> None:
         assert tokens.estimate(" ".join(again)) <= OVERLAP_TOKENS
 
 
+def test_a_long_sentence_leaves_little_room_for_overlap() -> None:
+    short, long = "あいうえおかきくけこ。" * 12, "あ" * 385 + "。"
+    made = chunks([Section((), short + long + short + long)])
+    assert [chunk.tokens <= MAX_TOKENS for chunk in made] == [True] * 4
+    assert [chunk.text.endswith(long) for chunk in made] == [False, True, False, True]
+
+
 def test_sections_keep_headings_and_anchors_apart() -> None:
     made = chunks(
         [Section(("宿", "料金"), "一泊一万円です。", "fee"), Section(("宿", "交通"), "駅から歩けます。", "way")]
