@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.client import Client, Stack
 
-FOLLOWING = ("SUM#", "TX#", "ONCE#")
+FOLLOWING = ("SUM#", "SUMS#", "TX#", "ONCE#")
 """What streams derive from what is stored: it may follow seconds after what a fixture has done."""
 
 STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,13 @@ def code(answer: requests.Response) -> str:
 
 
 def send(client: Client, route: Route, where: str, **headers: str) -> requests.Response:
-    return client.call(route.method, where, BODIES.get(name(route)), **headers)
+    """Asked again where the gateway asks for patience: it lets fifty calls a second through."""
+    for _ in range(50):
+        answer = client.call(route.method, where, BODIES.get(name(route)), **headers)
+        if answer.status_code != 429:
+            break
+        time.sleep(0.1)
+    return answer
 
 
 # The tables themselves
@@ -240,12 +246,65 @@ def _person(world: World, email: str, password: str, pool: str = "") -> None:
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
 
 
-@pytest.mark.parametrize("route", PROTECTED, ids=name)
-def test_no_route_takes_a_credential_that_is_none(
-    world: World, bad_credentials: dict[str, tuple[str, str]], route: Route
-) -> None:
-    nobody = Client(world.attacker.base)
-    with world.unchanged():
+@pytest.fixture(scope="module")
+def keys_lacking(world: World) -> dict[Scope | None, str]:
+    """For each scope a key with all others; for none (not for keys at all) one with every scope."""
+    made: dict[Scope | None, str] = {None: world.attacker_key}
+    for scope in SCOPES:
+        body = {"name": f"not {scope}", "scopes": [each for each in SCOPES if each != scope]}
+        made[scope] = world.attacker.ok("POST", "/api/v1/api-keys", body)["secret"]
+    return made
+
+
+@pytest.fixture(scope="module")
+def almost_admins(world: World, mint: Mint) -> dict[str, str]:
+    """Tokens of people who are nearly platform admins."""
+    cognito, pool, password = world.stack.cognito(), world.stack["user_pool_id"], "Aa1-almost-admin"
+
+    def token(what: str, *, group: bool, second_factor: bool) -> str:
+        email = f"{what}-{time.time_ns()}@noren.example"
+        _person(world, email, password)
+        if group:
+            cognito.admin_add_user_to_group(UserPoolId=pool, Username=email, GroupName="platform_admin")
+        secret = ""
+        if second_factor:
+            access = world.stack.sign_in(email, password)["AccessToken"]
+            secret = cognito.associate_software_token(AccessToken=access)["SecretCode"]
+            cognito.verify_software_token(AccessToken=access, UserCode=totp.code(secret))
+            enabled = {"Enabled": True, "PreferredMfa": True}
+            cognito.set_user_mfa_preference(AccessToken=access, SoftwareTokenMfaSettings=enabled)
+        made = world.stack.sign_in(email, password, secret)["AccessToken"]
+        if what == "former":
+            cognito.admin_remove_user_from_group(UserPoolId=pool, Username=email, GroupName="platform_admin")
+            assert "platform_admin" in jwt.decode(made, options={"verify_signature": False})["cognito:groups"]
+        return made
+
+    return {
+        "in the group without a second factor": token("group", group=True, second_factor=False),
+        "a second factor without the group": token("totp", group=False, second_factor=True),
+        "thrown out, with an old token": token("former", group=True, second_factor=True),
+        "an owner": world.attacker.token,
+        "an API key with every scope": world.attacker_key,
+        "a claim that the pool did not make": mint(**{"cognito:groups": ["platform_admin"]}),
+    }
+
+
+class TestNobodyGetsAnywhere:
+    """Refusals alone: all of them together must leave everything as it was."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _unchanged(
+        cls, world: World, bad_credentials: object, keys_lacking: object, almost_admins: object
+    ) -> Iterator[None]:
+        with world.unchanged():
+            yield
+
+    @pytest.mark.parametrize("route", PROTECTED, ids=name)
+    def test_no_route_takes_a_credential_that_is_none(
+        self, world: World, bad_credentials: dict[str, tuple[str, str]], route: Route
+    ) -> None:
+        nobody = Client(world.attacker.base)
         without = send(nobody, route, admin_path(world, route))
         assert (without.status_code, code(without)) == (401, "unauthenticated")
         assert without.headers["www-authenticate"] == "Bearer"
@@ -259,13 +318,8 @@ def test_no_route_takes_a_credential_that_is_none(
             assert (answer.status_code, code(answer)) == (401, refusal), what
             assert not [secret for secret in world.secrets if secret in answer.text], what
 
-
-# Tenants and ids that are somebody else's
-
-
-@pytest.mark.parametrize("route", PROTECTED, ids=name)
-def test_no_route_takes_a_header_that_names_another_tenant(world: World, route: Route) -> None:
-    with world.unchanged():
+    @pytest.mark.parametrize("route", PROTECTED, ids=name)
+    def test_no_route_takes_a_header_that_names_another_tenant(self, world: World, route: Route) -> None:
         for token in (world.attacker.token, world.attacker_key):
             attacker = Client(world.attacker.base, token)
             theirs, nobodys = (
@@ -274,6 +328,31 @@ def test_no_route_takes_a_header_that_names_another_tenant(world: World, route: 
             )
             assert (theirs.status_code, code(theirs)) == (403, "foreign_tenant")
             assert plain(theirs) == plain(nobodys), "it can be told whether a tenant exists"
+
+    @pytest.mark.parametrize("route", TENANTS, ids=name)
+    def test_keys_and_devices_come_no_further_than_their_scope(
+        self, world: World, keys_lacking: dict[Scope | None, str], route: Route
+    ) -> None:
+        key = keys_lacking[route.access.scope]
+        tokens = [key]
+        if not route.access.anonymous:
+            tokens.append(world.device.token)
+        for token in tokens:
+            answer = send(Client(world.attacker.base, token), route, path(route, world.answer["id"]))
+            assert (answer.status_code, code(answer)) == (403, "forbidden")
+
+    @pytest.mark.parametrize("route", ADMINS, ids=name)
+    def test_platform_routes_are_for_admins_with_a_second_factor(
+        self, world: World, almost_admins: dict[str, str], route: Route
+    ) -> None:
+        for who, token in almost_admins.items():
+            answer = send(Client(world.attacker.base, token), route, admin_path(world, route))
+            assert (answer.status_code, code(answer)) == (403, "forbidden"), who
+        admin = world.stack.admin_tokens["IdToken"]
+        assert send(Client(world.attacker.base, admin), route, admin_path(world, route)).status_code == 401
+
+
+# Tenants and ids that are somebody else's
 
 
 @pytest.mark.parametrize("route", [route for route in TENANTS if parameters(route)], ids=name)
@@ -349,30 +428,6 @@ def test_a_list_shows_ones_own_and_a_foreign_cursor_leads_nowhere(full_lists: Wo
     assert (stolen.status_code, code(stolen)) == (400, "invalid_cursor")
 
 
-@pytest.fixture(scope="module")
-def keys_lacking(world: World) -> dict[Scope | None, str]:
-    """For each scope a key with all others; for none (not for keys at all) one with every scope."""
-    made: dict[Scope | None, str] = {None: world.attacker_key}
-    for scope in SCOPES:
-        body = {"name": f"not {scope}", "scopes": [each for each in SCOPES if each != scope]}
-        made[scope] = world.attacker.ok("POST", "/api/v1/api-keys", body)["secret"]
-    return made
-
-
-@pytest.mark.parametrize("route", TENANTS, ids=name)
-def test_keys_and_devices_come_no_further_than_their_scope(
-    world: World, keys_lacking: dict[Scope | None, str], route: Route
-) -> None:
-    key = keys_lacking[route.access.scope]
-    with world.unchanged():
-        tokens = [key]
-        if not route.access.anonymous:
-            tokens.append(world.device.token)
-        for token in tokens:
-            answer = send(Client(world.attacker.base, token), route, path(route, world.answer["id"]))
-            assert (answer.status_code, code(answer)) == (403, "forbidden")
-
-
 def test_one_anonymous_device_does_not_see_anothers_session(world: World) -> None:
     devices = [world.device, device(world.attacker.base)]
     answer = devices[0].chat("What does the free plan include?")
@@ -389,51 +444,9 @@ def test_one_anonymous_device_does_not_see_anothers_session(world: World) -> Non
 # Platform authority
 
 
-@pytest.fixture(scope="module")
-def almost_admins(world: World, mint: Mint) -> dict[str, str]:
-    """Tokens of people who are nearly platform admins."""
-    cognito, pool, password = world.stack.cognito(), world.stack["user_pool_id"], "Aa1-almost-admin"
-
-    def token(what: str, *, group: bool, second_factor: bool) -> str:
-        email = f"{what}-{time.time_ns()}@noren.example"
-        _person(world, email, password)
-        if group:
-            cognito.admin_add_user_to_group(UserPoolId=pool, Username=email, GroupName="platform_admin")
-        secret = ""
-        if second_factor:
-            access = world.stack.sign_in(email, password)["AccessToken"]
-            secret = cognito.associate_software_token(AccessToken=access)["SecretCode"]
-            cognito.verify_software_token(AccessToken=access, UserCode=totp.code(secret))
-            enabled = {"Enabled": True, "PreferredMfa": True}
-            cognito.set_user_mfa_preference(AccessToken=access, SoftwareTokenMfaSettings=enabled)
-        made = world.stack.sign_in(email, password, secret)["AccessToken"]
-        if what == "former":
-            cognito.admin_remove_user_from_group(UserPoolId=pool, Username=email, GroupName="platform_admin")
-            assert "platform_admin" in jwt.decode(made, options={"verify_signature": False})["cognito:groups"]
-        return made
-
-    return {
-        "in the group without a second factor": token("group", group=True, second_factor=False),
-        "a second factor without the group": token("totp", group=False, second_factor=True),
-        "thrown out, with an old token": token("former", group=True, second_factor=True),
-        "an owner": world.attacker.token,
-        "an API key with every scope": world.attacker_key,
-        "a claim that the pool did not make": mint(**{"cognito:groups": ["platform_admin"]}),
-    }
-
-
-@pytest.mark.parametrize("route", ADMINS, ids=name)
-def test_platform_routes_are_for_admins_with_a_second_factor(
-    world: World, almost_admins: dict[str, str], route: Route
-) -> None:
-    with world.unchanged():
-        for who, token in almost_admins.items():
-            answer = send(Client(world.attacker.base, token), route, admin_path(world, route))
-            assert (answer.status_code, code(answer)) == (403, "forbidden"), who
-        admin = world.stack.admin_tokens["IdToken"]
-        assert send(Client(world.attacker.base, admin), route, admin_path(world, route)).status_code == 401
-    if route.method == "GET":
-        assert send(world.stack.admin, route, admin_path(world, route)).status_code == 200
+@pytest.mark.parametrize("route", [route for route in ADMINS if route.method == "GET"], ids=name)
+def test_an_admin_reads_what_they_ask_for(world: World, route: Route) -> None:
+    assert send(world.stack.admin, route, admin_path(world, route)).status_code == 200
 
 
 @pytest.mark.parametrize("route", [route for route in ADMINS if "tenant_id" in parameters(route)], ids=name)
