@@ -15,7 +15,7 @@ from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
 
 
 class PlatformApiStack(Stack):
@@ -42,12 +42,13 @@ class PlatformApiStack(Stack):
             snap_start=stage.snap_start and has(stage, "versions"),
             reserved_concurrency=stage.platform_concurrency,
             payments=True,
-            environment=data.variables(tables=TABLES, queues=("mail", "webhook"))
+            environment=data.variables(tables=TABLES, queues=("mail", "webhook", "train"))
             | identity.variables()
             | surroundings(stage)
             | payments(stage)
             | fetching(stage)
             | {
+                "KNOWLEDGE_BUCKET": data.bucket_name,
                 "DATA_KEY_ARN": data.key.key_arn,
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
@@ -59,8 +60,9 @@ class PlatformApiStack(Stack):
         data.grant(
             function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rwd", events="rw", runtime="rwd"
         )
-        data.grant_send(function, "mail", "webhook")
-        data.grant(function, billing="rw", webhooks="rwd")
+        data.grant_send(function, "mail", "webhook", "train")
+        data.grant(function, billing="rw", webhooks="rwd", knowledge="rwd")
+        data.grant_blobs(function, "wd")
         data.grant_secrets(function, data.signing_secret, data.provider_secret, data.payment_secret)
         identity.grant_look_up(function)
         self.proxy = ProxyApi(

@@ -19,6 +19,7 @@ from platform_api import (
     routes_prompts,
     routes_sites,
     routes_tenant,
+    routes_train,
     routes_usage,
     routes_webhooks,
 )
@@ -41,4 +42,5 @@ ROUTES: tuple[Route, ...] = (
     *routes_canned.ROUTES,
     *routes_feedback.ROUTES,
     *routes_errors.ROUTES,
+    *routes_train.ROUTES,
 )

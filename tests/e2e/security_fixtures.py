@@ -53,6 +53,10 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sites/{site_id}/embed/check": {"url": "https://shop.example/"},
     "POST /api/v1/webhooks": {"callback_url": "https://shop.example/hook", "event_types": ["feedback"]},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "taken over"},
+    "POST /api/v1/train/text": {"site_id": NO_SITE, "texts": [{"title": "Taken over", "text": "All is free."}]},
+    "POST /api/v1/train/qa": {"site_id": NO_SITE, "pairs": [{"question": "Price?", "answer": "All is free."}]},
+    "POST /api/v1/train/uploads": {"site_id": NO_SITE},
+    "POST /api/v1/train/files": {"site_id": NO_SITE, "files": [{"upload_id": f"upl_{NOTHING}", "name": "a.txt"}]},
     "PATCH /api/v1/tenant": {"name": "Taken over"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
     "PATCH /api/v1/api-keys/{key_id}": {"scopes": ["admin"]},
@@ -234,6 +238,27 @@ def canned(world: World) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
+def job(world: World) -> Iterator[tuple[str, str]]:
+    yield _job(world), f"job_{NOTHING}"
+
+
+@contextmanager
+def document(world: World) -> Iterator[tuple[str, str]]:
+    _job(world)
+    deadline = time.monotonic() + 60
+    while not (there := world.victim.ok("GET", "/api/v1/documents")["items"]):
+        assert time.monotonic() < deadline, "no text was learnt"
+        time.sleep(0.2)
+    yield there[0]["document_id"], f"doc_{NOTHING}"
+
+
+def _job(world: World) -> str:
+    body = {"site_id": site(world)[0], "texts": [{"title": "Hours", "text": "We open at ten."}]}
+    made: str = world.victim.ok("POST", "/api/v1/train/text", body)["job_id"]
+    return made
+
+
+@contextmanager
 def rated(world: World) -> Iterator[tuple[str, str]]:
     given = world.victim.chat("Hello")["id"]
     world.victim.ok("POST", f"/api/v1/chat/{given}/feedback", {"rating": 1, "comment": "wrong"})
@@ -252,6 +277,12 @@ IDS: dict[str, Callable[[World], Any]] = {
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": canned,
     "DELETE /api/v1/sites/{site_id}/canned/{canned_id}": canned,
     "POST /api/v1/sites/{site_id}/canned/{canned_id}/restore": canned,
+    "GET /api/v1/train/jobs/{job_id}": job,
+    "GET /api/v1/train/jobs/{job_id}/pages": job,
+    "POST /api/v1/train/jobs/{job_id}/cancel": job,
+    "POST /api/v1/train/jobs/{job_id}/retry": job,
+    "GET /api/v1/documents/{document_id}": document,
+    "DELETE /api/v1/documents/{document_id}": document,
     "GET /api/v1/feedback/{feedback_id}": rated,
     "POST /api/v1/feedback/{feedback_id}/canned": rated,
     "GET /api/v1/conversations/{session_key}": session,
@@ -315,6 +346,8 @@ IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "GET /api/v1/feedback": {"site_id": site},
     "GET /api/v1/conversations": {"site_id": site},
     "GET /api/v1/errors": {"site_id": site},
+    "GET /api/v1/train/jobs": {"site_id": site},
+    "GET /api/v1/documents": {"site_id": site},
     "GET /api/v1/canned": {"site_id": site},
 }
 IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {

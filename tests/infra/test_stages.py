@@ -163,6 +163,7 @@ GRANTS = {
         "sites": "rwd",
         "events": "rw",
         "webhooks": "rwd",
+        "knowledge": "rwd",
         "runtime": "rwd",
     },
     "CognitoTriggers": {"tenants": "rw", "quotas": "rw", "credits": "rw", "sites": "rw"},

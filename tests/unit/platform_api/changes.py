@@ -14,6 +14,7 @@ from noren.insight.models import Event
 from noren.usage.models import UsageRecord
 from noren.webhooks import fanout as deliveries
 from platform_api.routes import ROUTES
+from tests.unit.knowledge.training_world import Messages
 from tests.unit.platform_api.kit import Platform, access_token
 
 LATER = "2999-01-01"
@@ -244,6 +245,40 @@ def talked(platform: Platform, sub: str = OWNER, rating: int = 1) -> tuple[str, 
     return record.request_id, record.session_key
 
 
+TEXTS = [{"title": "営業時間", "text": "平日は10時からです。"}]
+PAIRS = [{"question": "駐車場は？", "answer": "裏にあります。"}]
+FILES = [{"upload_id": "upl_" + "0" * 32, "name": "menu.txt"}]
+
+
+def trained(platform: Platform, sub: str = OWNER) -> tuple[str, str]:
+    """A job of somebody's default site that is through, and the document that it made; their ids."""
+    body = {"site_id": platform.default_site(sub), "texts": TEXTS}
+    job_id = platform.json("POST", "/api/v1/train/text", access_token(sub), body)["job_id"]
+    train(platform)
+    return job_id, platform.json("GET", "/api/v1/documents", access_token(sub))["items"][0]["document_id"]
+
+
+def train(platform: Platform) -> None:
+    """Have all messages of the train queue worked off."""
+    queue: Messages = platform.services.train_queue  # type: ignore[assignment]
+    while queue.waiting:
+        step = queue.waiting.pop(0)
+        platform.services.train_worker.work(step["tenant_id"], step["job_id"], step["what"], step.get("page", ""))
+
+
+def _training(platform: Platform, *, cancelled: bool = False) -> str:
+    """A job that nobody works on yet; its path."""
+    body = {"site_id": platform.default_site(OWNER), "texts": TEXTS}
+    path = f"/api/v1/train/jobs/{platform.json('POST', '/api/v1/train/text', access_token(OWNER), body)['job_id']}"
+    if cancelled:
+        platform.json("POST", f"{path}/cancel", access_token(OWNER))
+    return path
+
+
+def _of_default_site(path: str, **body: Any) -> Callable[[Platform], Change]:
+    return lambda platform: Change(path, {"site_id": platform.default_site(OWNER), **body})
+
+
 CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/sites/{site_id}/canned": lambda platform: Change(
         f"/api/v1/sites/{platform.default_site(OWNER)}/canned", CANNED
@@ -256,6 +291,13 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/feedback/{feedback_id}/canned": lambda platform: Change(
         f"/api/v1/feedback/{talked(platform)[0]}/canned", {"answer": "10時からです。"}
     ),
+    "POST /api/v1/train/text": _of_default_site("/api/v1/train/text", texts=TEXTS),
+    "POST /api/v1/train/qa": _of_default_site("/api/v1/train/qa", pairs=PAIRS),
+    "POST /api/v1/train/uploads": _of_default_site("/api/v1/train/uploads"),
+    "POST /api/v1/train/files": _of_default_site("/api/v1/train/files", files=FILES),
+    "POST /api/v1/train/jobs/{job_id}/cancel": lambda platform: Change(f"{_training(platform)}/cancel"),
+    "POST /api/v1/train/jobs/{job_id}/retry": lambda platform: Change(f"{_training(platform, cancelled=True)}/retry"),
+    "DELETE /api/v1/documents/{document_id}": lambda platform: Change(f"/api/v1/documents/{trained(platform)[1]}"),
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
     "DELETE /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}"),

@@ -27,11 +27,12 @@ from noren.tenants.directory import ADMIN_GROUP, Directory, Person
 from noren.wiring import Services
 from platform_api.routes import ROUTES
 from tests.unit.billing.fake_stripe import FakeStripe
+from tests.unit.knowledge.training_world import Memory, Messages
 from tests.unit.webhooks.world import Chest, Post
 
 POOL = "ap-northeast-1_testpool"
 CLIENT = "client-of-ours"
-TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "runtime")
+TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
 TABLE = RouteTable(ROUTES)
 
 
@@ -219,6 +220,8 @@ def build() -> Platform:
     parts["vault"] = Chest()
     parts["fetcher"] = Fetcher(network=Elsewhere())
     parts["webhook_queue"] = Post(now)
+    parts["train_queue"] = Messages()
+    parts["blobs"] = Memory(now)
     services.plans.seed()
     services.packages.seed()
     services.tenants.ensure_platform()

@@ -11,7 +11,7 @@ import pytest
 from noren.ids import TenantId
 from noren.limits import RATES, Rate
 from platform_api.routes import ROUTES
-from tests.unit.platform_api.changes import ARMS, BOUGHT, HOOK, PACKAGE, SAID
+from tests.unit.platform_api.changes import ARMS, BOUGHT, FILES, HOOK, PACKAGE, PAIRS, SAID, TEXTS
 from tests.unit.platform_api.kit import Platform
 
 VALUES: tuple[Any, ...] = (
@@ -107,6 +107,13 @@ GOOD |= {
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": CANNED | {"version": 1},
     "POST /api/v1/feedback/{feedback_id}/canned": {"patterns": CANNED["patterns"], "answer": "a"},
 }
+LOCATED: dict[str, Any] = {"language": "ja", "url": "https://shop.example/"}
+GOOD |= {
+    "POST /api/v1/train/text": {"site_id": "site_1", "texts": [TEXTS[0] | LOCATED], "force_retrain": True},
+    "POST /api/v1/train/qa": {"site_id": "site_1", "pairs": [PAIRS[0] | LOCATED], "force_retrain": True},
+    "POST /api/v1/train/files": {"site_id": "site_1", "files": FILES, "force_retrain": True},
+    "POST /api/v1/train/uploads": {"site_id": "site_1"},
+}
 FOR_PAGES = {"/api/v1/embed/script", "/api/v1/embed/config"}
 """Asked for by strangers' pages, whose systems append parameters of their own."""
 
@@ -117,6 +124,7 @@ def test_every_body_has_a_good_example() -> None:
 
 def test_hostile_members_are_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RATES, "fetch", Rate(10**6, 60))
+    monkeypatch.setitem(RATES, "train", Rate(10**6, 60))
     monkeypatch.setitem(RATES, "purchase", Rate(10**6, 60))  # refused for what it is, not for how often
     token = platform.sign_up("boss", admin=True, totp=True)
     tenant = TenantId(platform.tenant_of("boss"))

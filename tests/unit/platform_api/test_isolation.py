@@ -16,12 +16,16 @@ from tests.unit.platform_api.changes import (
     BOUGHT,
     CANNED,
     DELIVERY,
+    FILES,
     HOOK,
+    PAIRS,
+    TEXTS,
     canned,
     experiment,
     prompt,
     saved_card,
     talked,
+    trained,
     webhook,
 )
 from tests.unit.platform_api.kit import Platform, access_token
@@ -90,6 +94,14 @@ def _conversation(platform: Platform) -> tuple[str, str]:
     return talked(platform, "victim")[1], "00000000-0000-7000-8000-000000000000"
 
 
+def _job(platform: Platform) -> tuple[str, str]:
+    return trained(platform, "victim")[0], f"job_{MISSING}"
+
+
+def _document(platform: Platform) -> tuple[str, str]:
+    return trained(platform, "victim")[1], f"doc_{MISSING}"
+
+
 FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "site_id/canned_id": _canned,
     "feedback_id": _feedback,
@@ -103,6 +115,8 @@ FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "profile_id": _profile,
     "experiment_id": _experiment,
     "webhook_id": _webhook,
+    "job_id": _job,
+    "document_id": _document,
 }
 """Path parameters -> (another tenant's ids, ids that don't exist)."""
 
@@ -142,6 +156,10 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sites/{site_id}/embed/check": {"url": "https://shop.example/"},
     "POST /api/v1/webhooks": HOOK,
     "PATCH /api/v1/webhooks/{webhook_id}": {"enabled": False},
+    "POST /api/v1/train/text": {"site_id": f"site_{MISSING}", "texts": TEXTS},
+    "POST /api/v1/train/qa": {"site_id": f"site_{MISSING}", "pairs": PAIRS},
+    "POST /api/v1/train/files": {"site_id": f"site_{MISSING}", "files": FILES},
+    "POST /api/v1/train/uploads": {"site_id": f"site_{MISSING}"},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -157,7 +175,7 @@ QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
     ),
     **{
         f"GET /api/v1/{each}": ("site_id", lambda platform: platform.default_site("victim"), f"site_{MISSING}")
-        for each in ("feedback", "conversations", "errors")
+        for each in ("feedback", "conversations", "errors", "train/jobs", "documents")
     },
 }
 """Routes whose query takes an id."""
@@ -201,6 +219,7 @@ NO_IDS = {
     "POST /api/v1/webhooks",
     "POST /api/v1/sites",  # a prompt profile's id in the body: test_sites.py
     "POST /api/v1/billing/cards",
+    *(f"POST /api/v1/train/{each}" for each in ("text", "qa", "files", "uploads")),  # in the body: test_train.py
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""

@@ -1,0 +1,235 @@
+"""Training a site: texts, files, questions with answers; the jobs; what was learnt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from noren.clock import iso
+from noren.edge.http import Access, Call, Route
+from noren.edge.paging import Page, PageQuery, paged
+from noren.knowledge.inputs import Given
+from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
+from noren.knowledge.models import Document, Job, JobKind, JobPage
+from noren.sites.models import Site
+from noren.tenants.models import Role
+from platform_api import schemas_train as t
+from platform_api.views import when
+
+READ = Access(role=Role.VIEWER, scope="read")
+TRAIN = Access(role=Role.EDITOR, scope="train")
+JOBS = "/api/v1/train/jobs"
+JOB = f"{JOBS}/{{job_id}}"
+DOCUMENTS = "/api/v1/documents"
+DOCUMENT = f"{DOCUMENTS}/{{document_id}}"
+
+
+def train_text(call: Call) -> t.JobOut:
+    """Texts, each a page of the job."""
+    body: t.TrainTextIn = call.body
+    return _start(
+        call, "text", [Given(each.title, each.text, each.language or "", each.url or "") for each in body.texts]
+    )
+
+
+def train_qa(call: Call) -> t.JobOut:
+    """Questions with answers, each a page of the job."""
+    body: t.TrainQaIn = call.body
+    pairs = [Given(each.question, each.answer, each.language or "", each.url or "") for each in body.pairs]
+    return _start(call, "qa", pairs)
+
+
+def upload(call: Call) -> t.UploadOut:
+    """A place for one file."""
+    upload_id, form = call.services.training.upload(_site(call, call.body.site_id))
+    return t.UploadOut(upload_id=upload_id, **form, max_bytes=FILE_BYTES, expires_in=UPLOAD_SECONDS)
+
+
+def train_files(call: Call) -> t.JobOut:
+    """Uploaded files, each a page of the job."""
+    body: t.TrainFilesIn = call.body
+    return _start(call, "files", [Given(each.name, upload_id=each.upload_id) for each in body.files])
+
+
+def list_jobs(call: Call) -> Page[t.JobOut]:
+    """Jobs of one site, or of all."""
+    site_id = _site(call, call.query.site_id).site_id if call.query.site_id else None
+    read = call.services.training.some
+    items, following = paged(call, JOBS, lambda limit, at: read(call.tenant_id, site_id, limit, at))
+    return Page(items=[_job(each) for each in items], next_cursor=following)
+
+
+def get_job(call: Call) -> t.JobOut:
+    """How far a job has come."""
+    return _job(call.services.training.get(call.tenant_id, call.params["job_id"]))
+
+
+def list_pages(call: Call) -> Page[t.JobPageOut]:
+    """What has become of each page of a job."""
+    job_id = call.params["job_id"]
+    read = call.services.training.pages
+    items, following = paged(call, call.request.path, lambda limit, at: read(call.tenant_id, job_id, limit, at))
+    return Page(items=[_page(each) for each in items], next_cursor=following)
+
+
+def cancel_job(call: Call) -> t.JobOut:
+    """End a job where it stands."""
+    return _job(call.services.training.cancel(call.tenant_id, call.params["job_id"]))
+
+
+def retry_job(call: Call) -> t.JobOut:
+    """Do again what failed."""
+    return _job(call.services.training.retry(call.tenant_id, call.params["job_id"]))
+
+
+def list_documents(call: Call) -> Page[t.DocumentOut]:
+    """What a site has learnt."""
+    site = _site(call, call.query.site_id)
+    read = call.services.training.documents
+    items, following = paged(call, DOCUMENTS, lambda limit, at: read(site, limit, at))
+    return Page(items=[_document(each) for each in items], next_cursor=following)
+
+
+def get_document(call: Call) -> t.DocumentOut:
+    """One document."""
+    site = _site(call, call.query.site_id)
+    return _document(call.services.training.document(site, call.params["document_id"]))
+
+
+def delete_document(call: Call) -> t.JobOut:
+    """Forget a document."""
+    site = _site(call, call.query.site_id)
+    return _job(call.services.training.delete_document(site, call.params["document_id"], call.caller.principal))
+
+
+def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
+    site = _site(call, call.body.site_id)
+    force = call.body.force_retrain
+    return _job(call.services.training.start(site, kind, items, call.caller.principal, force=force))
+
+
+def _site(call: Call, site_id: str | None) -> Site:
+    named = site_id or call.services.tenants.get(call.tenant_id).default_site_id
+    return call.services.sites.get(call.tenant_id, named)
+
+
+def _job(each: Job) -> t.JobOut:
+    times = {name: when(getattr(each, name)) for name in ("started_at", "ended_at")}
+    return t.JobOut.model_validate(asdict(each) | times | {"created_at": iso(each.created_at), "fetched": each.fetched})
+
+
+def _page(each: JobPage) -> t.JobPageOut:
+    return t.JobPageOut.model_validate(each)
+
+
+def _document(each: Document) -> t.DocumentOut:
+    times = {name: iso(getattr(each, name)) for name in ("created_at", "updated_at")}
+    return t.DocumentOut.model_validate(asdict(each) | times)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/api/v1/train/text",
+        train_text,
+        TRAIN,
+        "Train a site on texts",
+        t.JobOut,
+        t.TrainTextIn,
+        status=202,
+        idempotent=True,
+        max_body=t.MAX_BODY,
+        rate="train",
+    ),
+    Route(
+        "POST",
+        "/api/v1/train/qa",
+        train_qa,
+        TRAIN,
+        "Train a site on questions and answers",
+        t.JobOut,
+        t.TrainQaIn,
+        status=202,
+        idempotent=True,
+        max_body=t.MAX_BODY,
+        rate="train",
+    ),
+    Route(
+        "POST",
+        "/api/v1/train/uploads",
+        upload,
+        TRAIN,
+        "A place to upload a file to train on",
+        t.UploadOut,
+        t.UploadIn,
+        status=201,
+        idempotent=True,
+        replay=lambda made: made.model_copy(update={"fields": {}}),
+        rate="train",
+    ),
+    Route(
+        "POST",
+        "/api/v1/train/files",
+        train_files,
+        TRAIN,
+        "Train a site on uploaded files",
+        t.JobOut,
+        t.TrainFilesIn,
+        status=202,
+        idempotent=True,
+        rate="train",
+    ),
+    Route("GET", JOBS, list_jobs, READ, "Training jobs, newest first", Page[t.JobOut], query=t.JobQuery),
+    Route("GET", JOB, get_job, READ, "A training job: how far it has come", t.JobOut),
+    Route(
+        "GET",
+        f"{JOB}/pages",
+        list_pages,
+        READ,
+        "What has become of each page of a training job",
+        Page[t.JobPageOut],
+        query=PageQuery,
+    ),
+    Route(
+        "POST",
+        f"{JOB}/cancel",
+        cancel_job,
+        TRAIN,
+        "End a training job where it stands; what it has learnt is published with the next",
+        t.JobOut,
+        idempotent=True,
+        before=get_job,
+    ),
+    Route(
+        "POST",
+        f"{JOB}/retry",
+        retry_job,
+        TRAIN,
+        "Have a training job do what failed or was cancelled",
+        t.JobOut,
+        status=202,
+        idempotent=True,
+        before=get_job,
+        rate="train",
+    ),
+    Route(
+        "GET",
+        DOCUMENTS,
+        list_documents,
+        READ,
+        "What a site has learnt, in no particular order",
+        Page[t.DocumentOut],
+        query=t.SiteQuery,
+    ),
+    Route("GET", DOCUMENT, get_document, READ, "A document", t.DocumentOut, query=t.OneSiteQuery),
+    Route(
+        "DELETE",
+        DOCUMENT,
+        delete_document,
+        TRAIN,
+        "Delete a document; the job that publishes without it",
+        t.JobOut,
+        status=202,
+        query=t.OneSiteQuery,
+        before=get_document,
+    ),
+)

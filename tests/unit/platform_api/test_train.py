@@ -1,0 +1,102 @@
+"""Training over HTTP: from a text to a document, by whom, and never at another tenant's site."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.platform_api.changes import FILES, MATE, OWNER, PAIRS, TEXTS, people, train
+from tests.unit.platform_api.kit import Platform, access_token
+from train_worker import main
+
+
+@pytest.fixture
+def owned(platform: Platform) -> Platform:
+    people(platform)
+    return platform
+
+
+def start(platform: Platform, kind: str, **body: Any) -> Any:
+    body |= {"site_id": platform.default_site(OWNER)}
+    return platform.json("POST", f"/api/v1/train/{kind}", access_token(OWNER), body)
+
+
+def test_a_text_is_learnt_shown_and_forgotten(owned: Platform) -> None:
+    token = access_token(OWNER)
+    job = start(owned, "text", texts=TEXTS)
+    assert (job["status"], job["attempt"], job["mode"]) == ("queued", 1, "differential")
+    train(owned)
+    path = f"/api/v1/train/jobs/{job['job_id']}"
+    done = owned.json("GET", path, token)
+    assert (done["status"], done["found"], done["fetched"], done["left"]) == ("succeeded", 1, 1, 0)
+    (page,) = owned.json("GET", f"{path}/pages", token)["items"]
+    assert (page["name"], page["status"]) == ("営業時間", "changed")
+    (document,) = owned.json("GET", "/api/v1/documents", token)["items"]
+    assert (document["document_id"], document["language"]) == (page["document_id"], "ja")
+    gone = owned.json("DELETE", f"/api/v1/documents/{document['document_id']}", token)
+    train(owned)
+    assert owned.json("GET", f"/api/v1/train/jobs/{gone['job_id']}", token)["status"] == "succeeded"
+    assert owned.json("GET", "/api/v1/documents", token)["items"] == []
+    jobs = owned.json("GET", "/api/v1/train/jobs", token, query={"site_id": owned.default_site(OWNER)})["items"]
+    assert [each["job_id"] for each in jobs] == [gone["job_id"], job["job_id"]]
+
+
+def test_the_function_works_messages_off_and_the_tenant_is_told_once(
+    owned: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "SERVICES", owned.services)
+    job_id = start(owned, "text", texts=TEXTS)["job_id"]
+    queue: Any = owned.services.train_queue
+    while queue.waiting:
+        record = {"messageId": "1", "body": json.dumps(queue.waiting.pop(0))}
+        assert main.handler({"Records": [record, record]}, cast(Any, None)) == {"batchItemFailures": []}
+    tenant = owned.services.tenants.memberships(OWNER)[0].tenant_id
+    assert owned.services.training.get(tenant, job_id).status == "succeeded"
+    event = owned.services.events.ensure(tenant, "training_completed", f"{job_id}#1", {"late": True})
+    assert (event.is_new, event.data["job_id"], event.data["changed"]) == (False, job_id, 1)
+    assert main.handler({"job": "training"}, cast(Any, None)) == {"stopped": 0}
+
+
+def test_pairs_and_files_are_learnt(owned: Platform) -> None:
+    token = access_token(OWNER)
+    place = start(owned, "uploads")
+    owned.services.blobs.put(place["fields"]["key"], "名物は温泉まんじゅうです。".encode())
+    start(owned, "files", files=[{"upload_id": place["upload_id"], "name": "menu.txt"}])
+    start(owned, "qa", pairs=PAIRS)
+    train(owned)
+    kinds = {each["kind"]: each["title"] for each in owned.json("GET", "/api/v1/documents", token)["items"]}
+    assert set(kinds) == {"file", "qa"}
+    assert kinds["qa"] == "駐車場は？"
+    missing = start(owned, "files", files=FILES)
+    train(owned)
+    failed = owned.json("GET", f"/api/v1/train/jobs/{missing['job_id']}", token)
+    assert (failed["status"], failed["failed"]) == ("failed", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("text", {"texts": TEXTS}), ("qa", {"pairs": PAIRS}), ("files", {"files": FILES}), ("uploads", {})],
+)
+def test_a_foreign_site_answers_like_a_missing_one(owned: Platform, kind: str, body: Any) -> None:
+    owned.sign_up("victim")
+    answers = [
+        owned.call("POST", f"/api/v1/train/{kind}", access_token(OWNER), body | {"site_id": site_id})
+        for site_id in (owned.default_site("victim"), f"site_{'0' * 31}1")
+    ]
+    assert [each.status for each in answers] == [404, 404]
+    assert not owned.services.train_queue.waiting  # type: ignore[attr-defined]
+
+
+def test_viewers_look_and_train_nothing(owned: Platform) -> None:
+    mate = access_token(MATE)
+    body = {"site_id": owned.default_site(OWNER), "texts": TEXTS}
+    tenant = {"x-tenant-id": owned.tenant_of(OWNER)}
+    assert owned.call("POST", "/api/v1/train/text", mate, body, headers=tenant).status == 403
+    assert owned.call("GET", "/api/v1/train/jobs", mate, headers=tenant).status == 200
+
+
+def test_two_texts_of_one_title_are_refused(owned: Platform) -> None:
+    body = {"site_id": owned.default_site(OWNER), "texts": TEXTS * 2}
+    assert owned.call("POST", "/api/v1/train/text", access_token(OWNER), body).status == 422
