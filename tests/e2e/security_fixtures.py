@@ -35,6 +35,7 @@ NO_SITE = f"site_{NOTHING[:-1]}1"
 BOUGHT = {"package_id": PACKAGES[0].package_id, "payment_method": "stripe"}
 
 CANNED = {"patterns": [{"kind": "exact", "text": "Nobody asks this."}], "answer": "All is free."}
+TEXTS = [{"title": each, "text": f"{each}: ten to six."} for each in ("Weekdays", "Weekends")]
 ARMS = [{"arm": "A", "version": 1, "weight": 1}, {"arm": "B", "version": 1, "weight": 1}]
 
 
@@ -246,15 +247,14 @@ def job(world: World) -> Iterator[tuple[str, str]]:
 def document(world: World) -> Iterator[tuple[str, str]]:
     _job(world)
     deadline = time.monotonic() + 60
-    while not (there := world.victim.ok("GET", "/api/v1/documents")["items"]):
+    while len(there := world.victim.ok("GET", "/api/v1/documents")["items"]) < len(TEXTS):
         assert time.monotonic() < deadline, "no text was learnt"
         time.sleep(0.2)
     yield there[0]["document_id"], f"doc_{NOTHING}"
 
 
 def _job(world: World) -> str:
-    body = {"site_id": site(world)[0], "texts": [{"title": "Hours", "text": "We open at ten."}]}
-    made: str = world.victim.ok("POST", "/api/v1/train/text", body)["job_id"]
+    made: str = world.victim.ok("POST", "/api/v1/train/text", {"site_id": site(world)[0], "texts": TEXTS})["job_id"]
     return made
 
 
@@ -348,6 +348,8 @@ IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "GET /api/v1/errors": {"site_id": site},
     "GET /api/v1/train/jobs": {"site_id": site},
     "GET /api/v1/documents": {"site_id": site},
+    "GET /api/v1/documents/{document_id}": {"site_id": site},
+    "DELETE /api/v1/documents/{document_id}": {"site_id": site},
     "GET /api/v1/canned": {"site_id": site},
 }
 IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
@@ -356,6 +358,10 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
         "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
     },
     "POST /api/v1/experiments": {"profile_id": _profile},
+    "POST /api/v1/train/text": {"site_id": site},
+    "POST /api/v1/train/qa": {"site_id": site},
+    "POST /api/v1/train/uploads": {"site_id": site},
+    "POST /api/v1/train/files": {"site_id": site},
 }
 EVERYBODYS = {"package_id"}
 """Names in the catalogue, which is the same for all tenants."""
