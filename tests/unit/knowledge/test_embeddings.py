@@ -81,11 +81,22 @@ def test_a_request_is_charged_by_the_bill_and_recorded(bench: Bench) -> None:
     assert (record.tokens_embedding, record.embedding_charged) == (8, 8)
     (call,) = record.calls
     assert (call.purpose, call.price_version) == ("embedding", "embedding_3_small@2026-11-01")
-    assert record.cost_usd == call.cost_usd == Decimal("0.00000016")
+    assert made.cost_usd == record.cost_usd == call.cost_usd == Decimal("0.00000016")
     assert (record.cost_local, record.currency, record.rate) == (Decimal("0.000024"), "JPY", Decimal(150))
     assert (record.address_prefix, record.user_agent, record.trace_id) == ("203.0.113.0/24", "pytest", "a" * 32)
     standing = bench.rig.ledger.standing(bench.tenant.tenant_id)
     assert (standing.open_holds, standing.chats_used, standing.requests_today(bench.site.site_id)) == (0, 0, 0)
+
+
+def test_a_job_knows_beforehand_whether_the_month_has_room_for_it(bench: Bench) -> None:
+    bench.vectors.billed = lambda text: 4
+    bench.embed("When do you open?")
+    embeddings = bench.rig.embeddings
+    assert embeddings.left(bench.tenant) == QUOTA - 4
+    assert not embeddings.would_exceed(bench.tenant, QUOTA - 4)
+    assert embeddings.would_exceed(bench.tenant, QUOTA - 3)
+    bench.rig.catalogue.embeddings = ()
+    assert not embeddings.would_exceed(bench.tenant, 10 * QUOTA), "what is never embedded exceeds nothing"
 
 
 def test_a_bill_beyond_the_hold_is_the_platforms(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from noren.foundation import Foundation
+from noren.admission import Admission
 
 if TYPE_CHECKING:
     from noren.knowledge.blobs import Blobs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Learning(Foundation):
+class Learning(Admission):
     """Each part is made on first use."""
 
     @cached_property

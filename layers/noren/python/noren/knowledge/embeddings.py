@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from noren.clock import Clock
@@ -82,6 +82,19 @@ class Embeddings:
         """
         return _chosen(self._plans.entitlement(tenant), model)
 
+    def left(self, tenant: Tenant) -> int:
+        """This month's embedding tokens that are not used and not held. Raises NotFound where there is no account."""
+        standing = self._ledger.standing(tenant.tenant_id)
+        return max(0, standing.embedding_tokens_limit - standing.embedding_tokens_used)
+
+    def would_exceed(self, tenant: Tenant, tokens: int) -> bool:
+        """Whether a job of about so many tokens would stop at the quota. Never where the plan embeds nothing."""
+        try:
+            self.policy(tenant)
+        except NoEmbeddings:
+            return False
+        return tokens > self.left(tenant)
+
     def vectors(
         self,
         tenant: Tenant,
@@ -145,6 +158,7 @@ class Embeddings:
                         dimensions=dimensions,
                     )
                     record.model = made.model
+                    made = replace(made, cost_usd=record.cost_usd)
                 except NorenError as error:
                     record.error_code = record.calls[-1].status if record.calls else error.code
                     raise

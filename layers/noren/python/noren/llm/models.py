@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, Protocol, runtime_checkable
 
 from noren.plans.models import ModelPolicy
@@ -137,6 +138,8 @@ class Embedded:
     """As the upstream itself reported it."""
     estimated: bool = False
     """The upstream gave no count and ours is used."""
+    cost_usd: Decimal = Decimal(0)
+    """What its calls cost, failed ones too; known once they are priced."""
 
     @property
     def dimensions(self) -> int:
