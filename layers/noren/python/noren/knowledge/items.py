@@ -15,6 +15,8 @@ from noren.knowledge.models import Document, IndexPointer, Job, JobPage, plain
 from noren.tables import Item, platform_key, tenant_key
 
 PAGES_KEPT_SECONDS = 90 * 86400
+GONE_KEPT_SECONDS = 90 * 86400
+"""Of a document that is gone."""
 
 T = TypeVar("T")
 
@@ -61,7 +63,8 @@ def pointer_key(tenant_id: TenantId, site_id: str) -> Item:
 
 def document_item(document: Document) -> Item:
     """A document as it is stored."""
-    return document_key(document) | _stored(document)
+    ends = {"expires_at": int(document.checked_at or 0) + GONE_KEPT_SECONDS} if document.status == "gone" else {}
+    return document_key(document) | _stored(document) | ends
 
 
 def job_item(job: Job) -> Item:
@@ -92,13 +95,14 @@ def pointer_of(item: Item) -> IndexPointer:
     own = {name: value for name, value in item.items() if name != "previous"}
     made = made_of(IndexPointer, own)
     previous = pointer_of(item["previous"]) if "previous" in item else None
-    return replace(made, languages=tuple(made.languages), previous=previous)
+    return replace(made, previous=previous)
 
 
 def made_of(kind: type[T], item: Item) -> T:
-    """A document, job or page of what is stored."""
+    """A document, job or page of what is stored. Lists are tuples."""
     known: Any = kind
-    return kind(**{each.name: item[each.name] for each in fields(known) if each.name in item})
+    values = {each.name: item[each.name] for each in fields(known) if each.name in item}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _pointer_fields(pointer: IndexPointer) -> Item:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from noren.ids import TenantId
@@ -17,6 +18,10 @@ ENDED: tuple[JobStatus, ...] = ("succeeded", "partial", "failed", "cancelled")
 RETRYABLE: tuple[JobStatus, ...] = ("partial", "failed", "cancelled")
 
 DocumentKind = Literal["page", "file", "text", "qa"]
+DocumentStatus = Literal["active", "gone"]
+"""A `gone` one is kept for a while, so that it is known when it comes back; nothing is answered from it."""
+
+Recurrence = Literal["daily", "weekly", "monthly"]
 
 Outcome = Literal["changed", "unchanged", "removed", "failed", "skipped"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -48,6 +53,22 @@ class Document:
     version: int = 1
     job_id: str = ""
     """The job that made this version."""
+    status: DocumentStatus = "active"
+    valid_until: float | None = None
+    """When it expires unless it is found again; None: no end is known."""
+    # Of a page, for the next visit (see `crawl.known`):
+    etag: str = ""
+    last_modified: str = ""
+    lastmod: str = ""
+    distrusted: tuple[str, ...] = ()
+    misses: int = 0
+    """How many crawls in a row have not found it."""
+    checked_at: float | None = None
+    """When a crawl last had word of it."""
+    fingerprint: str = ""
+    """To tell near duplicates by (see `crawl.near`)."""
+    depth: int = 0
+    """Links from the start of the crawl that found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +107,26 @@ class Job:
     ended_at: float | None = None
     index_version: int = 0
     """What was current when it had published; 0: nothing yet."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """How many pages failed, were skipped or removed for which reason."""
+    # Of a crawl:
+    url: str = ""
+    max_pages: int = 0
+    max_depth: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    """The site's own when the job began."""
+    is_cut: bool = False
+    """Whether there were more pages than `max_pages`."""
+    schedule: Recurrence | None = None
+    """How often it comes again, where it was asked for so."""
+    estimated_pages: int | None = None
+    estimated_tokens: int | None = None
+    estimated_cost_usd: Decimal | None = None
+    embedded_chunks: int = 0
+    embedding_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
 
     @property
     def is_open(self) -> bool:
@@ -104,23 +145,35 @@ class JobPage:
 
     page_id: str
     source: str
-    """What is read: `<upload id>#<number>` of an item in an upload."""
+    """What is read: `<upload id>#<number>` of an item in an upload, or the URL of a page."""
     name: str
     status: Literal["waiting"] | Outcome = "waiting"
     reason: str = ""
     """Why it failed or was skipped."""
     attempts: int = 0
     chunks: int = 0
+    tokens: int = 0
     document_id: str = ""
+    depth: int = 0
+    """Links from the start."""
+    lastmod: str = ""
+    """What the sitemap says."""
+    due_at: float = 0.0
+    """Nobody need look at it before; a message is under way for then."""
+    has_slot: bool = False
+    """Whether its host may be called at `due_at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageEnd:
-    """What has become of a page. `document` is stored with it, as the version after the one that was read."""
+    """What has become of a page. `document` is stored with it, as the version after the one that was read; or `noted`
+    is: a document whose content stays.
+    """
 
     outcome: Outcome
     reason: str = ""
     document: Document | None = None
+    noted: Document | None = None
     document_id: str = ""
 
 
