@@ -1,25 +1,21 @@
 // @ts-check
 // The page of plans, payments and credits.
 import { json, Problem } from "./api.js";
-import { Session } from "./auth.js";
 import { banners } from "./banners.js";
 import { balanceFacts, cardName, chart, features, history as entryTable, planName, planPrice, standing } from "./billing-parts.js";
 import { ask, buyPackage, cancelPlan, choosePlan, dayOf, isLive, outcome, portal, wanted } from "./buying.js";
-import { advice } from "./chat.js";
 import { byId, el } from "./dom.js";
 import { BILLING } from "./i18n-billing.js";
-import { count, language, LANGUAGES, money, price, speak, t, teach } from "./i18n.js";
+import { count, language, money, price, t, teach } from "./i18n.js";
+import { Page } from "./page.js";
 
-const TENANT = "noren.tenant";
 /** Seconds between looks whether a payment has arrived: a minute in all. */
 const LOOKS = [0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 8, 10, 10];
 
-export class Billing {
+export class Billing extends Page {
   /** @param {any} config */
   constructor(config) {
-    this.config = config;
-    this.session = new Session(config);
-    /** @type {any} */ this.me = null;
+    super(config, "billing");
     /** @type {any[]} */ this.plans = [];
     /** @type {any} */ this.credits = null;
     /** @type {any[]} */ this.packages = [];
@@ -30,7 +26,6 @@ export class Billing {
   }
 
   get currency() { return this.me?.tenant?.currency ?? "JPY"; }
-  get zone() { return this.me?.tenant?.timezone ?? "Asia/Tokyo"; }
   get isOwner() { return this.me?.role === "owner"; }
 
   /** @param {string | null} iso */
@@ -38,18 +33,6 @@ export class Billing {
 
   /** @param {Record<string, string>} texts */
   name(texts) { return texts[language] || texts.en || Object.values(texts)[0] || ""; }
-
-  /**
-   * Ask the platform.
-   * @param {string} path
-   * @param {import("./api.js").Options} [options]
-   */
-  async api(path, options = {}) {
-    const token = await this.session.accessToken();
-    const tenant = sessionStorage.getItem(TENANT);
-    const who = token ? { authorization: `Bearer ${token}`, ...(tenant && { "x-tenant-id": tenant }) } : {};
-    return json(this.config.platform_url + path, { ...options, headers: { ...who, ...options.headers } });
-  }
 
   async start() {
     this.draw();
@@ -85,25 +68,6 @@ export class Billing {
       this.cards = cards?.items ?? [];
       this.draw();
     });
-  }
-
-  /**
-   * Do something; whether it worked. What went wrong is shown.
-   * @param {() => Promise<void> | void} work
-   */
-  async act(work) {
-    try {
-      await work();
-      return true;
-    } catch (error) {
-      if (error instanceof Problem && error.status === 401) {
-        this.session.forget();
-        this.me = null;
-        this.draw();
-      }
-      this.notice(advice(error), "error");
-      return false;
-    }
   }
 
   /**
@@ -155,34 +119,8 @@ export class Billing {
     return false;
   }
 
-  /**
-   * @param {string} text
-   * @param {string} [kind]
-   * @param {...(HTMLElement | null | false | "")} actions
-   */
-  notice(text, kind = "", ...actions) {
-    const box = el("div", { className: `notice ${kind}`, role: kind === "error" ? "alert" : "status" }, el("p", {}, text),
-      ...actions.map((each) => each || null));
-    byId("notices").replaceChildren(box);
-    box.scrollIntoView({ block: "nearest" });
-  }
-
   draw() {
-    document.documentElement.lang = language;
-    document.title = `${t("billing")} · Noren`;
-    document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = t(/** @type {HTMLElement} */ (node).dataset.text ?? ""); });
-    document.querySelectorAll("[data-label]").forEach((node) => node.setAttribute("aria-label", t(/** @type {HTMLElement} */ (node).dataset.label ?? "")));
-    const select = /** @type {HTMLSelectElement} */ (byId("language"));
-    select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
-    select.onchange = () => {
-      speak(select.value);
-      byId("notices").replaceChildren();
-      this.draw();
-    };
-    const here = location.pathname + location.search;
-    byId("account").replaceChildren(...(this.session.signedIn
-      ? [el("span", { className: "who" }, this.me?.user?.email ?? ""), el("a", { className: "nav", href: "/" }, t("toChat"))]
-      : [el("a", { className: "nav", href: "/" }, t("toChat")), el("button", { type: "button", className: "primary", onclick: () => this.session.leave("sign-in", here) }, t("signIn"))]));
+    super.draw();
     byId("banners").replaceChildren(...banners(this.me, () => this.act(() => portal(this)), this.credits?.balance.debt ?? 0));
     if (!this.me || !this.credits) {
       const guest = !this.session.signedIn && el("p", { className: "notice" }, t("billingSignIn"));
@@ -306,15 +244,6 @@ export class Billing {
         this.older = more.next_cursor;
         this.draw();
       }) }, t("olderEntries")));
-  }
-
-  /**
-   * @param {string} id
-   * @param {string} title
-   * @param {...(Node | string | null | undefined | false)} children
-   */
-  section(id, title, ...children) {
-    return el("section", { className: "card", id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, t(title)), ...children);
   }
 }
 

@@ -1,0 +1,97 @@
+// @ts-check
+// What the pages of a member have in common: who is here, the platform's API, notices, the bar at the top.
+import { json, Problem } from "./api.js";
+import { Session } from "./auth.js";
+import { advice } from "./chat.js";
+import { byId, el } from "./dom.js";
+import { language, LANGUAGES, speak, t } from "./i18n.js";
+
+const TENANT = "noren.tenant";
+
+export class Page {
+  /**
+   * @param {any} config
+   * @param {string} title key of its text
+   */
+  constructor(config, title) {
+    this.config = config;
+    this.title = title;
+    this.session = new Session(config);
+    /** @type {any} what GET /api/v1/me said */
+    this.me = null;
+  }
+
+  get zone() { return this.me?.tenant?.timezone ?? "Asia/Tokyo"; }
+
+  /**
+   * Ask an API as who is signed in.
+   * @param {string} path
+   * @param {import("./api.js").Options} [options]
+   * @param {string} [base] the API; the platform's by default
+   */
+  async api(path, options = {}, base = this.config.platform_url) {
+    const token = await this.session.accessToken();
+    const tenant = sessionStorage.getItem(TENANT);
+    const who = token ? { authorization: `Bearer ${token}`, ...(tenant && { "x-tenant-id": tenant }) } : {};
+    return json(base + path, { ...options, headers: { ...who, ...options.headers } });
+  }
+
+  /**
+   * Do something; whether it worked. What went wrong is shown.
+   * @param {() => Promise<void> | void} work
+   */
+  async act(work) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) {
+        this.session.forget();
+        this.me = null;
+        this.draw();
+      }
+      this.notice(advice(error), "error");
+      return false;
+    }
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} [kind]
+   * @param {...(HTMLElement | null | false | "")} actions
+   */
+  notice(text, kind = "", ...actions) {
+    const box = el("div", { className: `notice ${kind}`, role: kind === "error" ? "alert" : "status" }, el("p", {}, text),
+      ...actions.map((each) => each || null));
+    byId("notices").replaceChildren(box);
+    box.scrollIntoView({ block: "nearest" });
+  }
+
+  /** The page as things are now; each page draws its own content after this. */
+  draw() {
+    document.documentElement.lang = language;
+    document.title = `${t(this.title)} · Noren`;
+    document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = t(/** @type {HTMLElement} */ (node).dataset.text ?? ""); });
+    document.querySelectorAll("[data-label]").forEach((node) => node.setAttribute("aria-label", t(/** @type {HTMLElement} */ (node).dataset.label ?? "")));
+    const select = /** @type {HTMLSelectElement} */ (byId("language"));
+    select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
+    select.onchange = () => {
+      speak(select.value);
+      byId("notices").replaceChildren();
+      this.draw();
+    };
+    const here = location.pathname + location.search;
+    byId("account").replaceChildren(...(this.session.signedIn
+      ? [el("span", { className: "who" }, this.me?.user?.email ?? ""), el("a", { className: "nav", href: "/" }, t("toChat"))]
+      : [el("a", { className: "nav", href: "/" }, t("toChat")), el("button", { type: "button", className: "primary", onclick: () => this.session.leave("sign-in", here) }, t("signIn"))]));
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} title
+   * @param {...(Node | string | null | undefined | false)} children
+   */
+  section(id, title, ...children) {
+    return el("section", { className: "card", id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, t(title)), ...children);
+  }
+}
