@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from noren.ids import TenantId, new_id
 from noren.knowledge.blobs import BlobMissing, UploadForm
@@ -39,6 +39,9 @@ class Memory:
         if key not in self.objects:
             raise BlobMissing(key)
         return self.objects[key][0]
+
+    def copy(self, key: str, file: IO[bytes]) -> int:
+        return file.write(self.get(key))
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

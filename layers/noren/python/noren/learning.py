@@ -11,10 +11,12 @@ from noren.admission import Admission
 if TYPE_CHECKING:
     from noren.knowledge.blobs import Blobs
     from noren.knowledge.document_store import DocumentStore
+    from noren.knowledge.index_cache import IndexFiles
     from noren.knowledge.inputs import Inputs
     from noren.knowledge.job_store import JobStore
     from noren.knowledge.jobs import Training
-    from noren.knowledge.models import Job
+    from noren.knowledge.models import IndexPointer, Job
+    from noren.knowledge.retrieval import Retrieval, Searcher
     from noren.knowledge.worker import Worker
     from noren.queues import Queue
 
@@ -40,6 +42,22 @@ class Learning(Admission):
         from noren.knowledge.blobs import S3Blobs
 
         return S3Blobs(self.settings.knowledge_bucket)
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        from noren.knowledge.retrieval import Retrieval
+
+        return Retrieval(self.documents, self._searcher, self.clock)
+
+    @cached_property
+    def index_files(self) -> IndexFiles:
+        from noren.knowledge.index_cache import IndexFiles
+
+        return IndexFiles(self.blobs, self.clock)
+
+    def _searcher(self, _: IndexPointer) -> Searcher:
+        """What reads an index of the pointer's kind; imported by the first site that has one."""
+        return self.index_files
 
     @cached_property
     def training_inputs(self) -> Inputs:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from threading import Lock
+from typing import IO, TYPE_CHECKING, Protocol, TypedDict
 
 from noren.ids import TenantId
 from noren.knowledge.models import Document
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 DELETED_AT_ONCE = 1000
+COPIED_AT_ONCE = 1 << 20
+"""Bytes."""
 
 
 class BlobMissing(Exception):
@@ -29,6 +31,9 @@ class Blobs(Protocol):
 
     def get(self, key: str) -> bytes:
         """What is there. Raises BlobMissing."""
+
+    def copy(self, key: str, file: IO[bytes]) -> int:
+        """Write what is there to a file; how many bytes. Raises BlobMissing."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove what is there; what is not there doesn't matter."""
@@ -52,14 +57,19 @@ class S3Blobs:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
+        self._made: S3Client | None = None
+        self._making = Lock()
 
-    @cached_property
+    @property
     def _client(self) -> S3Client:
-        import boto3
-        from botocore.config import Config
+        with self._making:  # chats run in threads, and boto3's making of clients is not safe in them
+            if self._made is None:
+                import boto3
+                from botocore.config import Config
 
-        config = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 3})
-        return boto3.client("s3", config=config)
+                config = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 3})
+                self._made = boto3.client("s3", config=config)
+            return self._made
 
     def put(self, key: str, data: bytes) -> None:
         """Meets `Blobs`."""
@@ -71,6 +81,14 @@ class S3Blobs:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except self._client.exceptions.NoSuchKey:
             raise BlobMissing(key) from None
+
+    def copy(self, key: str, file: IO[bytes]) -> int:
+        """Meets `Blobs`. Never holds more of it in memory than a piece."""
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+        except self._client.exceptions.NoSuchKey:
+            raise BlobMissing(key) from None
+        return sum(file.write(piece) for piece in body.iter_chunks(COPIED_AT_ONCE))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Meets `Blobs`. Raises OSError where something could not be removed."""

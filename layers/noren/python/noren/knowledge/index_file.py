@@ -9,10 +9,10 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import IO, Literal, NamedTuple, Self
 
 from noren.knowledge.analysis import ANALYSIS_VERSION
 from noren.knowledge.index_format import (
@@ -76,10 +76,12 @@ class IndexFile:
     Every method that reads raises `BadIndex` where the file is not as its builder wrote it.
     """
 
-    def __init__(self, path: Path, identity: Identity | None = None) -> None:
-        """Open the file, which must be the index of `identity` if that is given."""
+    def __init__(self, source: Path | IO[bytes], identity: Identity | None = None) -> None:
+        """Open a file (one that is open already may be closed afterwards), which must be the index of `identity` if
+        that is given.
+        """
         try:
-            with path.open("rb") as file:
+            with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
             raise BadIndex("The index file is missing or empty. Train the site again.") from error

@@ -1,0 +1,106 @@
+"""Small sites with real index files, in a bucket in memory, published as the worker publishes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from noren.clock import Clock
+from noren.ids import TenantId, new_id
+from noren.knowledge.blobs import index_key
+from noren.knowledge.engine import FileEngine
+from noren.knowledge.index_cache import IndexFiles
+from noren.knowledge.models import Document, IndexPointer, document_id
+from noren.knowledge.retrieval import Retrieval
+from noren.knowledge.text import Block, Extracted
+from noren.sites.models import Site
+from tests.unit.knowledge.training_world import Memory
+
+Page = tuple[str, str, str]
+"""Title, text, URL."""
+
+
+def page(title: str, text: str, url: str = "") -> Page:
+    return title, text, url
+
+
+class Pointers:
+    """Stands for the document store: which index is current. Counts its reads."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[TenantId, str], IndexPointer] = {}
+        self.reads = 0
+        self.fault: Exception | None = None
+
+    def pointer(self, tenant_id: TenantId, site_id: str) -> IndexPointer | None:
+        """Meets `DocumentStore.pointer`."""
+        self.reads += 1
+        if self.fault:
+            raise self.fault
+        return self.current.get((tenant_id, site_id))
+
+
+class Bucket(Memory):
+    """Counts what is fetched, and fails as told."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.fetched: list[str] = []
+        self.fault: Exception | None = None
+
+    def copy(self, key: str, file: Any) -> int:
+        self.fetched.append(key)
+        if self.fault:
+            raise self.fault
+        return super().copy(key, file)
+
+
+class Library:
+    """Indexes of any number of sites."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.bucket, self.pointers = Bucket(clock), Pointers()
+        self.searched = 0
+
+    def retrieval(self, most_bytes: int = 1 << 30) -> Retrieval:
+        """As a container has it."""
+        files = IndexFiles(self.bucket, self.clock, most_bytes)
+
+        def searcher(_: IndexPointer) -> IndexFiles:
+            self.searched += 1
+            return files
+
+        return Retrieval(self.pointers, searcher, self.clock)  # type: ignore[arg-type]
+
+    def publish(self, site: Site, *pages: Page, language: str = "", embedding_model: str = "") -> IndexPointer:
+        """Make these pages what the site answers from, as the version after the one before."""
+        where = site.tenant_id, site.site_id
+        old = self.pointers.current.get(where)
+        version = old.version + 1 if old else 1
+        texts = []
+        for title, text, url in pages:
+            blocks = [_block(each) for each in text.split("\n") if each]
+            made = document_id(site.site_id, url or title)
+            document = Document(made, *where, "page", url, title, language, "hash", 1, 1, 0.0, 0.0)
+            texts.append((document, Extracted(title, language, tuple(blocks))))
+        built = FileEngine().build(*where, version, texts)
+        key = index_key(*where, version, hashlib.sha256(built.data).hexdigest()[:16])
+        self.bucket.put(key, built.data)
+        before = replace(old, previous=None) if old else None
+        pointer = IndexPointer(version, key, 0.0, len(pages), built.chunks, (), embedding_model, "", previous=before)
+        self.pointers.current[where] = pointer
+        return pointer
+
+
+def a_site(tenant: TenantId | None = None) -> Site:
+    return Site(new_id("site"), tenant or TenantId(new_id("ten")), "店", "prof", 0.0)
+
+
+def _block(line: str) -> Block:
+    """`# heading {anchor}` or a paragraph."""
+    if not line.startswith("#"):
+        return Block("paragraph", line)
+    text, _, anchor = line.lstrip("# ").partition(" {")
+    return Block("heading", text, len(line) - len(line.lstrip("#")), anchor.rstrip("}"))
