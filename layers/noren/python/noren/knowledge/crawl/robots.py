@@ -18,7 +18,7 @@ MAX_DELAY = 30.0
 MAX_BYTES = 512_000
 """The rest of a longer file is not read."""
 MAX_SITEMAPS = 50
-_LIMITS = Limits(seconds=10.0, raw_bytes=4 * MAX_BYTES, bytes=4 * MAX_BYTES)
+SECONDS = 10.0
 _AGENT_LINE = re.compile(r"\s*user[ -]?agent\b", re.IGNORECASE)
 _OURS = re.compile(rf"\*|{AGENT}", re.IGNORECASE)
 
@@ -31,12 +31,16 @@ class Robots:
     """The rules of one host."""
 
     def __init__(self, text: str = "", url: str = "") -> None:
-        self._rules = Protego.parse(_ours(text))
+        self.text, self.url = _ours(text), url
+        """What the same rules can be made of again."""
+        self._rules = Protego.parse(self.text)
         listed = (urljoin(url, each) for each in self._rules.sitemaps)
         self.sitemaps: tuple[str, ...] = tuple(dict.fromkeys(listed))[:MAX_SITEMAPS]
         """Absolute, as they are listed."""
         wish = self._rules.crawl_delay(AGENT)
-        self.delay: float = DEFAULT_DELAY if wish is None else min(wish, MAX_DELAY)
+        self.wish: float | None = None if wish is None else min(float(wish), MAX_DELAY)
+        """Seconds between two pages that the host asks for."""
+        self.delay: float = DEFAULT_DELAY if self.wish is None else self.wish
         """Seconds to leave between two pages."""
 
     def allows(self, url: str) -> bool:
@@ -44,11 +48,11 @@ class Robots:
         return bool(self._rules.can_fetch(url, AGENT))
 
 
-def robots_of(fetcher: Fetcher, url: str) -> Robots:
+def robots_of(fetcher: Fetcher, url: str, *, seconds: float = SECONDS) -> Robots:
     """The rules of a URL's host; a host without the file allows everything. Raises RobotsUnavailable."""
     place = urljoin(url, "/robots.txt")
     try:
-        got = fetcher.get(place, limits=_LIMITS)
+        got = fetcher.get(place, limits=Limits(seconds=seconds, raw_bytes=4 * MAX_BYTES, bytes=4 * MAX_BYTES))
     except FetchFailed as failed:
         if failed.reason == "too_many_redirects":
             return Robots()

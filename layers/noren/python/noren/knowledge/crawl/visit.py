@@ -240,10 +240,10 @@ class Visitor:
         return Fresh(url, extracted, digest, digest != known.content_hash, now_known, links, fingerprint(extracted))
 
 
-def error_page_of(fetcher: Fetcher, start: str) -> Fingerprint | None:
+def error_page_of(fetcher: Fetcher, start: str, *, limits: Limits = LIMITS) -> Fingerprint | None:
     """How a site's answer looks for a page that can't be there, if it calls that a page (200); None if it doesn't."""
     try:
-        got = fetcher.get(urljoin(start, f"/noren-{secrets.token_hex(8)}"), limits=LIMITS, follows=lambda url: False)
+        got = fetcher.get(urljoin(start, f"/noren-{secrets.token_hex(8)}"), limits=limits, follows=lambda url: False)
         if got.status != 200:
             return None
         page = html.read(got.body, got.url, content_type=got.headers.get("content-type", ""))
