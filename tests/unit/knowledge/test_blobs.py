@@ -51,3 +51,15 @@ def test_an_indexs_key_tells_its_version() -> None:
     key = keys.index_key(TENANT, SITE, 12, "abc")
     assert keys.index_version(key) == 12
     assert key.startswith(f"{TENANT}/{SITE}/")
+
+
+def test_a_form_is_signed_as_encrypted_buckets_want_it_and_leads_to_their_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name, value in (("DEFAULT_REGION", "ap-northeast-1"), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    form = S3Blobs("forms").upload_form("ten_1/site_1/uploads/upl_1", 10, 60)
+    assert form["url"] == "https://forms.s3.ap-northeast-1.amazonaws.com/"
+    assert form["fields"]["x-amz-algorithm"] == "AWS4-HMAC-SHA256"

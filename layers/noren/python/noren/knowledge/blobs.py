@@ -119,6 +119,11 @@ def text_key(document: Document) -> str:
     return f"{prefix}{document.document_id}/{document.content_hash}-{document.job_id}.json"
 
 
+def links_key(document: Document) -> str:
+    """Where it stands what a page led to when it was last read."""
+    return f"{texts_prefix(document.tenant_id, document.site_id)}{document.document_id}/links.json"
+
+
 def texts_prefix(tenant_id: TenantId, site_id: str) -> str:
     """Where the texts of a site are."""
     return f"{tenant_id}/{site_id}/docs/"
@@ -137,6 +142,11 @@ def index_version(key: str) -> int:
 def indexes_prefix(tenant_id: TenantId, site_id: str) -> str:
     """Where the indexes of a site are."""
     return f"{tenant_id}/{site_id}/index/"
+
+
+def vectors_prefix(tenant_id: TenantId, site_id: str) -> str:
+    """Where the vectors of a site's chunks are."""
+    return f"{tenant_id}/{site_id}/vectors/"
 
 
 def upload_key(tenant_id: TenantId, site_id: str, upload_id: str) -> str:
