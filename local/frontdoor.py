@@ -67,7 +67,7 @@ CLIENT_CLAIMS = {
     "x-forwarded-proto",
 }
 """What a client may say about where it comes from is not believed."""
-PAGE_ROUTES = {"/": "/index.html", "/billing": "/billing.html", "/invite": "/index.html"}
+PAGE_ROUTES = {"/": "/index.html", "/billing": "/billing.html", "/training": "/training.html", "/invite": "/index.html"}
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

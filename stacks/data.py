@@ -84,7 +84,7 @@ class DataStack(Stack):
         self.tables = {name: self._table(name, stage) for name in TABLES}
         self.queues = {name: self._queue(name, limit, stage) for name, limit in QUEUES.items()}
         # A name that all stacks know: a reference would show up in CDK's policies under a name nobody can foretell.
-        self.bucket_name = f"noren-{stage.name}-knowledge-{self.account}-{stage.region}"
+        self.bucket_name = knowledge_bucket(stage, self.account)
         self.bucket = self._bucket(stage)
         """Texts, uploads and indexes of sites."""
         self.passed_over = self._one_queue("StreamDeadLetters", stage)
@@ -254,6 +254,11 @@ class DataStack(Stack):
         values |= {"PaymentSecret": self.payment_secret.attr_id}
         for name, value in values.items():
             CfnOutput(self, name, value=value)
+
+
+def knowledge_bucket(stage: Stage, account: str) -> str:
+    """The name of the bucket of texts, uploads and indexes."""
+    return f"noren-{stage.name}-knowledge-{account}-{stage.region}"
 
 
 def _allow(made: PythonFunction, actions: list[str], resources: list[str]) -> None:

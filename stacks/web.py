@@ -17,6 +17,7 @@ from constructs import Construct
 from config import Stage
 from stacks import nag
 from stacks.bundling import ROOT
+from stacks.data import knowledge_bucket
 from stacks.function import RETENTION
 
 PAGE = ROOT / "web" / "page"
@@ -27,7 +28,7 @@ HEADERS = ROOT / "web" / "headers.json"
 WIDGET_HEADERS = ROOT / "web" / "widget" / "headers.json"
 """Of the widget's scripts, which pages of any origin load; shared with the local front door too."""
 
-ROUTES = {"/billing": "/billing.html", "/invite": "/index.html"}
+ROUTES = {"/billing": "/billing.html", "/training": "/training.html", "/invite": "/index.html"}
 """Paths that are not files, and the page that answers them."""
 
 
@@ -104,6 +105,8 @@ class WebStack(Stack):
         headers: dict[str, str] = json.loads(HEADERS.read_text())
         apis = [name for name in (stage.domains.platform, stage.domains.inference) if name]
         hosts = {*apis, f"*.auth.{stage.region}.amazoncognito.com"}
+        hosts.add(f"{knowledge_bucket(stage, self.account)}.s3.{stage.region}.amazonaws.com")  # files are posted there
+        hosts.add(f"{knowledge_bucket(stage, self.account)}.s3.amazonaws.com")
         if len(apis) < 2:
             hosts.add(f"*.execute-api.{stage.region}.amazonaws.com")
         policy = headers.pop("Content-Security-Policy").replace(

@@ -394,6 +394,7 @@ def test_buckets_are_private_and_pages_guarded(synthesized: Synthesize) -> None:
     content = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
     assert "unsafe-inline" not in content
     assert "{connect}" not in content
+    assert "noren-prod-knowledge-" in content, "files are posted to the bucket by the page"
     assert "frame-ancestors 'none'" in content
     assert headers["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31_536_000
 
