@@ -67,7 +67,14 @@ class S3Blobs:
                 import boto3
                 from botocore.config import Config
 
-                config = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 3})
+                # Left to itself botocore signs forms in a way that encrypted buckets refuse, for a host that redirects.
+                config = Config(
+                    connect_timeout=2,
+                    read_timeout=10,
+                    retries={"total_max_attempts": 3},
+                    signature_version="s3v4",
+                    s3={"addressing_style": "virtual"},
+                )
                 self._made = boto3.client("s3", config=config)
             return self._made
 
@@ -119,9 +126,9 @@ def text_key(document: Document) -> str:
     return f"{prefix}{document.document_id}/{document.content_hash}-{document.job_id}.json"
 
 
-def links_key(document: Document) -> str:
+def links_key(tenant_id: TenantId, site_id: str, document_id: str) -> str:
     """Where it stands what a page led to when it was last read."""
-    return f"{texts_prefix(document.tenant_id, document.site_id)}{document.document_id}/links.json"
+    return f"{texts_prefix(tenant_id, site_id)}{document_id}/links.json"
 
 
 def texts_prefix(tenant_id: TenantId, site_id: str) -> str:
