@@ -1,0 +1,224 @@
+"""The look at a site: robots.txt, the first page, sitemaps, then a sample of all pages that are known of.
+
+Nothing is stored. It ends in time whatever the site does: what was read by then is what the figures rest on. Hosts are
+called as robots.txt asks, a few times a second where it asks for nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urljoin
+
+from noren.fetching.client import Fetcher, Limits
+from noren.knowledge.crawl.known import VALIDATORS, Known
+from noren.knowledge.crawl.near import Fingerprint
+from noren.knowledge.crawl.robots import Robots, RobotsUnavailable, robots_of
+from noren.knowledge.crawl.scope import Scope
+from noren.knowledge.crawl.sitemaps import listed
+from noren.knowledge.crawl.visit import Failed, Fresh, Gone, Skipped, Unchanged, Visited, Visitor, error_page_of
+from noren.knowledge.engine import cut
+from noren.knowledge.survey.findings import Findings, Seen
+from noren.knowledge.survey.models import Ask, KnownPage, SiteUnreadable, Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how much is read. All of it ends within `seconds` and what one read of a sitemap takes."""
+
+    seconds: float = 15.0
+    robots_seconds: float = 4.0
+    sitemaps_seconds: float = 5.0
+    page_seconds: float = 5.0
+    pages: int = 40
+    """Read at most."""
+    bytes: int = 4_000_000
+    """Of a page; a larger file is not read, and counts as if it had not been chosen."""
+    sitemaps: int = 30
+    lanes: int = 4
+    """Pages under way at once."""
+    delay: float = 0.25
+    """Seconds between two pages of a host that asks for nothing: less than a visitor's browser asks of it."""
+
+
+class Surveyor:
+    """Looks sites over."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._fetcher, self._patience, self._clock, self._today = fetcher, patience or Patience(), clock, today
+
+    def survey(self, ask: Ask) -> Survey:
+        """Look a site over. Raises SiteUnreadable, ValueError where `ask.url` is no http(s) URL."""
+        end = self._clock() + self._patience.seconds
+        scope = Scope(
+            ask.url,
+            domains=ask.domains,
+            include=ask.reach.include,
+            exclude=ask.reach.exclude,
+            max_depth=ask.reach.max_depth,
+            today=self._today().date(),
+        )
+        return _Look(self._fetcher, self._patience, self._clock, scope, ask, end).whole()
+
+
+class _Look:
+    """One look at one site."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        patience: Patience,
+        clock: Callable[[], float],
+        scope: Scope,
+        ask: Ask,
+        end: float,
+    ) -> None:
+        self._fetcher, self._patience, self._clock, self._end = fetcher, patience, clock, end
+        self._scope, self._start = scope, scope.start
+        self._known = {each.url: _known(each) for each in ask.known}
+        self._robots = Robots()
+        self._error_page: Fingerprint | None = None
+        self._found = Findings(scope, self._robots.allows, ask.reach.max_pages, random.Random(scope.start))  # noqa: S311
+        self._changed = threading.Condition()
+        self._slot = 0.0
+        self._under_way = 0
+
+    def whole(self) -> Survey:
+        """See `Surveyor.survey`."""
+        try:
+            self._robots = robots_of(self._fetcher, self._start, seconds=self._patience.robots_seconds)
+        except RobotsUnavailable as unavailable:
+            reason = str(unavailable)
+            raise SiteUnreadable("robots_unavailable" if reason.isdigit() else reason) from None
+        self._found.allows = self._robots.allows
+        self._slot = self._clock() + self._delay
+        self._read_start()
+        self._read_sitemaps()
+        for each in self._known:
+            self._found.add(each)
+        self._found.settle(self._is_settled)
+        self._read_sample()
+        with self._changed:
+            return self._found.survey()
+
+    @property
+    def _delay(self) -> float:
+        return self._patience.delay if self._robots.wish is None else self._robots.wish
+
+    def _read_start(self) -> None:
+        """The first page; where it leads on, the one that it leads to. Raises SiteUnreadable."""
+        url = self._start
+        for _ in range(3):
+            self._found.add(url)
+            visited = self._visit(self._found.take(url))
+            self._note(visited)
+            if not isinstance(visited, Skipped) or visited.reason not in ("redirected", "duplicate"):
+                break
+            url = visited.other
+        if isinstance(visited, Skipped) and visited.reason in ("robots", "other_site", "blocked", "redirect_loop"):
+            raise SiteUnreadable(visited.reason)
+        if isinstance(visited, Failed) and visited.reason in ("unreachable", "tls_failed", "timed_out"):
+            raise SiteUnreadable(visited.reason)
+        self._error_page = error_page_of(self._fetcher, url, limits=self._limits())
+
+    def _read_sitemaps(self) -> None:
+        until = min(self._clock() + self._patience.sitemaps_seconds, self._end)
+        named = self._robots.sitemaps
+        said = listed(
+            self._fetcher,
+            named or (urljoin(self._start, "/sitemap.xml"),),
+            admits=lambda url: self._clock() < until and self._found.admits(url),
+            max_urls=self._found.most,
+            max_files=self._patience.sitemaps,
+            may_fetch=lambda url: self._clock() < until and (url in named or self._scope.has_host(url)),
+            seconds=max(0.1, min(self._patience.sitemaps_seconds, until - self._clock())),
+        )
+        self._found.is_cut |= said.is_cut
+        for url, lastmod in said.pages.items():
+            self._found.add(url, lastmod=lastmod, is_listed=True)
+        for url, problem in said.problems.items():
+            if url in named or problem not in ("missing", "broken"):  # most sites have none where we look for one
+                self._found.leave_out(f"sitemap_{problem}", url)
+
+    def _read_sample(self) -> None:
+        lanes = [threading.Thread(target=self._lane, daemon=True) for _ in range(self._patience.lanes)]
+        for each in lanes:
+            each.start()
+        for each in lanes:
+            each.join(max(0.0, self._end - self._clock()))  # who is still reading then is not waited for
+
+    def _lane(self) -> None:
+        while (taken := self._next()) is not None:
+            visited: Visited | None = None
+            try:
+                visited = self._visit(taken)
+            finally:
+                with self._changed:
+                    self._under_way -= 1
+                    if visited is not None:
+                        self._note(visited)
+                    self._changed.notify_all()
+
+    def _next(self) -> Seen | None:
+        """The page to read next, once its host may be called; None at the end."""
+        with self._changed:
+            while True:
+                if self._found.sampled + self._under_way >= self._patience.pages:
+                    return None
+                slot = max(self._slot, self._clock())
+                if slot >= self._end:
+                    return None
+                taken = self._found.choose()
+                if taken is not None:
+                    break
+                if not self._under_way:
+                    return None
+                self._changed.wait(max(0.0, self._end - self._clock()))
+            self._slot = slot + self._delay
+            self._under_way += 1
+            self._changed.wait_for(lambda: self._clock() >= slot, max(0.0, slot - self._clock()))
+        return taken
+
+    def _is_settled(self, page: Seen) -> bool:
+        known = self._known.get(page.url)
+        return known is not None and page.is_listed and not known.is_due(page.lastmod)
+
+    def _visit(self, page: Seen) -> Visited:
+        visitor = Visitor(
+            self._fetcher, self._scope, self._robots.allows, error_page=self._error_page, limits=self._limits()
+        )
+        return visitor.visit(page.url, self._known.get(page.url), depth=page.depth, lastmod=page.lastmod)
+
+    def _limits(self) -> Limits:
+        left = max(0.1, min(self._patience.page_seconds, self._end - self._clock()))
+        return Limits(seconds=left, raw_bytes=self._patience.bytes, bytes=self._patience.bytes)
+
+    def _note(self, visited: Visited) -> None:
+        match visited:
+            case Fresh():
+                tokens = sum(each.tokens for each in cut(visited.extracted)) if visited.is_changed else 0
+                self._found.read(visited.url, tokens, visited.links, is_changed=visited.is_changed)
+            case Unchanged():
+                self._found.read(visited.url, 0, (), is_changed=False)
+            case Skipped(reason="too_large") | Failed(reason="timed_out" | "too_slow"):
+                self._found.unread(visited.url, visited.reason)
+            case Skipped():
+                self._found.skip(visited.url, visited.reason, visited.links, visited.other)
+            case Gone() | Failed():
+                self._found.skip(visited.url, visited.reason)
+
+
+def _known(page: KnownPage) -> Known:
+    distrusted = frozenset(each for each in VALIDATORS if each in page.distrusted)
+    return Known(page.content_hash, page.etag, page.last_modified, page.lastmod, distrusted)
