@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noren.knowledge.chunks import Chunk
-from noren.knowledge.index_build import Document, build_index, trust_vectors
+from noren.knowledge.index_build import Document, build_index, trust_vectors, without_vectors
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import MAGIC, PREFIX, BadIndex, Identity, VectorSpace, symbol_of
 from noren.knowledge.search import Findings, search
+from noren.knowledge.vectors import Compact, compact
 
 OURS = Identity("ten_a", "site_a", "7")
 SPACE = VectorSpace("test-model", 12, weight=0.5)
@@ -45,14 +46,14 @@ def documents() -> list[tuple[Document, list[Chunk]]]:
     ]
 
 
-def vectors() -> dict[str, list[float]]:
-    return {chunk.content_hash: vector(chunk.text) for _, made in documents() for chunk in made}
+def vectors() -> dict[str, Compact]:
+    return {chunk.content_hash: compact(vector(chunk.text)) for _, made in documents() for chunk in made}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("index") / "a.idx"
-    build_index(path, OURS, documents(), SPACE, vectors())
+    build_index(path, OURS, documents(), SPACE, vectors().get)
     return path
 
 
@@ -92,7 +93,7 @@ def test_the_dictionary_knows_who_has_a_term(built: Path) -> None:
 
 def test_the_same_documents_give_the_same_bytes_in_any_order(built: Path, tmp_path: Path) -> None:
     path = tmp_path / "again.idx"
-    build_index(path, OURS, documents()[::-1], SPACE, vectors())
+    build_index(path, OURS, documents()[::-1], SPACE, vectors().get)
     assert path.read_bytes() == built.read_bytes()
     assert [each.name for each in tmp_path.iterdir()] == ["again.idx"]
 
@@ -190,13 +191,41 @@ def test_questions_to_a_damaged_file_are_answered_rightly_or_refused(
             assert found == search(sound, question, vector=vector(question))
 
 
-def test_vectors_must_be_complete_and_of_one_size(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="12 dimensions"):
-        build_index(tmp_path / "v.idx", OURS, documents(), SPACE, {})
-    short = dict.fromkeys(vectors(), [1.0] * 11)
-    with pytest.raises(ValueError, match="12 dimensions"):
-        build_index(tmp_path / "v.idx", OURS, documents(), SPACE, short)
+def test_vectors_must_be_of_one_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="12"):
+        build_index(tmp_path / "v.idx", OURS, documents(), SPACE, lambda hash: compact([1.0] * 11))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_chunk_without_a_vector_is_found_by_words_alone(built: Path, tmp_path: Path) -> None:
+    kept = vectors()
+    del kept[documents()[0][1][0].content_hash]
+    build_index(tmp_path / "p.idx", OURS, documents(), SPACE, kept.get)
+    with IndexFile(tmp_path / "p.idx", OURS) as index:
+        index.verify()
+        like = vector(TEXTS[2][1])
+        hits = {hit.chunk: hit for hit in search(index, "大人の料金", vector=like).hits}
+        assert (hits[0].cosine, hits[4].cosine) == (None, pytest.approx(1, abs=0.02))
+        assert hits[0].score == 1
+        assert search(index, "バス", vector=[0.5] * 11) == search(index, "バス"), "a vector of another model"
+
+
+def test_vectors_can_be_cut_off(built: Path, tmp_path: Path) -> None:
+    path, plain = tmp_path / "c.idx", tmp_path / "w.idx"
+    path.write_bytes(built.read_bytes())
+    without_vectors(path, None)
+    build_index(plain, OURS, documents())
+    assert path.read_bytes() == plain.read_bytes()
+    path.write_bytes(built.read_bytes())
+    without_vectors(path, SPACE)
+    with IndexFile(path, OURS) as index:
+        index.verify()
+        assert index.head.vectors == SPACE
+        like = vector("料金")
+        assert search(index, "料金", vector=like) == search(index, "料金")
+        elsewhere = search(index, "料金", vector=like, likeness=lambda asked, also: {7: 0.9, 3: 0.1})
+        assert elsewhere.hits[0].cosine is None
+        assert 7 in {hit.chunk for hit in elsewhere.hits}
 
 
 def test_the_verdict_on_vectors_changes_the_head_alone(built: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from noren.knowledge.index_build import Document, build_index
 from noren.knowledge.index_file import IndexFile, Postings, Term
 from noren.knowledge.index_format import Identity, VectorSpace
 from noren.knowledge.search import Findings, search
+from noren.knowledge.vectors import compact
 
 SITES = json.loads((Path(__file__).parents[3] / "bench" / "data" / "shops.json").read_text())["sites"]
 US = Identity("ten", "site", "1")
@@ -211,7 +212,7 @@ def topics(tmp_path: Path) -> Iterator[IndexFile]:
         US,
         [(Document(f"doc_{topic:02}", "", ""), [chunk]) for topic, chunk in enumerate(chunks)],
         VectorSpace("made-up", SIZE),
-        {chunk.content_hash: likeness(topic, 0.3, topic) for topic, chunk in enumerate(chunks)},
+        {chunk.content_hash: compact(likeness(topic, 0.3, topic)) for topic, chunk in enumerate(chunks)}.get,
     )
     with IndexFile(tmp_path / "t.idx", US) as index:
         yield index
@@ -260,7 +261,7 @@ def test_a_sure_cosine_answers_without_common_words(topics: IndexFile, tmp_path:
         US,
         [(Document(f"doc_{topic:02}", "", ""), [chunk]) for topic, chunk in enumerate(chunks)],
         space,
-        {chunk.content_hash: likeness(topic, 0.3, topic) for topic, chunk in enumerate(chunks)},
+        {chunk.content_hash: compact(likeness(topic, 0.3, topic)) for topic, chunk in enumerate(chunks)}.get,
     )
     with IndexFile(tmp_path / "u.idx", US) as index:
         findings = search(index, "delta epsilon", vector=probe.vector)

@@ -8,11 +8,10 @@ import struct
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from noren.knowledge import vectors
 from noren.knowledge.analysis import terms
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.index_file import read_head
@@ -27,10 +26,12 @@ from noren.knowledge.index_format import (
     sealed,
     symbol_of,
 )
+from noren.knowledge.vectors import Compact, absent
 
 SATURATION, LENGTH_NORM = 1.2, 0.75
 """BM25's k1 and b."""
 IMPACT_STEPS = 255
+VECTOR_SECTIONS = ("signatures", "vectors")
 HEADING_WEIGHT = 2
 """A term of a heading counts as often as so many in the text."""
 
@@ -100,21 +101,21 @@ def build_index(
     identity: Identity,
     documents: Iterable[tuple[Document, Sequence[Chunk]]],
     space: VectorSpace | None = None,
-    vectors_by_hash: Mapping[str, Sequence[float]] | None = None,
+    vector_of: Callable[[str], Compact | None] | None = None,
 ) -> Head:
     """Write the index of a site to `path`, whole or not at all.
 
-    With `space`, `vectors_by_hash` holds the vector of each chunk by its `content_hash`. Raises `ValueError` when one
-    is missing or has other dimensions, and when there are more chunks than a file can hold.
+    With `space`, `vector_of` gives the vector of a chunk by its `content_hash`; a chunk without one is found by words
+    alone. Raises `ValueError` when one has other dimensions, and when there are more chunks than a file can hold.
     """
     ordered = sorted(documents, key=lambda pair: pair[0].document_id)
     corpus = _Corpus()
-    rows: list[Sequence[float]] = []
+    rows: list[Compact] = []
     for number, (document, chunks) in enumerate(ordered):
         for chunk in chunks:
             corpus.add(number, document.title, chunk)
             if space:
-                rows.append(_vector_of(chunk, space, vectors_by_hash or {}))
+                rows.append(_checked(vector_of(chunk.content_hash) if vector_of else None, space))
     if len(corpus.lengths) > MAX_CHUNKS:
         raise ValueError(f"An index file holds at most {MAX_CHUNKS} chunks.")
     sections = _Sections()
@@ -144,11 +145,22 @@ def trust_vectors(path: Path, space: VectorSpace) -> None:
     _write(path, [replace(head, vectors=space).encode(), rest])
 
 
-def _vector_of(chunk: Chunk, space: VectorSpace, known: Mapping[str, Sequence[float]]) -> Sequence[float]:
-    vector = known.get(chunk.content_hash)
-    if vector is None or len(vector) != space.dimensions:
-        raise ValueError(f"Chunk {chunk.content_hash} has no vector of {space.dimensions} dimensions.")
-    return vectors.normalized(vector)
+def without_vectors(path: Path, space: VectorSpace | None) -> None:
+    """Cut an index's vectors off. `space` says what was found about them where they are kept elsewhere."""
+    with path.open("rb") as file:
+        head, start = read_head(file.read(1 << 20))
+        file.seek(start)
+        sections = {name: place for name, place in head.sections.items() if name not in VECTOR_SECTIONS}
+        rest = file.read(max(first + length for first, length in sections.values()))
+    _write(path, [replace(head, vectors=space, sections=sections).encode(), rest])
+
+
+def _checked(vector: Compact | None, space: VectorSpace) -> Compact:
+    if vector is None:
+        return absent(space.dimensions)
+    if len(vector.numbers) != space.dimensions:
+        raise ValueError(f"A vector has {len(vector.numbers)} dimensions, the others have {space.dimensions}.")
+    return vector
 
 
 def _add_terms(sections: _Sections, corpus: _Corpus) -> None:
@@ -196,14 +208,10 @@ def _add_blocks(sections: _Sections, name: str, blocks: Sequence[bytes]) -> None
     sections.add(f"{name}s", blocks)
 
 
-def _add_vectors(sections: _Sections, rows: Sequence[Sequence[float]]) -> None:
-    sections.add("signatures", [sealed(b"".join(map(vectors.signature, rows)))])
-    stored = []
-    for row in rows:
-        step, numbers = vectors.quantized(row)
-        body = struct.pack("<f", step) + numbers + b"\0" * (-len(numbers) % ALIGNMENT)
-        stored.append(sealed(body))
-    sections.add("vectors", stored)
+def _add_vectors(sections: _Sections, rows: Sequence[Compact]) -> None:
+    """Last of all sections, so that `without_vectors` can cut them off."""
+    sections.add("signatures", [sealed(b"".join(row.signs for row in rows))])
+    sections.add("vectors", [sealed(struct.pack("<f", row.step) + row.numbers) for row in rows])
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:

@@ -163,6 +163,11 @@ class IndexFile:
             raise BadIndex("A passage of the index file is malformed. Train the site again.") from error
         return Passage(document_id, url, title, language, tuple(headings), anchor, position, text)
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the file itself holds vectors."""
+        return self.head.vectors is not None and "vectors" in self.head.sections
+
     def signatures(self) -> list[int]:
         """The signs of every chunk's vector, as one number each; read once."""
         if self._signatures is None:
@@ -187,9 +192,9 @@ class IndexFile:
         for chunk in range(self.head.chunks):
             self.symbols(chunk)
             self.passage(chunk)
-            if self.head.vectors:
+            if self.has_vectors:
                 self.vector(chunk)
-        if self.head.vectors:
+        if self.has_vectors:
             self.signatures()
         terms = 0
         for number in range(len(self._term_directory)):

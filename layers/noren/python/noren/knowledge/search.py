@@ -12,7 +12,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from noren.knowledge import vectors
@@ -47,6 +47,10 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 """What asks for an answer without saying which."""
+
+
+Likeness = Callable[[Sequence[float], Iterable[int]], Mapping[int, float]]
+"""The cosines of a vector of length 1 with the chunks that are nearest to it, and with those that are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +161,22 @@ def search(
     limit: int = 8,
     vector: Sequence[float] | None = None,
     weight: float | None = None,
+    likeness: Likeness | None = None,
 ) -> Findings:
     """The passages of a site for a question in any language.
 
-    `vector` is the question's embedding by the model of the index; it is ignored where the index has no trusted ones.
-    `weight` stands in for what the index gives its vectors (a gate tries some).
+    `vector` is the question's embedding by the model of the index; it is ignored where the index has no trusted ones
+    or ones of another size. `weight` stands in for what the index gives its vectors (a gate tries some). `likeness`
+    knows the vectors where the file does not hold them.
     Raises `BadIndex`, and `ValueError` for a vector of no length.
     """
     asked = _Question(index, question)
     candidates = _read(index, asked, _collect(index, asked), limit)
     space = index.head.vectors
-    if vector is not None and space is not None and (share := space.weight if weight is None else weight):
-        candidates = _fuse(index, candidates, vectors.normalized(vector), share)
+    share = 0.0 if space is None else space.weight if weight is None else weight
+    compare = likeness or _likeness(index)
+    if share and compare and space and vector is not None and len(vector) == space.dimensions:
+        candidates = _fuse(compare, candidates, vectors.normalized(vector), share)
     hits: list[Hit] = []
     seen: set[str] = set()
     for each in candidates:
@@ -236,18 +244,36 @@ def _read(index: IndexFile, asked: _Question, leading: list[tuple[int, float]], 
     return read
 
 
-def _fuse(index: IndexFile, words: list[_Candidate], vector: Sequence[float], weight: float) -> list[_Candidate]:
-    """Candidates by words and by likeness, in the order of both: each scaled to the best of its kind."""
+def _likeness(index: IndexFile) -> Likeness | None:
+    """By the vectors that the file holds, if it does."""
+    if not index.has_vectors:
+        return None
+
+    def compared(vector: Sequence[float], also: Iterable[int]) -> dict[int, float]:
+        wanted = int.from_bytes(vectors.signature(vector), "little")
+        chunks = dict.fromkeys((*also, *vectors.nearest(index.signatures(), wanted, LIKE)))
+        rows = ((chunk, *index.vector(chunk)) for chunk in chunks)
+        return {chunk: vectors.cosine(vector, step, numbers) for chunk, step, numbers in rows if step}
+
+    return compared
+
+
+def _fuse(compare: Likeness, words: list[_Candidate], vector: Sequence[float], weight: float) -> list[_Candidate]:
+    """Candidates by words and by likeness, in the order of both: each scaled to the best of its kind.
+
+    One that has no vector is weighed by words alone.
+    """
     known = {each.chunk: each for each in words}
-    wanted = int.from_bytes(vectors.signature(vector), "little")
-    for chunk in vectors.nearest(index.signatures(), wanted, LIKE):
+    cosines = compare(vector, known)
+    if not cosines:
+        return words
+    for chunk in cosines:
         known.setdefault(chunk, _Candidate(chunk, 0.0))
     highest = max((each.score for each in words), default=0.0) or 1.0
+    low, high = min(cosines.values()), max(cosines.values())
     for each in known.values():
-        each.cosine = vectors.cosine(vector, *index.vector(each.chunk))
-    cosines = sorted(each.cosine or 0.0 for each in known.values())
-    low, high = cosines[0], cosines[-1]
-    for each in known.values():
-        likeness = ((each.cosine or 0.0) - low) / (high - low or 1.0)
-        each.score = (1 - weight) * each.score / highest + weight * likeness
+        each.score /= highest
+        each.cosine = cosines.get(each.chunk)
+        if each.cosine is not None:
+            each.score += weight * ((each.cosine - low) / (high - low or 1.0) - each.score)
     return sorted(known.values(), key=lambda each: -each.score)

@@ -10,10 +10,36 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from operator import mul
+from typing import NamedTuple
 
 _STEPS = 127
 _dot: Callable[[Sequence[float], Sequence[int]], float] = getattr(math, "sumprod", lambda a, b: sum(map(mul, a, b)))
 """`math.sumprod` came with Python 3.12 and is several times as fast."""
+
+
+class Compact(NamedTuple):
+    """A vector of length 1 as it is kept; one whose step is 0 is none."""
+
+    signs: bytes
+    step: float
+    numbers: bytes
+    """One int8 a dimension."""
+
+
+def compact(vector: Sequence[float]) -> Compact:
+    """A vector in few bytes. Raises `ValueError` for one of no length."""
+    unit = normalized(vector)
+    return Compact(signature(unit), *quantized(unit))
+
+
+def absent(dimensions: int) -> Compact:
+    """What stands for a vector that could not be had."""
+    return Compact(bytes(-(-dimensions // 8)), 0.0, bytes(dimensions))
+
+
+def restored(kept: Compact) -> list[float]:
+    """The numbers of a vector that was kept, each within half a step."""
+    return [kept.step * number for number in memoryview(kept.numbers).cast("b")]
 
 
 def normalized(vector: Sequence[float]) -> list[float]:
