@@ -192,10 +192,12 @@ def test_all_languages_have_every_text(page: Page, world: World) -> None:
         """async () => {
           const { LANGUAGES, speak, t, keys, teach } = await import('/i18n.js');
           const { BILLING } = await import('/i18n-billing.js');
+          const { TRAINING } = await import('/i18n-training.js');
           teach(BILLING);
+          teach(TRAINING);
           const bare = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort().join();
           const out = [];
-          for (const key of [...keys, ...Object.keys(BILLING.en)]) {
+          for (const key of [...keys, ...Object.keys(BILLING.en), ...Object.keys(TRAINING.en)]) {
             speak('en'); const wanted = bare(t(key));
             for (const { code } of LANGUAGES) { speak(code); if (bare(t(key)) !== wanted) out.push(code + ':' + key); }
           }

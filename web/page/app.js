@@ -144,7 +144,7 @@ class Page {
       ...memberships.map((/** @type {any} */ each) => el("option", { value: each.tenant_id, selected: each.tenant_id === this.me.tenant?.tenant_id }, each.name || each.tenant_id)));
     account.replaceChildren(...[
       el("span", { className: "who", title: this.me?.user?.email ?? "" }, this.me?.user?.email ?? ""), select,
-      el("a", { href: "/billing.html" }, t("billing")),
+      el("a", { href: "/training.html" }, t("training")), el("a", { href: "/billing.html" }, t("billing")),
       el("button", { type: "button", onclick: () => this.signOut() }, t("signOut")),
     ].filter((part) => part !== false));
   }
