@@ -10,6 +10,8 @@ from noren.edge.paging import Page, PageQuery, paged
 from noren.knowledge.inputs import Given
 from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
 from noren.knowledge.models import Document, Job, JobKind, JobPage
+from noren.knowledge.quote import Quote
+from noren.knowledge.survey.models import Reach
 from noren.sites.models import Site
 from noren.tenants.models import Role
 from platform_api import schemas_train as t
@@ -38,6 +40,16 @@ def train_qa(call: Call) -> t.JobOut:
     return _start(call, "qa", pairs)
 
 
+def learn_from_feedback(call: Call) -> t.JobOut:
+    """A rated answer's question, with its answer or a better one."""
+    body: t.LearnIn = call.body
+    rated = call.services.feedback.pair(call.tenant_id, call.params["feedback_id"], body.question, body.answer)
+    site_id, question, answer = rated
+    site = call.services.sites.get(call.tenant_id, site_id)
+    given = [Given(question, answer, body.language or "", body.url or "")]
+    return _job(call.services.training.start(site, "qa", given, call.caller.principal))
+
+
 def upload(call: Call) -> t.UploadOut:
     """A place for one file."""
     upload_id, form = call.services.training.upload(_site(call, call.body.site_id))
@@ -48,6 +60,14 @@ def train_files(call: Call) -> t.JobOut:
     """Uploaded files, each a page of the job."""
     body: t.TrainFilesIn = call.body
     return _start(call, "files", [Given(each.name, upload_id=each.upload_id) for each in body.files])
+
+
+def estimate(call: Call) -> t.EstimateOut:
+    """What training a site would come to. Looks, and changes nothing."""
+    body: t.EstimateIn = call.body
+    scope = body.scope
+    reach = Reach(scope.max_pages, scope.max_depth, tuple(scope.include), tuple(scope.exclude))
+    return _estimate(call.services.quotes.quote(_site(call, body.site_id), body.url, reach, force=body.force_retrain))
 
 
 def list_jobs(call: Call) -> Page[t.JobOut]:
@@ -117,6 +137,11 @@ def _job(each: Job) -> t.JobOut:
     return t.JobOut.model_validate(asdict(each) | times | {"created_at": iso(each.created_at), "fetched": each.fetched})
 
 
+def _estimate(each: Quote) -> t.EstimateOut:
+    local = {"cost_local": each.cost_local.amount, "currency": each.cost_local.currency}
+    return t.EstimateOut.model_validate(asdict(each) | local)
+
+
 def _page(each: JobPage) -> t.JobPageOut:
     return t.JobPageOut.model_validate(each)
 
@@ -155,6 +180,18 @@ ROUTES = (
     ),
     Route(
         "POST",
+        "/api/v1/feedback/{feedback_id}/qa",
+        learn_from_feedback,
+        TRAIN,
+        "Train a site on a rated answer's question, with the right answer",
+        t.JobOut,
+        t.LearnIn,
+        status=202,
+        idempotent=True,
+        rate="train",
+    ),
+    Route(
+        "POST",
         "/api/v1/train/uploads",
         upload,
         TRAIN,
@@ -176,6 +213,16 @@ ROUTES = (
         t.TrainFilesIn,
         status=202,
         idempotent=True,
+        rate="train",
+    ),
+    Route(
+        "POST",
+        "/api/v1/train/estimate",
+        estimate,
+        TRAIN,
+        "What training a site would come to; no work is done",
+        t.EstimateOut,
+        t.EstimateIn,
         rate="train",
     ),
     Route("GET", JOBS, list_jobs, READ, "Training jobs, newest first", Page[t.JobOut], query=t.JobQuery),

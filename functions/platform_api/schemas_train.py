@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
 from noren.knowledge.models import DocumentKind, JobKind, JobMode, JobStatus, Outcome
 from platform_api.schemas import Answer, Body, Line
@@ -62,6 +63,15 @@ class TrainQaIn(Body):
     force_retrain: bool = Field(False, description="Learn again even what has not changed")
 
 
+class LearnIn(Body):
+    """A pair made of a rated answer: what is left out is taken from it."""
+
+    question: Title | None = None
+    answer: Said | None = Field(None, description="The right one, where the given one was not")
+    language: Language | None = Field(None, description="Told from the pair where it is left out")
+    url: Link | None = Field(None, description="Where readers can look it up")
+
+
 class UploadIn(Body):
     """A place for a file is wanted."""
 
@@ -93,6 +103,61 @@ class TrainFilesIn(Body):
     site_id: Id
     files: Annotated[list[FileIn], Field(min_length=1, max_length=50)]
     force_retrain: bool = Field(False, description="Learn again even what has not changed")
+
+
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^(/|https?://|\*)[^\s]*$")]
+
+
+class ScopeIn(Body):
+    """How much of a site is meant. Patterns are of paths (`/help/*`) or whole URLs; `*` is any text."""
+
+    max_pages: int = Field(default=1_000, ge=1, le=10_000)
+    max_depth: int = Field(default=10, ge=0, le=20, description="Links from the start")
+    include: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
+    exclude: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
+
+
+class EstimateIn(Body):
+    """A site that might be trained."""
+
+    site_id: Id
+    url: Link = Field(description="Where to begin")
+    scope: ScopeIn = Field(default_factory=lambda: ScopeIn())
+    force_retrain: bool = Field(False, description="Learn again even what has not changed")
+
+
+class SkippedOut(Answer):
+    """Pages that would be left out. `count` is of the whole site, projected where only the sample tells."""
+
+    reason: str
+    count: int
+    example: str
+
+
+class EstimateOut(Answer):
+    """What training would come to. A figure lies between its `_low` and its `_high` in nine of ten cases."""
+
+    pages: int
+    pages_low: int
+    pages_high: int
+    unchanged: int = Field(description="Of the pages, those that need not be embedded again")
+    tokens: int = Field(description="To be embedded")
+    tokens_low: int
+    tokens_high: int
+    embedding_model: str = Field(description="Empty where the plan embeds nothing: then it costs nothing")
+    cost_usd: PlainDecimal
+    cost_usd_low: PlainDecimal
+    cost_usd_high: PlainDecimal
+    cost_local: PlainDecimal
+    currency: str
+    skipped: list[SkippedOut]
+    listed: int = Field(description="Pages that the site lists itself, or that links led to")
+    sampled: int = Field(description="Pages that were read for this")
+    is_cut: bool = Field(description="There is more than `max_pages`")
+    is_growing: bool = Field(description="Links were still leading to new pages: there may be more than is said")
+    embedding_tokens_left: int = Field(description="This month's")
+    exceeds_quota: bool = Field(description="Training would stop at the month's embedding tokens")
+    may_exceed_quota: bool = Field(description="It would if it came to `tokens_high`")
 
 
 class JobOut(Answer):

@@ -57,6 +57,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/train/text": {"site_id": NO_SITE, "texts": [{"title": "Taken over", "text": "All is free."}]},
     "POST /api/v1/train/qa": {"site_id": NO_SITE, "pairs": [{"question": "Price?", "answer": "All is free."}]},
     "POST /api/v1/train/uploads": {"site_id": NO_SITE},
+    "POST /api/v1/train/estimate": {"site_id": NO_SITE, "url": "https://shop.example/"},
     "POST /api/v1/train/files": {"site_id": NO_SITE, "files": [{"upload_id": f"upl_{NOTHING}", "name": "a.txt"}]},
     "PATCH /api/v1/tenant": {"name": "Taken over"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
@@ -129,6 +130,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sites/{site_id}/canned": CANNED,
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": {"answer": "All is free."},
     "POST /api/v1/feedback/{feedback_id}/canned": CANNED,
+    "POST /api/v1/feedback/{feedback_id}/qa": {"answer": "All is free."},
     "POST /api/v1/chat": {"message": "When are you open?"},
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
@@ -285,6 +287,7 @@ IDS: dict[str, Callable[[World], Any]] = {
     "DELETE /api/v1/documents/{document_id}": document,
     "GET /api/v1/feedback/{feedback_id}": rated,
     "POST /api/v1/feedback/{feedback_id}/canned": rated,
+    "POST /api/v1/feedback/{feedback_id}/qa": rated,
     "GET /api/v1/conversations/{session_key}": session,
     "GET /api/v1/sites/{site_id}/canned": further_site,
     "POST /api/v1/sites/{site_id}/canned": further_site,
@@ -361,6 +364,7 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "POST /api/v1/train/text": {"site_id": site},
     "POST /api/v1/train/qa": {"site_id": site},
     "POST /api/v1/train/uploads": {"site_id": site},
+    "POST /api/v1/train/estimate": {"site_id": site},
     "POST /api/v1/train/files": {"site_id": site},
 }
 EVERYBODYS = {"package_id"}

@@ -291,9 +291,13 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/feedback/{feedback_id}/canned": lambda platform: Change(
         f"/api/v1/feedback/{talked(platform)[0]}/canned", {"answer": "10時からです。"}
     ),
+    "POST /api/v1/feedback/{feedback_id}/qa": lambda platform: Change(
+        f"/api/v1/feedback/{talked(platform)[0]}/qa", {"answer": "10時からです。"}
+    ),
     "POST /api/v1/train/text": _of_default_site("/api/v1/train/text", texts=TEXTS),
     "POST /api/v1/train/qa": _of_default_site("/api/v1/train/qa", pairs=PAIRS),
     "POST /api/v1/train/uploads": _of_default_site("/api/v1/train/uploads"),
+    "POST /api/v1/train/estimate": _of_default_site("/api/v1/train/estimate", url="https://shop.example/"),
     "POST /api/v1/train/files": _of_default_site("/api/v1/train/files", files=FILES),
     "POST /api/v1/train/jobs/{job_id}/cancel": lambda platform: Change(f"{_training(platform)}/cancel"),
     "POST /api/v1/train/jobs/{job_id}/retry": lambda platform: Change(f"{_training(platform, cancelled=True)}/retry"),

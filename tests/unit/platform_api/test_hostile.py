@@ -106,6 +106,7 @@ GOOD |= {
     "POST /api/v1/sites/{site_id}/canned": CANNED,
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": CANNED | {"version": 1},
     "POST /api/v1/feedback/{feedback_id}/canned": {"patterns": CANNED["patterns"], "answer": "a"},
+    "POST /api/v1/feedback/{feedback_id}/qa": {"question": "q", "answer": "a"},
 }
 LOCATED: dict[str, Any] = {"language": "ja", "url": "https://shop.example/"}
 GOOD |= {
@@ -113,6 +114,12 @@ GOOD |= {
     "POST /api/v1/train/qa": {"site_id": "site_1", "pairs": [PAIRS[0] | LOCATED], "force_retrain": True},
     "POST /api/v1/train/files": {"site_id": "site_1", "files": FILES, "force_retrain": True},
     "POST /api/v1/train/uploads": {"site_id": "site_1"},
+    "POST /api/v1/train/estimate": {
+        "site_id": "site_1",
+        "url": "https://shop.example/",
+        "force_retrain": True,
+        "scope": {"max_pages": 1, "max_depth": 1, "include": ["/a/*"], "exclude": ["/b/*"]},
+    },
 }
 FOR_PAGES = {"/api/v1/embed/script", "/api/v1/embed/config"}
 """Asked for by strangers' pages, whose systems append parameters of their own."""

@@ -127,6 +127,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sites/{site_id}/canned": CANNED,
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": {"enabled": False},
     "POST /api/v1/feedback/{feedback_id}/canned": {"answer": "mine"},
+    "POST /api/v1/feedback/{feedback_id}/qa": {"answer": "mine"},
     "POST /api/v1/prompts": {"profile_name": "mine"},
     "PATCH /api/v1/prompts/{profile_id}": {"profile_name": "mine"},
     "POST /api/v1/prompts/{profile_id}/versions": {"base_version": 2, "content": {"facts": "mine"}},
@@ -160,6 +161,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/train/qa": {"site_id": f"site_{MISSING}", "pairs": PAIRS},
     "POST /api/v1/train/files": {"site_id": f"site_{MISSING}", "files": FILES},
     "POST /api/v1/train/uploads": {"site_id": f"site_{MISSING}"},
+    "POST /api/v1/train/estimate": {"site_id": f"site_{MISSING}", "url": "https://shop.example/"},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -219,7 +221,9 @@ NO_IDS = {
     "POST /api/v1/webhooks",
     "POST /api/v1/sites",  # a prompt profile's id in the body: test_sites.py
     "POST /api/v1/billing/cards",
-    *(f"POST /api/v1/train/{each}" for each in ("text", "qa", "files", "uploads")),  # in the body: test_train.py
+    *(
+        f"POST /api/v1/train/{each}" for each in ("text", "qa", "files", "uploads", "estimate")
+    ),  # in the body: test_train.py
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }
 """Routes that take no id: they answer from the caller's own tenant."""

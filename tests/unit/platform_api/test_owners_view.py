@@ -15,7 +15,7 @@ from noren.clock import iso
 from noren.ids import TenantId
 from noren.insight.events import Events
 from noren.tables import from_item
-from tests.unit.platform_api.changes import CANNED, canned, talked
+from tests.unit.platform_api.changes import CANNED, canned, talked, train
 from tests.unit.platform_api.kit import Platform, access_token
 
 OWNER = "owner"
@@ -217,6 +217,17 @@ def test_a_low_rating_shows_its_answer_and_becomes_a_canned_one(shop: Platform) 
     again = shop.json("POST", f"{path}/canned", token, {"answer": "10時からです。"}, headers={"idempotency-key": "k"})
     assert (again, made["answer"]) == (made, "10時からです。")
     assert len(shop.json("GET", f"/api/v1/sites/{made['site_id']}/canned", token)["items"]) == 1
+
+
+def test_a_low_rating_becomes_a_pair_that_the_site_learns(shop: Platform) -> None:
+    feedback_id, _ = talked(shop, OWNER)
+    token, path = access_token(OWNER), f"/api/v1/feedback/{feedback_id}/qa"
+    job = shop.json("POST", path, token, {"answer": "10時からです。"})
+    assert (job["kind"], job["status"], job["site_id"]) == ("qa", "queued", shop.default_site(OWNER))
+    train(shop)
+    (document,) = shop.json("GET", "/api/v1/documents", token)["items"]
+    assert (document["kind"], document["title"]) == ("qa", "ownerに営業時間は？")
+    assert shop.call("POST", path, with_role(shop, "viewer"), {}).status == 403
 
 
 def told_of_feedback(shop: Platform) -> list[Any]:

@@ -16,6 +16,7 @@ from tests.unit.platform_api.kit import Platform, access_token
 WITHOUT_KEY = {
     "POST /api/v1/sites/{site_id}/icon/check": "looks, and tells what it sees at that moment",
     "POST /api/v1/sites/{site_id}/embed/check": "looks, and tells what it sees at that moment",
+    "POST /api/v1/train/estimate": "looks, and tells what it sees at that moment",
     "POST /api/v1/notifications/read": "marks what is there: a repetition changes nothing",
 }
 """POSTs that neither create nor spend, each with its reason."""

@@ -77,7 +77,13 @@ def test_pairs_and_files_are_learnt(owned: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("text", {"texts": TEXTS}), ("qa", {"pairs": PAIRS}), ("files", {"files": FILES}), ("uploads", {})],
+    [
+        ("text", {"texts": TEXTS}),
+        ("qa", {"pairs": PAIRS}),
+        ("files", {"files": FILES}),
+        ("uploads", {}),
+        ("estimate", {"url": "https://shop.example/"}),
+    ],
 )
 def test_a_foreign_site_answers_like_a_missing_one(owned: Platform, kind: str, body: Any) -> None:
     owned.sign_up("victim")

@@ -22,6 +22,9 @@ FIRST, LAST = "req_", "req_~"
 MOST_TOLD = 5
 """Revisions of one feedback that owners are told of: who clicks to and fro all day floods nobody."""
 
+LONGEST_QUESTION, LONGEST_LEARNT = 300, 10_000
+"""Characters of a pair that a site is trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rated:
@@ -105,12 +108,26 @@ class Feedbacks:
         Raises NotFound, Unprocessable where nothing is left of the question or it is too long, and as `create` does.
         """
         rated = self.get(tenant_id, request_id)
-        question, given = (rated.turn.message, rated.turn.answer) if rated.turn else ("", "")
+        question, given = _said(rated)
         if patterns is None:
             patterns = [Pattern("normalized", _kept(question, LONGEST_PATTERN, "patterns"))]
         if answer is None:
             answer = _kept(given, LONGEST_ANSWER, "answer")
         return self._canned.create(tenant_id, rated.feedback.site_id, patterns, answer, actor)
+
+    def pair(self, tenant_id: TenantId, request_id: str, question: str | None, answer: str | None) -> tuple[str, str, str]:
+        """A rated answer's site, question and answer, to be learnt; corrected where they are given.
+
+        Raises NotFound, and Unprocessable where nothing is left of one that is not given, or it is too long.
+        """
+        rated = self.get(tenant_id, request_id)
+        asked, given = _said(rated)
+        question = question or _kept(asked, LONGEST_QUESTION, "question")
+        return rated.feedback.site_id, question, answer or _kept(given, LONGEST_LEARNT, "answer")
+
+
+def _said(rated: Rated) -> tuple[str, str]:
+    return (rated.turn.message, rated.turn.answer) if rated.turn else ("", "")
 
 
 def _kept(text: str, longest: int, name: str) -> str:
