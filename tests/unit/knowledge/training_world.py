@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import random
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import IO, Any, Literal
 
+from noren.fetching.client import Fetcher
+from noren.fetching.wire import Network
 from noren.ids import TenantId, new_id
 from noren.knowledge.blobs import BlobMissing, UploadForm
+from noren.knowledge.chunks import Chunk
+from noren.knowledge.crawl_store import CrawlStore
+from noren.knowledge.crawling import Crawl
+from noren.knowledge.crawls import Crawls
 from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.embeddings import EmbeddingQuotaSpent, NoEmbeddings
+from noren.knowledge.engine import cut
+from noren.knowledge.hosts import Hosts
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.jobs import Training
 from noren.knowledge.models import PLAN, Document, Job
-from noren.knowledge.publish import Publisher
+from noren.knowledge.publish import Cut, Publisher
+from noren.knowledge.site_vectors import SiteVectors, Vectors
+from noren.knowledge.survey.models import Reach
 from noren.knowledge.text import Extracted
 from noren.knowledge.worker import IDLE_SECONDS, Worker
+from noren.llm.models import Embedded
+from noren.pace import Pace
 from noren.sites.models import Site
 from tests.faults import Crash
+from tests.unit.fetching.net import Net
+from tests.unit.llm.vectors import SMALL
 
 NOW = 1_795_000_000.0
 POOL = ThreadPoolExecutor(1)
@@ -61,7 +79,8 @@ class Messages:
         self.waiting: list[dict[str, Any]] = []
 
     def send(self, message: dict[str, Any], *, delay: int = 0) -> None:
-        self.waiting.append(dict(message))
+        assert 0 <= delay <= 900
+        self.waiting.append(dict(message) | ({"delay": delay} if delay else {}))
 
     def send_all(self, messages: Iterable[dict[str, Any]]) -> None:
         self.waiting.extend(map(dict, messages))
@@ -111,6 +130,65 @@ class _Fused:
         return call
 
 
+class Model:
+    """An embedding model with the tenant's quota for it; there is none until it `is_had`. Plays one fault a call, then
+    none.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self.is_had, self.left = False, 1_000_000
+        self.faults: list[Exception | None] = []
+        self.calls: list[tuple[str, ...]] = []
+        self.seconds = 0.0
+        self.after: Callable[[], None] = lambda: None
+        self._clock = clock
+
+    def policy(self, tenant: Any) -> Any:
+        if not self.is_had:
+            raise NoEmbeddings
+        return SMALL
+
+    def vectors(self, tenant: Any, site: Site, texts: Sequence[str], *, purpose: str, model: str) -> Embedded:
+        assert (purpose, model) == ("training", SMALL.id)
+        if fault := self.faults.pop(0) if self.faults else None:
+            raise fault
+        if len(texts) > self.left:
+            raise EmbeddingQuotaSpent
+        self.left -= len(texts)
+        self.calls.append(tuple(texts))
+        self._clock.skip(self.seconds)
+        self.after()
+        rows = tuple(struct.pack("<64f", *meant(each)) for each in texts)
+        return Embedded(rows, len(texts), "reported", cost_usd=Decimal("0.0000002") * len(texts))
+
+    @property
+    def embedded(self) -> list[str]:
+        """All texts, in the order in which vectors were made for them."""
+        return [text for call in self.calls for text in call]
+
+
+def meant(text: str) -> list[float]:
+    """Numbers by what a text is about: texts that share words are alike."""
+    total = [0.001] * 64
+    for word in text.split():
+        drawn = random.Random(word)
+        total = [each + drawn.gauss(0, 1) for each in total]
+    return total
+
+
+class Ticks:
+    """A clock that can be moved."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self) -> float:
+        return self._world.now
+
+    def skip(self, seconds: float) -> None:
+        self._world.now += seconds
+
+
 @dataclass
 class Words:
     """An index in small: finds the documents that share the most words with a question."""
@@ -118,9 +196,12 @@ class Words:
     data: bytes
     chunks: int
 
+    model: str = ""
+    engine: Literal["file"] = "file"
+
     @classmethod
-    def of(cls, texts: Iterable[tuple[Document, Extracted]]) -> Words:
-        said = {each.document_id: _words(text) for each, text in texts}
+    def of(cls, documents: Iterable[Cut]) -> Words:
+        said = {each.document_id: _said(each.title, *(chunk.embedded for chunk in made)) for each, made in documents}
         data = json.dumps(said, sort_keys=True).encode()
         return cls(data, sum(map(len, said.values())))
 
@@ -138,22 +219,56 @@ class WordEngine:
     blind: bool = False
     measured: list[str] = field(default_factory=list)
 
+    def cut(self, text: Extracted) -> list[Chunk]:
+        return cut(text)
+
     def measure(self, text: Extracted) -> tuple[int, int]:
         self.measured.append(text.title)
         return len(text.blocks), len(_words(text))
 
-    def build(self, tenant_id: TenantId, site_id: str, version: int, texts: Any) -> Words:
-        return Words.of([] if self.blind else texts)
+    def build(
+        self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
+    ) -> Words:
+        return replace(Words.of([] if self.blind else documents), model=vectors.model if vectors else "")
+
+
+class Slots:
+    """Times at which hosts may be called, as the table keeps them."""
+
+    def __init__(self) -> None:
+        self.next: dict[str, int] = {}
+
+    def reserve(self, key: str, now: int, length: int, horizon: int) -> int | None:
+        slot = max(self.next.get(key, 0), now)
+        if slot > now + horizon:
+            return None
+        self.next[key] = slot + length
+        return slot
+
+
+class Desk:
+    """The world's only site."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self, tenant_id: TenantId, site_id: str) -> Site:
+        return self._world.site
+
+    def save_site(self, site: Site, actor: str) -> Site:
+        self._world.site = site
+        return site
 
 
 class World:
     """Everything of one tenant's training."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, network: Network | None = None) -> None:
         self.now = NOW
         self.tenant = TenantId(new_id("ten"))
         self.site = Site(new_id("site"), self.tenant, "店", "prof", NOW)
         self.fuse = Fuse()
+        self.clock = Ticks(self)
         self.bucket, self.queue, self.engine = Memory(self.clock), Messages(), WordEngine()
         self.told: list[tuple[str, int, str]] = []
         blobs = self.fuse.wrap(self.bucket)
@@ -164,13 +279,29 @@ class World:
         self.every_unfinished = self.jobs.unfinished
         self.jobs.unfinished = self.unfinished  # type: ignore[method-assign]
         inputs = Inputs(blobs)
-        self.publisher = Publisher(self.jobs, self.documents, blobs, self.engine, POOL, self.clock)
+        self.model = Model(self.clock)
+        whose = lambda *_: (None, self.site)  # noqa: E731 - the model asks no more of them
+        vectors = SiteVectors(self.model, whose, blobs, self.jobs, POOL, self.clock)  # type: ignore[arg-type]
+        self.publisher = Publisher(self.jobs, self.documents, blobs, self.engine, vectors, POOL, self.clock)
         stores = self.jobs, self.documents, blobs, inputs
-        self.worker = Worker(*stores, self.engine, self.publisher, queue, self.tell, self.clock)
-        self.training = Training(*stores, queue, self.clock)
-
-    def clock(self) -> float:
-        return self.now
+        self.slots = Slots()
+        self.crawls = CrawlStore(storage, "knowledge", self.jobs)
+        fetcher = Fetcher(network=network or Net())
+        pace = Pace(self.slots, self.clock)  # type: ignore[arg-type]
+        crawl = Crawl(
+            fetcher,
+            Hosts(fetcher, blobs, self.clock),
+            pace,
+            self.jobs,
+            self.crawls,
+            self.documents,
+            blobs,
+            self.engine,
+            self.clock,
+        )
+        self.worker = Worker(*stores, crawl, self.engine, self.publisher, queue, self.tell, self.clock)
+        self.crawling = Crawls(self.jobs, self.crawls, self.documents, Desk(self), queue, self.clock)  # type: ignore[arg-type]
+        self.training = Training(*stores, self.crawling, queue, self.clock)
 
     def tell(self, job: Job) -> None:
         self.told.append((job.job_id, job.attempt, job.status))
@@ -178,11 +309,15 @@ class World:
     def start(self, *texts: tuple[str, str], force: bool = False) -> Job:
         return self.training.start(self.site, "text", [Given(*each) for each in texts], "user:1", force=force)
 
+    def crawl(self, url: str = "http://shop.example/", *, force: bool = False, room: int = 1000, **reach: Any) -> Job:
+        return self.crawling.start(self.site, url, Reach(**reach), room, "user:1", force=force)
+
     def deliver(self, at: int = 0, *, again: bool = False, alight: bool = False) -> bool:
         """Work a message off; one over which the worker dies comes back. Whether it lived. The fuse is put out then,
         unless it is to stay `alight`.
         """
         message = self.queue.waiting.pop(at)
+        self.now += message.pop("delay", 0)
         if again:
             self.queue.waiting.append(message)
         try:
@@ -241,4 +376,8 @@ class World:
 
 
 def _words(text: Extracted) -> list[str]:
-    return " ".join([text.title, *(each.text for each in text.blocks)]).split()
+    return _said(text.title, *(each.text for each in text.blocks))
+
+
+def _said(*texts: str) -> list[str]:
+    return " ".join(texts).split()

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 from noren.admission import Admission
 
 if TYPE_CHECKING:
+    from noren.ids import TenantId
     from noren.knowledge.blobs import Blobs
+    from noren.knowledge.crawl_store import CrawlStore
+    from noren.knowledge.crawls import Crawls
     from noren.knowledge.document_store import DocumentStore
     from noren.knowledge.index_cache import IndexFiles
     from noren.knowledge.inputs import Inputs
     from noren.knowledge.job_store import JobStore
     from noren.knowledge.jobs import Training
     from noren.knowledge.models import IndexPointer, Job
+    from noren.knowledge.quote import Quotes, Surveys
     from noren.knowledge.retrieval import Retrieval, Searcher
+    from noren.knowledge.site_vectors import SiteVectors
     from noren.knowledge.worker import Worker
     from noren.queues import Queue
+    from noren.sites.models import Site
+    from noren.tenants.models import Tenant
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,12 @@ class Learning(Admission):
         from noren.knowledge.job_store import JobStore
 
         return JobStore(self.dynamodb, self.settings.knowledge_table, self.documents)
+
+    @cached_property
+    def crawl_store(self) -> CrawlStore:
+        from noren.knowledge.crawl_store import CrawlStore
+
+        return CrawlStore(self.dynamodb, self.settings.knowledge_table, self.training_jobs)
 
     @cached_property
     def blobs(self) -> Blobs:
@@ -76,20 +89,64 @@ class Learning(Admission):
         from noren.knowledge.jobs import Training
 
         stores = self.training_jobs, self.documents, self.blobs, self.training_inputs
-        return Training(*stores, self.train_queue, self.clock)
+        return Training(*stores, self.crawls, self.train_queue, self.clock)
+
+    @cached_property
+    def crawls(self) -> Crawls:
+        from noren.knowledge.crawls import Crawls
+
+        stores = self.training_jobs, self.crawl_store, self.documents
+        return Crawls(*stores, self.sites, self.train_queue, self.clock)
+
+    @cached_property
+    def quotes(self) -> Quotes:
+        from noren.knowledge.quote import Quotes
+
+        def owner(site: Site) -> Tenant:
+            return self.tenants.get(site.tenant_id)
+
+        return Quotes(self.surveyor, self.documents, self.plans, self.embeddings, owner)
+
+    @cached_property
+    def surveyor(self) -> Surveys:
+        if name := self.settings.surveyor_function:
+            from noren.functions import Function
+            from noren.knowledge.quote import RemoteSurveyor
+
+            return RemoteSurveyor(Function(name, seconds=24))
+        from noren.knowledge.survey.surveyor import Surveyor
+
+        return Surveyor(self.fetcher)
 
     @cached_property
     def train_worker(self) -> Worker:
+        from noren.knowledge.crawling import Crawl
         from noren.knowledge.engine import FileEngine
+        from noren.knowledge.hosts import Hosts
         from noren.knowledge.publish import Publisher
         from noren.knowledge.worker import Worker
+        from noren.pace import Pace
 
         engine = FileEngine()
         stores = self.training_jobs, self.documents, self.blobs
-        publisher = Publisher(*stores, engine, self.pool, self.clock)
-        return Worker(
-            *stores, self.training_inputs, engine, publisher, self.train_queue, self._tell_of_training, self.clock
+        publisher = Publisher(*stores, engine, self.site_vectors, self.pool, self.clock)
+        hosts = Hosts(self.fetcher, self.blobs, self.clock)
+        pace, pages = Pace(self.runtime, self.clock), self.crawl_store
+        crawl = Crawl(
+            self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, self.blobs, engine, self.clock
         )
+        return Worker(
+            *stores, self.training_inputs, crawl, engine, publisher, self.train_queue, self._tell_of_training, self.clock
+        )
+
+    @cached_property
+    def site_vectors(self) -> SiteVectors:
+        from noren.knowledge.site_vectors import SiteVectors
+
+        def whose(tenant_id: TenantId, site_id: str) -> tuple[Tenant, Site]:
+            return self.tenants.get(tenant_id), self.sites.get(tenant_id, site_id)
+
+        return SiteVectors(self.embeddings, whose, self.blobs, self.training_jobs, self.pool, self.clock)
 
     def _tell_of_training(self, job: Job) -> None:
         """An event for what has ended by itself: once for each attempt."""

@@ -46,6 +46,11 @@ class DocumentStore:
         items, following = self._rows.page(documents_key(tenant_id, site_id), limit, position)
         return [made_of(Document, each) for each in items], following
 
+    def has_pages(self, tenant_id: TenantId, site_id: str) -> bool:
+        """Whether the site has learnt any page of the web."""
+        only = {"kind": "page", "status": "active"}
+        return bool(self._rows.page(documents_key(tenant_id, site_id), 1, None, only=only)[0])
+
     def pointer(self, tenant_id: TenantId, site_id: str) -> IndexPointer | None:
         """The index that the site answers from now; None before the first publication."""
         item = self._rows.get(pointer_key(tenant_id, site_id))
@@ -65,6 +70,10 @@ class DocumentStore:
         """The put of a document as the version after the one that was read."""
         condition = "version = :read OR (attribute_not_exists(pk) AND :read = :none)"
         return self._rows.put(document_item(document), condition, {":read": document.version - 1, ":none": 0})
+
+    def noting(self, document: Document) -> dict[str, Any]:
+        """The put of a document whose content is still that of the version that was read."""
+        return self._rows.put(document_item(document), "version = :read", {":read": document.version})
 
     def removing(self, document: Document) -> dict[str, Any]:
         """The deletion of a document as it was read."""

@@ -2,11 +2,13 @@
 
 `DOC#<tenant>#<site>` / `doc_…`: documents. `IDX#<tenant>#<site>` / `CURRENT`: the published index.
 `JOB#<tenant>` / `job_…`: jobs. `JOBP#<tenant>#<job>` / page: their pages, kept for 90 days, and `plan`.
+`IDX#…` / `CRAWL`: the site's latest crawl. `JOBV#<tenant>#<job>` / digest: how many queries of one path a crawl has.
 `OPENJOBS` / `<tenant>#<job>`: jobs to be looked after until they have ended and that has been told.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -61,6 +63,16 @@ def pointer_key(tenant_id: TenantId, site_id: str) -> Item:
     return {"pk": tenant_key(tenant_id, "IDX", site_id), "sk": "CURRENT"}
 
 
+def crawl_key(tenant_id: TenantId, site_id: str) -> Item:
+    """Where it stands which is a site's latest crawl."""
+    return {"pk": tenant_key(tenant_id, "IDX", site_id), "sk": "CRAWL"}
+
+
+def variants_key(job: Job, path: str) -> Item:
+    """Where a job counts the queries that it has of a path."""
+    return {"pk": tenant_key(job.tenant_id, "JOBV", job.job_id), "sk": hashlib.sha256(path.encode()).hexdigest()[:32]}
+
+
 def document_item(document: Document) -> Item:
     """A document as it is stored."""
     ends = {"expires_at": int(document.checked_at or 0) + GONE_KEPT_SECONDS} if document.status == "gone" else {}
@@ -81,7 +93,12 @@ def open_item(job: Job) -> Item:
 
 def page_item(job: Job, page: JobPage) -> Item:
     """A page of a job as it is stored."""
-    return page_key(job, page.page_id) | _stored(page) | {"expires_at": int(job.created_at) + PAGES_KEPT_SECONDS}
+    return page_key(job, page.page_id) | _stored(page) | {"expires_at": pages_end(job)}
+
+
+def pages_end(job: Job) -> int:
+    """When what is kept of a job's pages expires."""
+    return int(job.created_at) + PAGES_KEPT_SECONDS
 
 
 def pointer_item(tenant_id: TenantId, site_id: str, pointer: IndexPointer) -> Item:

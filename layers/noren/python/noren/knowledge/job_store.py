@@ -7,8 +7,10 @@ works for an attempt that is over changes nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from noren.ids import TenantId, is_id
@@ -32,8 +34,8 @@ from noren.tenants.store import Refused, transact
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-AT_ONCE = 50
-"""Pages added or revived in one transaction, which may have a hundred writes."""
+AT_ONCE = 49
+"""Pages added or revived in one transaction, which may have a hundred writes: of each, and of what counts them."""
 _OPEN = "#status IN (:queued, :running, :publishing)"
 _OPEN_VALUES = {f":{each}": each for each in ("queued", "running", "publishing")}
 
@@ -46,10 +48,13 @@ class JobStore:
 
     # Jobs
 
-    def start(self, job: Job) -> None:
-        """Store a new job with its plan still to be made."""
+    def start(self, job: Job, also: Sequence[Any] = ()) -> None:
+        """Store a new job with its plan still to be made, and `also` what goes with it: all or none. Raises Refused
+        where a condition of that fails.
+        """
         plan = page_item(job, JobPage(PLAN, job.source, ""))
-        transact(self._client, [self._rows.new(job_item(job)), self._rows.new(plan), self._rows.put(open_item(job))])
+        made = self._rows.new(job_item(job)), self._rows.new(plan), self._rows.put(open_item(job))
+        transact(self._client, [*made, *also])
 
     def remove_document(self, document: Document, job: Job) -> bool:
         """Delete a document and store the job that publishes without it; False where the document has changed."""
@@ -96,8 +101,10 @@ class JobStore:
             self._change(job, "SET #status = :cancelled, #ended_at = :now, #moved_at = :now", _OPEN, values) is not None
         )
 
-    def retry(self, job: Job, now: float) -> bool:
-        """Have an ended job do, in a further attempt, what it did not; False where it has gone on already."""
+    def retry(self, job: Job, now: float, also: Sequence[Any] = ()) -> bool:
+        """Have an ended job do, in a further attempt, what it did not, and `also` what goes with it; False where it has
+        gone on already, or a condition of that fails.
+        """
         plan = self.page(job, PLAN)
         if plan is None:
             return False
@@ -112,13 +119,13 @@ class JobStore:
         )
         planned = self._rows.update(
             page_key(job, PLAN),
-            "SET #status = :waiting, #attempts = :none",
+            "SET #status = :waiting, #attempts = :none, #due_at = :none",
             "#status = :read",
             {":waiting": "waiting", ":none": 0, ":read": plan.status},
         )
         following = self._rows.put(open_item(replace(job, attempt=job.attempt + 1)))
         try:
-            transact(self._client, [{"Update": again}, {"Update": planned}, following])
+            transact(self._client, [{"Update": again}, {"Update": planned}, following, *also])
         except Refused:
             return False
         return True
@@ -159,16 +166,20 @@ class JobStore:
             known = {each["sk"] for each in batch_get(self._client, self._rows.table, keys)}
             new = [self._rows.new(page_item(job, each)) for each in some if each.page_id not in known]
             if new:
-                count = self._counting(job, "ADD #found :by, #left :by", {":by": len(new)})
+                count = self.counting(job, "ADD #found :by, #left :by", {":by": len(new)})
                 transact(self._client, [count, *new])
 
     def revive(self, job: Job, pages: Sequence[JobPage]) -> None:
         """Have failed pages done again. Raises Refused: (0,) the job is not running, else a page has not failed."""
         values = {":waiting": "waiting", ":failed": "failed", ":none": 0, ":blank": ""}
-        update = "SET #status = :waiting, #attempts = :none, #reason = :blank"
+        update = "SET #status = :waiting, #attempts = :none, #reason = :blank, #due_at = :none"
         for start in range(0, len(pages), AT_ONCE):
             some = pages[start : start + AT_ONCE]
-            count = self._counting(job, "ADD #left :by, #failed :minus", {":by": len(some), ":minus": -len(some)})
+            reasons = Counter(each.reason for each in some)
+            fewer = "".join(f", #reasons.#{each} :fewer_{each}" for each in reasons)
+            counts = {":by": len(some), ":minus": -len(some)}
+            counts |= {f":fewer_{each}": -count for each, count in reasons.items()}
+            count = self.counting(job, f"ADD #left :by, #failed :minus{fewer}", counts)
             again = [
                 self._rows.update(page_key(job, each.page_id), update, "#status = :failed", values) for each in some
             ]
@@ -189,15 +200,26 @@ class JobStore:
         chunks, tokens = (document.chunk_count, document.token_count) if document else (0, 0)
         through = self._rows.update(
             page_key(job, page.page_id),
-            "SET #status = :outcome, #reason = :reason, #chunks = :chunks, #document_id = :document",
+            "SET #status = :outcome, #reason = :reason, #chunks = :chunks, #tokens = :tokens, #document_id = :document",
             "#status = :waiting",
             {":waiting": "waiting", ":outcome": end.outcome, ":reason": end.reason, ":chunks": chunks}
-            | {":document": end.document_id},
+            | {":tokens": tokens, ":document": end.document_id},
         )
         counts = {":one": 1, ":minus": -1, ":chunks": chunks, ":tokens": tokens, ":now": int(now)}
-        update = f"ADD #{end.outcome} :one, #left :minus, #chunks :chunks, #tokens :tokens SET #moved_at = :now"
-        writes = [{"Update": through}, self._counting(job, update, counts)]
-        transact(self._client, [*writes, *([self._documents.next_version(document)] if document else [])])
+        why = f", #reasons.#{end.reason} :one" if end.reason else ""
+        update = f"ADD #{end.outcome} :one, #left :minus, #chunks :chunks, #tokens :tokens{why} SET #moved_at = :now"
+        writes = [{"Update": through}, self.counting(job, update, counts)]
+        if document:
+            writes.append(self._documents.next_version(document))
+        elif end.noted:
+            writes.append(self._documents.noting(end.noted))
+        transact(self._client, writes)
+
+    def postpone(self, job: Job, page: JobPage, due_at: float, *, has_slot: bool = False, reason: str = "") -> bool:
+        """Note that nobody need look at a page before; False where it is not waiting any more."""
+        values = {":due": int(due_at), ":slot": has_slot, ":reason": reason, ":waiting": "waiting"}
+        update = "SET #due_at = :due, #has_slot = :slot, #reason = :reason"
+        return self._updated(page_key(job, page.page_id), update, "#status = :waiting", values) is not None
 
     def end_plan(self, job: Job, now: float, error: str = "") -> None:
         """A job's pages are known; with an `error` they could not be.
@@ -207,15 +229,17 @@ class JobStore:
         values = {":waiting": "waiting", ":through": "failed" if error else "changed"}
         through = self._rows.update(page_key(job, PLAN), "SET #status = :through", "#status = :waiting", values)
         update = "ADD #left :minus SET #moved_at = :now, #error = :error"
-        counting = self._counting(job, update, {":minus": -1, ":now": int(now), ":error": error})
+        counting = self.counting(job, update, {":minus": -1, ":now": int(now), ":error": error})
         transact(self._client, [{"Update": through}, counting])
 
     # Publishing
 
-    def begin_publishing(self, job: Job, now: float) -> bool:
-        """All pages are through; False where that is not so, or somebody else has seen it first."""
-        values = {":publishing": "publishing", ":running": "running", ":now": int(now), ":none": 0}
-        update = "SET #status = :publishing, #moved_at = :now"
+    def begin_publishing(self, job: Job, now: float, error: str) -> bool:
+        """All pages are through, with an `error` where the job will have failed; False where that is not so, or
+        somebody else has seen it first.
+        """
+        values = {":publishing": "publishing", ":running": "running", ":now": int(now), ":none": 0, ":error": error}
+        update = "SET #status = :publishing, #moved_at = :now, #error = :error"
         return self._change(job, update, "#status = :running AND #left = :none", values) is not None
 
     def try_publishing(self, job: Job, now: float, seconds: float) -> int | None:
@@ -228,6 +252,24 @@ class JobStore:
         done = self._change(job, "ADD #tries :one SET #moved_at = :now, #tried_at = :now", condition, values)
         return int(done["tries"]) if done else None
 
+    def count_vectors(self, job: Job, chunks: int, tokens: int, cost_usd: Decimal, now: float) -> bool:
+        """Count vectors that a publication was billed for. It has come on by them: its tries begin anew.
+
+        False where the job is not at it any more.
+        """
+        counts = {":chunks": chunks, ":tokens": tokens, ":cost": cost_usd, ":now": int(now), ":one": 1, ":zero": 0}
+        update = "ADD #embedded_chunks :chunks, #embedding_tokens :tokens, #cost_usd :cost"
+        update += " SET #tries = :one, #moved_at = :now"
+        self._change(job, update, "#tries >= :zero", counts)
+        now_is = self.get(job.tenant_id, job.job_id)
+        return now_is is not None and (now_is.status, now_is.attempt) == ("publishing", job.attempt)
+
+    def put_off(self, job: Job, now: float) -> bool:
+        """A publication is to be gone on with by whoever comes next; False where the job is not at it any more."""
+        values = {":publishing": "publishing", ":never": 0, ":now": int(now)}
+        update = "SET #tried_at = :never, #moved_at = :now"
+        return self._change(job, update, "#status = :publishing", values) is not None
+
     def end(self, job: Job, status: JobStatus, now: float, *, error: str = "", index_version: int) -> bool:
         """End a job that publishes, with the index that is current; False where it has ended."""
         try:
@@ -236,20 +278,23 @@ class JobStore:
             return False
         return True
 
-    def publish(self, job: Job, old: IndexPointer | None, new: IndexPointer, status: JobStatus, now: float) -> None:
+    def publish(
+        self, job: Job, old: IndexPointer | None, new: IndexPointer, status: JobStatus, now: float, *, error: str
+    ) -> None:
         """Make an index current in place of the one that was read, and end the job: both or neither.
 
         Raises Refused: (0,) another index has become current, (1,) the job has ended.
         """
         moving = self._documents.moving(job.tenant_id, job.site_id, old, new)
-        transact(self._client, [moving, self._ending(job, status, now, job.error, new.version)])
+        transact(self._client, [moving, self._ending(job, status, now, error, new.version)])
 
-    # Parts
+    # Parts of transactions
 
-    def _counting(self, job: Job, update: str, values: Item) -> dict[str, Any]:
-        """A change of a running job's counters, as a part of a transaction."""
+    def counting(self, job: Job, update: str, values: Item, condition: str = "") -> dict[str, Any]:
+        """A change of a running job's counters, where a condition holds."""
         values = values | {":running": "running", ":attempt": job.attempt}
-        return {"Update": self._rows.update(job_key(job), update, "#status = :running AND #attempt = :attempt", values)}
+        is_running = "#status = :running AND #attempt = :attempt" + (f" AND {condition}" if condition else "")
+        return {"Update": self._rows.update(job_key(job), update, is_running, values)}
 
     def _ending(self, job: Job, status: JobStatus, now: float, error: str, index_version: int) -> dict[str, Any]:
         values = {":status": status, ":publishing": "publishing", ":now": int(now), ":error": error}

@@ -11,12 +11,13 @@ from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
 from noren.knowledge import blobs as keys
 from noren.knowledge.blobs import Blobs, UploadForm
+from noren.knowledge.crawls import Crawls
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
+from noren.knowledge.messages import message
 from noren.knowledge.models import RETRYABLE, Document, Job, JobKind, JobMode, JobPage
 from noren.knowledge.row_store import Position
-from noren.knowledge.worker import message
 from noren.queues import Queue
 from noren.sites.models import Site
 
@@ -33,10 +34,17 @@ class Training:
     """A tenant's jobs and documents; a site comes in as the record, which only its owner's calls have found."""
 
     def __init__(
-        self, jobs: JobStore, documents: DocumentStore, blobs: Blobs, inputs: Inputs, queue: Queue, clock: Clock
+        self,
+        jobs: JobStore,
+        documents: DocumentStore,
+        blobs: Blobs,
+        inputs: Inputs,
+        crawls: Crawls,
+        queue: Queue,
+        clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs = jobs, documents, blobs
-        self._inputs, self._queue, self._clock = inputs, queue, clock
+        self._inputs, self._crawls, self._queue, self._clock = inputs, crawls, queue, clock
 
     # Jobs
 
@@ -87,11 +95,14 @@ class Training:
         return self.get(tenant_id, job_id)
 
     def retry(self, tenant_id: TenantId, job_id: str) -> Job:
-        """Have a job do what failed or was cancelled. Raises Conflict where nothing is to be done again."""
+        """Have a job do what failed or was cancelled. Raises Conflict where nothing is to be done again, or it is the
+        turn of another crawl of the site.
+        """
         job = self.get(tenant_id, job_id)
         if job.status not in RETRYABLE or job.kind == "refresh":
             raise Conflict("This job has nothing to do again.", code="not_retryable")
-        if not self._jobs.retry(job, self._clock()):
+        is_begun = self._crawls.retry(job) if job.kind == "url" else self._jobs.retry(job, self._clock())
+        if not is_begun:
             raise Conflict(MOVED)
         again = self.get(tenant_id, job_id)
         self._hint(again, "plan")

@@ -23,6 +23,8 @@ DocumentStatus = Literal["active", "gone"]
 
 Recurrence = Literal["daily", "weekly", "monthly"]
 
+IndexEngine = Literal["file", "s3_vectors"]
+
 Outcome = Literal["changed", "unchanged", "removed", "failed", "skipped"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -112,6 +114,8 @@ class Job:
     # Of a crawl:
     url: str = ""
     max_pages: int = 0
+    pages_per_site: int = 0
+    """What the plan allowed when the job began."""
     max_depth: int = 0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -190,9 +194,11 @@ class IndexPointer:
     chunks: int
     languages: tuple[str, ...]
     embedding_model: str
-    """"" where it has no vectors."""
+    """Whose vectors it is also searched by: a policy's id, "" where words alone find as much."""
     contents: str
     """A hash of what it was built from."""
+    engine: IndexEngine = "file"
+    """Where its vectors are, if it has any."""
     previous: IndexPointer | None = None
     """What was current before; kept for a rollback."""
 
@@ -207,14 +213,15 @@ def page_id(source: str) -> str:
     return _digest(source)[:32]
 
 
-def contents_of(documents: Sequence[Document]) -> str:
-    """A hash of what an index of these documents holds."""
-    return _digest(*sorted(f"{each.document_id}:{each.content_hash}" for each in documents))[:32]
+def contents_of(documents: Sequence[Document], vectors: str = "") -> str:
+    """A hash of what an index of these documents holds; `vectors` says which it has."""
+    named = sorted(f"{each.document_id}:{each.content_hash}" for each in documents)
+    return _digest(*named, *([vectors] if vectors else []))[:32]
 
 
 def plain(pointer: IndexPointer) -> dict[str, Any]:
     """A pointer's own fields, without what was before it."""
-    names = ("version", "key", "built_at", "documents", "chunks", "languages", "embedding_model", "contents")
+    names = ("version", "key", "built_at", "documents", "chunks", "languages", "embedding_model", "contents", "engine")
     return {name: getattr(pointer, name) for name in names}
 
 

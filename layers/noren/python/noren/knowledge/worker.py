@@ -6,20 +6,25 @@ Any message may come twice, late, out of order or not at all. `sweep` has those 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import BlobMissing, Blobs, text_key
+from noren.knowledge.crawl.robots import RobotsUnavailable
+from noren.knowledge.crawl.visit import Failed
+from noren.knowledge.crawling import RETRY_SECONDS, Crawl, NoRoom, Wait
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.extract.digest import content_hash
 from noren.knowledge.extract.errors import ExtractFailed
 from noren.knowledge.inputs import Inputs, Reading
 from noren.knowledge.job_store import JobStore
+from noren.knowledge.messages import message
 from noren.knowledge.models import PLAN, Document, Job, JobPage, PageEnd
 from noren.knowledge.publish import Engine, Publisher
+from noren.knowledge.site_vectors import Later
 from noren.knowledge.texts import packed
 from noren.queues import Queue
 from noren.tenants.store import Refused
@@ -31,6 +36,11 @@ MOST_TRIES = 5
 """Who takes up a page or a publication for the sixth time gives it up: it kills workers, or storage refuses it."""
 PUBLISHING_SECONDS = 300.0
 """Nobody publishes for longer: the function's time limit."""
+MOST_VISITS = 3
+"""A page that fails for the third time, though it might come some day, fails this crawl."""
+MOST_RETRY_SECONDS = 3_600.0
+MOST_DELAY = 900
+"""Seconds for which a queue keeps a message back."""
 IDLE_SECONDS = 600.0
 """A job of which nothing has come for so long has lost its messages."""
 
@@ -46,6 +56,7 @@ class Worker:
         documents: DocumentStore,
         blobs: Blobs,
         inputs: Inputs,
+        crawl: Crawl,
         engine: Engine,
         publisher: Publisher,
         queue: Queue,
@@ -53,7 +64,7 @@ class Worker:
         clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs, self._inputs = jobs, documents, blobs, inputs
-        self._engine, self._publisher, self._queue = engine, publisher, queue
+        self._crawl, self._engine, self._publisher, self._queue = crawl, engine, publisher, queue
         self._tell, self._clock = tell, clock
 
     def work(self, tenant_id: TenantId, job_id: str, what: str, page_id: str = "") -> None:
@@ -64,7 +75,7 @@ class Worker:
         if what == "plan" and self._jobs.begin(job, self._clock()):
             self._plan(job)
         elif what == "page" and job.status == "running":
-            self._page(job, page_id)
+            self._turn(job, page_id)
         elif what == "publish" and job.status == "publishing":
             self._publish(job)
         self._follow(job)
@@ -89,24 +100,34 @@ class Worker:
         if plan and plan.status == "waiting":
             self._queue.send(message(job, "plan"))
         elif job.status == "running":
-            self._hint(job, self._jobs.pages(job))
+            now = self._clock()
+            self._hint(job, (each for each in self._jobs.pages(job) if each.due_at <= now))
             self._follow(job)
         else:
             self._queue.send(message(job, "publish"))
 
     def _plan(self, job: Job) -> None:
         plan = self._jobs.page(job, PLAN)
-        tries = self._jobs.take_page(job, plan) if plan else None
+        if plan is None or self._is_early(job, plan):
+            return
+        tries = self._jobs.take_page(job, plan)
         if tries is None:
             return
         error = "gave_up" if tries > MOST_TRIES else ""
         try:
             if not error:
                 self._jobs.revive(job, [each for each in self._jobs.pages(job) if each.status == "failed"])
-                self._jobs.add_pages(job, self._inputs.pages(job))
+                self._add_pages(job)
                 self._hint(job, self._jobs.pages(job))
         except BlobMissing:
             error = "input_missing"
+        except NoRoom:
+            error = "no_room"
+        except RobotsUnavailable:
+            if tries < MOST_TRIES:
+                self._postpone(job, plan, Wait(self._clock() + RETRY_SECONDS * 2 ** (tries - 1)), "busy")
+                return
+            error = "robots_unavailable"
         except Refused:
             return  # somebody else plans it, or it was cancelled
         try:
@@ -114,14 +135,66 @@ class Worker:
         except Refused:
             return
 
-    def _page(self, job: Job, page_id: str) -> None:
+    def _add_pages(self, job: Job) -> None:
+        if job.kind == "url":
+            self._crawl.plan(job)
+        else:
+            self._jobs.add_pages(job, self._inputs.pages(job))
+
+    def _turn(self, job: Job, page_id: str) -> None:
+        """A page's turn has come, perhaps."""
         page = self._jobs.page(job, page_id)
-        tries = self._jobs.take_page(job, page) if page else None
-        if page is None or tries is None:
+        if page is None or page.status != "waiting" or self._is_early(job, page):
+            return
+        if job.kind == "url":
+            try:
+                wait = self._crawl.wait(job, page)
+            except RobotsUnavailable:
+                wait = None  # it counts as a visit that failed
+            if wait:
+                self._postpone(job, page, wait)
+                return
+        tries = self._jobs.take_page(job, page)
+        if tries is None:
             return
         if tries > MOST_TRIES:
             self._end(job, page, PageEnd("failed", "gave_up"))
-            return
+        elif job.kind == "url":
+            self._visit(job, page, tries)
+        else:
+            self._read(job, page)
+
+    def _visit(self, job: Job, page: JobPage, tries: int) -> None:
+        while True:
+            visit = self._crawl.visit(job, page)
+            found = visit.of
+            if isinstance(found, Failed) and found.retry_after is not None and tries < MOST_VISITS:
+                seconds = min(found.retry_after * 2 ** (tries - 1), MOST_RETRY_SECONDS)
+                self._postpone(job, page, Wait(self._clock() + seconds), found.reason)
+                return
+            try:
+                self._hint(job, self._crawl.follow(job, page, visit))
+            except Refused:
+                return  # the job is over
+            if self._end(job, page, self._crawl.end(job, page, visit)):
+                return
+
+    def _is_early(self, job: Job, page: JobPage) -> bool:
+        """Whether a page's time has not come yet: then it is asked for again. Messages that come twice stay two."""
+        if page.due_at <= self._clock():
+            return False
+        self._ask_later(job, page, page.due_at)
+        return True
+
+    def _postpone(self, job: Job, page: JobPage, wait: Wait, reason: str = "") -> None:
+        if self._jobs.postpone(job, page, wait.until, has_slot=wait.has_slot, reason=reason):
+            self._ask_later(job, page, wait.until)
+
+    def _ask_later(self, job: Job, page: JobPage, at: float) -> None:
+        asked = message(job, "plan") if page.page_id == PLAN else message(job, "page", page.page_id)
+        self._queue.send(asked, delay=min(max(math.ceil(at - self._clock()), 0), MOST_DELAY))
+
+    def _read(self, job: Job, page: JobPage) -> None:
         try:
             reading = self._inputs.read(job, page)
         except BlobMissing:
@@ -181,7 +254,10 @@ class Worker:
             version = pointer.version if pointer else 0
             self._jobs.end(job, "failed", self._clock(), error="publishing_failed", index_version=version)
             return
-        self._publisher.publish(job)
+        try:
+            self._publisher.publish(job)
+        except Later as later:
+            self._queue.send(message(job, "publish"), delay=later.seconds)
 
     def _follow(self, job: Job) -> None:
         """Have done what comes next, whoever has made it so."""
@@ -192,10 +268,24 @@ class Worker:
             self._close(now)
             return
         if now.status == "running" and not now.left:
-            self._jobs.begin_publishing(now, self._clock())
+            if not self._settle(now):
+                return
             now = replace(now, status="publishing")  # who has seen the last page before may have died over it
         if now.status == "publishing" and not now.tries:
             self._queue.send(message(now, "publish"))
+
+    def _settle(self, job: Job) -> bool:
+        """All pages of a job are through: on to publishing. False where it has moved on meanwhile."""
+        error = job.error
+        if job.kind == "url":
+            try:
+                self._crawl.settle(job)
+            except Refused:
+                return False
+            if not job.failed and not job.fetched and not job.removed:
+                error = error or "nothing_read"
+        self._jobs.begin_publishing(job, self._clock(), error)
+        return True
 
     def _close(self, job: Job) -> None:
         self._tell(job)
@@ -203,8 +293,3 @@ class Worker:
 
     def _hint(self, job: Job, pages: Iterable[JobPage]) -> None:
         self._queue.send_all(message(job, "page", each.page_id) for each in pages if each.status == "waiting")
-
-
-def message(job: Job, what: str, page_id: str = "") -> dict[str, Any]:
-    """What is put on the queue."""
-    return {"tenant_id": job.tenant_id, "job_id": job.job_id, "what": what} | ({"page": page_id} if page_id else {})

@@ -1,4 +1,4 @@
-"""The `runtime` table: `RATE#…` and `WINDOW#…` windows, `COUNT#…` counters, `LEASE#…`, `IDEM#…` claims.
+"""The `runtime` table: `RATE#…` and `WINDOW#…` windows, `COUNT#…` counters, `LEASE#…`, `PACE#…`, `IDEM#…` claims.
 
 Items expire by the table's TTL some day; whether one still counts is compared here or by the caller, never left to it.
 """
@@ -107,6 +107,19 @@ class RuntimeStore:
         """Take one off the counter."""
         values = {":one": 1, ":zero": 0}
         self._update(tables.platform_key("COUNT", key), str(until), "SET n = n - :one", "n > :zero", values)
+
+    # -- slots
+
+    def reserve(self, key: str, now: int, length: int, horizon: int) -> int | None:
+        """The next slot that nobody has, at the earliest `now`; None where that is beyond the `horizon`. All in ms."""
+        pk = tables.platform_key("PACE", key)
+        values = {":now": now, ":after": now + length, ":x": (now + horizon) // 1000 + LINGER_SECONDS}
+        update, is_free = "SET n = :after, expires_at = :x", "attribute_not_exists(n) OR n <= :now"
+        if self._update(pk, "0", update, is_free, values)[1]:
+            return now
+        values = {":length": length, ":last": now + horizon, ":x": values[":x"] + length // 1000}
+        item, done = self._update(pk, "0", "SET n = n + :length, expires_at = :x", "n <= :last", values)
+        return int(item["n"]) - length if done else None
 
     # -- leases
 

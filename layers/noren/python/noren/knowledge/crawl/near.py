@@ -43,6 +43,16 @@ class Fingerprint:
         return (self.bits ^ other.bits).bit_count() <= most
 
     @property
+    def stored(self) -> str:
+        """In a few characters; the title is kept elsewhere."""
+        return f"{self.bits:016x}{'s' if self.is_short else ''}"
+
+    @classmethod
+    def restored(cls, stored: str, title: str) -> Fingerprint:
+        """The reverse of `stored`, given the page's title."""
+        return cls(int(stored[:16], 16), _plain(title), stored.endswith("s"))
+
+    @property
     def bands(self) -> tuple[int, ...]:
         """The bits in six pieces; near ones share at least one, at the same place."""
         return tuple(self.bits >> low & (1 << high - low) - 1 for low, high in pairwise(_EDGES))

@@ -74,8 +74,7 @@ class Scope:
 
     def has_host(self, url: str) -> bool:
         """Whether a canonical URL is on this site at all."""
-        host = host_of(url)
-        return any(host == each or host.endswith("." + each) for each in self._hosts)
+        return is_within(host_of(url), self._hosts)
 
     def refusal(self, url: str, depth: int = 0) -> Refusal | None:
         """Why a canonical URL, `depth` links from the start, is not read; None if it is. Linear in its length."""
@@ -126,6 +125,12 @@ class Variants:
             return False
         self._seen[key] = count + 1
         return True
+
+
+def is_within(host: str, domains: Iterable[str]) -> bool:
+    """Whether a host is one of these or below one; `www.` and `*.` ahead of a domain mean no less than all of it."""
+    bare = (_bare(each.lower()) for each in domains)
+    return any(host == each or host.endswith("." + each) for each in bare)
 
 
 def variant_key(url: str) -> str | None:

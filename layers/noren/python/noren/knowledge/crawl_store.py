@@ -1,0 +1,128 @@
+"""What only crawls store: pages that were found on pages, within a job's bounds, and whose turn it is on a site.
+
+`JOBV#<tenant>#<job>` / digest: how many queries of one path a job has. `IDX#<tenant>#<site>` / `CRAWL`: the site's
+latest crawl, of which one at a time may be open.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from noren.ids import TenantId
+from noren.knowledge.crawl.scope import MAX_VARIANTS, variant_key
+from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, variants_key
+from noren.knowledge.job_store import AT_ONCE, JobStore
+from noren.knowledge.models import Job, JobPage
+from noren.knowledge.row_store import RowStore
+from noren.tables import Item, batch_get
+from noren.tenants.store import Refused, transact
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ROUNDS = 20
+"""How often to look again because others have added pages meanwhile."""
+
+
+class CrawlStore:
+    """Reads and writes; decides nothing but what keeps a job within its bounds."""
+
+    def __init__(self, client: DynamoDBClient, table: str, jobs: JobStore) -> None:
+        self._client, self._rows, self._jobs = client, RowStore(client, table), jobs
+
+    def add_pages(self, job: Job, pages: Sequence[JobPage], *, listed: bool = False) -> list[JobPage]:
+        """Add those pages that the job does not have, while there is room for more; those that were added.
+
+        Of what was not `listed` (known before, or in a sitemap) only so many queries of one path are added. Raises
+        Refused where the job is not running any more.
+        """
+        added: list[JobPage] = []
+        for start in range(0, len(pages), AT_ONCE):
+            added += self._add(job, pages[start : start + AT_ONCE], listed)
+        return added
+
+    def narrow(self, job: Job, max_pages: int) -> None:
+        """Give a running job room for so many pages only. Raises Refused where it is not running any more."""
+        transact(self._client, [self._jobs.counting(job, "SET #max_pages = :most", {":most": max_pages})])
+
+    def leave_out(self, job: Job, page: JobPage, reason: str) -> None:
+        """Count a page that was learnt as skipped after all. Raises Refused where it is counted otherwise already."""
+        through = self._rows.update(
+            page_key(job, page.page_id),
+            "SET #status = :skipped, #reason = :reason, #chunks = :none, #tokens = :none",
+            "#status = :read",
+            {":skipped": "skipped", ":reason": reason, ":none": 0, ":read": page.status},
+        )
+        values = {":one": 1, ":minus": -1, ":chunks": -page.chunks, ":tokens": -page.tokens}
+        update = f"ADD #{page.status} :minus, #skipped :one, #reasons.#{reason} :one, #chunks :chunks, #tokens :tokens"
+        transact(self._client, [{"Update": through}, self._jobs.counting(job, update, values)])
+
+    def latest(self, tenant_id: TenantId, site_id: str) -> str:
+        """The id of the site's latest crawl, "" where there was none."""
+        item = self._rows.get(crawl_key(tenant_id, site_id))
+        return str(item["job_id"]) if item else ""
+
+    def taking_turn(self, job: Job, after: str) -> dict[str, Any]:
+        """The put, as a part of a transaction, of a job as its site's latest crawl, after the one that was read."""
+        item = crawl_key(job.tenant_id, job.site_id) | {"job_id": job.job_id}
+        return self._rows.put(item, "job_id = :read", {":read": after}) if after else self._rows.new(item)
+
+    def _add(self, job: Job, some: Sequence[JobPage], listed: bool) -> list[JobPage]:
+        for _ in range(ROUNDS):
+            known = self._sorts([page_key(job, each.page_id) for each in some])
+            some = [each for each in some if each.page_id not in known]
+            now = self._jobs.get(job.tenant_id, job.job_id)
+            if now is None or now.status != "running" or now.attempt != job.attempt:
+                raise Refused((0,))
+            admitted = _Admitted(list(some), []) if listed else self._admitted(job, some)
+            room = max(now.max_pages - now.found, 0)
+            if len(admitted.pages) > room:
+                if not now.is_cut:
+                    transact(self._client, [self._jobs.counting(job, "SET #is_cut = :true", {":true": True})])
+                some = admitted.pages[:room]
+                admitted = _Admitted(list(some), []) if listed else self._admitted(job, some)
+            if not admitted.pages:
+                return []
+            count = len(admitted.pages)
+            values = {":by": count, ":most": now.max_pages - count}
+            counting = self._jobs.counting(job, "ADD #found :by, #left :by", values, "#found <= :most")
+            puts = [self._rows.new(page_item(job, each)) for each in admitted.pages]
+            try:
+                transact(self._client, [counting, *puts, *admitted.counts])
+            except Refused as refused:
+                others = {admitted.pages[at - 1].page_id for at in refused.failed if 1 <= at <= count}
+                some = [each for each in some if each.page_id not in others]
+                continue
+            return admitted.pages
+        raise RuntimeError("the pages of a job do not stand still")
+
+    def _admitted(self, job: Job, pages: Sequence[JobPage]) -> _Admitted:
+        """Those of the pages that are within their path's number of queries."""
+        groups: defaultdict[str, list[JobPage]] = defaultdict(list)
+        for each in pages:
+            groups[variant_key(each.source) or ""].append(each)
+        keys = {path: variants_key(job, path) for path in groups if path}
+        counts = {each["sk"]: each["seen"] for each in batch_get(self._client, self._rows.table, list(keys.values()))}
+        kept, updates = groups.pop("", []), list[Any]()
+        for path, those in groups.items():
+            room = max(MAX_VARIANTS - counts.get(keys[path]["sk"], 0), 0)
+            if some := those[:room]:
+                kept += some
+                values = {":by": len(some), ":most": MAX_VARIANTS - len(some), ":end": pages_end(job)}
+                update = "ADD #seen :by SET #expires_at = :end"
+                condition = "attribute_not_exists(pk) OR #seen <= :most"
+                updates.append({"Update": self._rows.update(keys[path], update, condition, values)})
+        return _Admitted(kept, updates)
+
+    def _sorts(self, keys: list[Item]) -> set[str]:
+        return {each["sk"] for each in batch_get(self._client, self._rows.table, keys)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    pages: list[JobPage]
+    counts: list[Any]
+    """What is counted with them."""

@@ -1,0 +1,174 @@
+"""Crawls as their owner sees them: which addresses a site may be trained on, and that one crawl at a time is open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from noren.clock import Clock
+from noren.errors import Conflict, Unprocessable
+from noren.ids import new_id
+from noren.knowledge.crawl.addresses import canonical, host_of
+from noren.knowledge.crawl.scope import is_within
+from noren.knowledge.crawl_store import CrawlStore
+from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.job_store import JobStore
+from noren.knowledge.messages import message
+from noren.knowledge.models import Job, Recurrence
+from noren.knowledge.survey.models import Reach
+from noren.queues import Queue
+from noren.sites.models import Site
+from noren.sites.service import Sites
+from noren.tenants.store import Refused
+
+TURN = 3
+"""Where, in the transaction that starts a job, it stands that it is its site's turn."""
+
+_log = logging.getLogger("noren.knowledge")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a crawl is expected to come to."""
+
+    pages: int
+    tokens: int
+    cost_usd: Decimal
+
+
+class Crawls:
+    """Starts crawls."""
+
+    def __init__(
+        self, jobs: JobStore, pages: CrawlStore, documents: DocumentStore, sites: Sites, queue: Queue, clock: Clock
+    ) -> None:
+        self._jobs, self._pages, self._documents = jobs, pages, documents
+        self._sites, self._queue, self._clock = sites, queue, clock
+
+    def address(self, site: Site, url: str) -> str:
+        """The address to start from, in its one spelling. Raises Unprocessable for one that is not the site's."""
+        address = canonical(url)
+        if address is None:
+            raise Unprocessable("Give the address of a page, like https://shop.example/.", code="invalid_url")
+        host = host_of(address)
+        if site.domains and not is_within(host, site.domains):
+            listed = ", ".join(site.domains)
+            raise Unprocessable(
+                f"{host} is not one of this site's domains ({listed}). Add it to the site's domains first.",
+                code="not_this_site",
+                domains=list(site.domains),
+            )
+        return address
+
+    def start(
+        self,
+        site: Site,
+        url: str,
+        reach: Reach,
+        pages_per_site: int,
+        actor: str,
+        *,
+        force: bool = False,
+        schedule: Recurrence | None = None,
+        estimate: Estimate | None = None,
+        also: Sequence[Any] = (),
+    ) -> Job:
+        """Begin to train on a site's pages; `also` is written with the job.
+
+        The first address that a site is trained on decides whose pages it may be trained on: that host is from then on
+        its domain. Raises Unprocessable for another's address, Conflict where a crawl of the site is open, Refused
+        where a condition of `also` fails.
+        """
+        site = self._claimed(site, url, actor)
+        now = self._clock()
+        job = Job(
+            job_id=new_id("job", now),
+            tenant_id=site.tenant_id,
+            site_id=site.site_id,
+            kind="url",
+            mode="full" if force or not self._has_pages(site) else "differential",
+            status="queued",
+            source=new_id("upl", now),
+            created_at=now,
+            created_by=actor,
+            moved_at=now,
+            url=self.address(site, url),
+            max_pages=min(reach.max_pages, pages_per_site),
+            pages_per_site=pages_per_site,
+            max_depth=reach.max_depth,
+            include=reach.include,
+            exclude=reach.exclude,
+            domains=site.domains,
+            schedule=schedule,
+            estimated_pages=estimate.pages if estimate else None,
+            estimated_tokens=estimate.tokens if estimate else None,
+            estimated_cost_usd=estimate.cost_usd if estimate else None,
+        )
+
+        def begin(turn: Any) -> None:
+            self._jobs.start(job, [turn, *also])
+
+        self._in_turn(job, begin)
+        self._hint(job)
+        return job
+
+    def retry(self, job: Job) -> bool:
+        """Have an ended crawl do what failed; False where it has gone on already. Raises Conflict where another crawl
+        of the site is open.
+        """
+        again = False
+
+        def begin(turn: Any) -> None:
+            nonlocal again
+            again = self._jobs.retry(job, self._clock(), [turn])
+
+        self._in_turn(job, begin)
+        return again
+
+    def open(self, site: Site) -> Job | None:
+        """The site's crawl that has not ended, if there is one."""
+        latest = self._pages.latest(site.tenant_id, site.site_id)
+        job = self._jobs.get(site.tenant_id, latest) if latest else None
+        return job if job and job.is_open else None
+
+    def _in_turn(self, job: Job, begin: Callable[[Any], None]) -> None:
+        """Do what begins a crawl, with the part of the transaction that lets one at a time be open."""
+        while True:
+            latest = self._pages.latest(job.tenant_id, job.site_id)
+            other = self._jobs.get(job.tenant_id, latest) if latest else None
+            if other and other.is_open and other.job_id != job.job_id:
+                raise Conflict(
+                    f"This site is being trained already, by {latest}. Wait for it, or cancel it first.",
+                    code="training_open",
+                    job_id=latest,
+                )
+            try:
+                begin(self._pages.taking_turn(job, latest))
+                return
+            except Refused as refused:
+                if TURN not in refused.failed:
+                    raise
+
+    def _claimed(self, site: Site, url: str, actor: str) -> Site:
+        """The site with the domains that it may be trained on."""
+        while not site.domains:
+            host = host_of(self.address(site, url)).removeprefix("www.")
+            now = self._sites.now(site.tenant_id, site.site_id)
+            try:
+                site = now if now.domains else self._sites.save_site(replace(now, domains=(host,)), actor)
+            except Conflict:
+                continue
+        return site
+
+    def _has_pages(self, site: Site) -> bool:
+        return self._documents.has_pages(site.tenant_id, site.site_id)
+
+    def _hint(self, job: Job) -> None:
+        """Have a worker begin. Where the message is lost, the sweep finds the job."""
+        try:
+            self._queue.send(message(job, "plan"))
+        except Exception as error:
+            _log.warning("a job is left to the sweep: %s", type(error).__name__)

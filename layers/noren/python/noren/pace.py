@@ -1,0 +1,30 @@
+"""How often a host is called: one slot at a time for all workers and tenants together."""
+
+from __future__ import annotations
+
+from noren.clock import Clock
+from noren.runtime.store import RuntimeStore
+
+HORIZON_SECONDS = 900.0
+"""Slots are given out for so long ahead: what is given up (by a cancelled job) blocks a host no longer than that."""
+
+
+class Pace:
+    """Hands out times at which a host may be called."""
+
+    def __init__(self, store: RuntimeStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    def slot(self, host: str, delay: float) -> float | None:
+        """When the host may be called next (epoch seconds), `delay` seconds after the call before; that time is then
+        the caller's. None where all are taken for as long as slots are given out.
+        """
+        now = self._clock()
+        if delay <= 0:
+            return now
+        slot = self._store.reserve(host, _milliseconds(now), _milliseconds(delay), _milliseconds(HORIZON_SECONDS))
+        return slot / 1000 if slot is not None else None
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
