@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from config import Stage
@@ -76,6 +77,20 @@ class PlatformApiStack(Stack):
         )
         # Locally the front door is the one origin of all.
         function.function.add_environment("PLATFORM_URL", stage.endpoints.console_url or self.proxy.own_url)
+        # Strangers' pages are read where there is nothing to steal: this one has no rights at all.
+        surveyor = PythonFunction(
+            self,
+            "surveyor",
+            stage=stage,
+            timeout=Duration.seconds(25),
+            memory=2048,
+            extracting=True,
+            environment=fetching(stage),
+        )
+        function.function.add_to_role_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[surveyor.target.function_arn])
+        )
+        function.function.add_environment("SURVEYOR_FUNCTION", surveyor.target.function_arn)
         webhook = PythonFunction(
             self,
             "stripe_webhook",
@@ -90,4 +105,4 @@ class PlatformApiStack(Stack):
         data.grant_send(webhook, "billing")
         data.grant_secrets(webhook, data.payment_secret)
         self.proxy.add("webhook/stripe", "POST", webhook, Duration.seconds(15))
-        self.functions = [function, webhook]
+        self.functions = [function, webhook, surveyor]

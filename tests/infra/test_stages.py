@@ -142,7 +142,7 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
 
-FUNCTIONS = 13
+FUNCTIONS = 14
 
 GRANTS = {
     "Chat": {
@@ -191,6 +191,7 @@ GRANTS = {
     "UsageStream": {"tenants": "r", "usage": "rw"},
     "EventStream": {"webhooks": "rw"},
     "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd", "runtime": "rwd"},
+    "Surveyor": {},
     "TrainWorker": {"events": "rw", "knowledge": "rwd"},
 }
 """What each function may do with which table: nobody deletes accounts or records."""
@@ -445,7 +446,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 5 + 2 + 6
+    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 6 + 2 + 6
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 
@@ -463,7 +464,8 @@ def test_every_own_metric_that_is_looked_at_is_one_that_is_written(synthesized: 
         if each.properties.get("Namespace") == metrics.NAMESPACE
         and each.properties.get("Dimensions") == [{"Name": "stage", "Value": "prod"}]
     ]
-    assert sorted(alarmed) == ["AuditLost", "BooksDiffer", "BreakerOpened", "LateSettlements", "PaymentsDiffer"]
+    looked_at = ["AuditLost", "BooksDiffer", "BreakerOpened", "IndexUnavailable", "LateSettlements", "PaymentsDiffer"]
+    assert sorted(alarmed) == looked_at
     assert set(shown) == set(metrics.UNITS)
     sources = "".join(path.read_text() for path in Path("layers/noren/python/noren").rglob("*.py"))
     for name in metrics.UNITS:

@@ -111,9 +111,16 @@ class Visit(BaseHTTPRequestHandler):
             else:
                 self.says(b"<title>404 Not Found</title><p>Not found", status=404)
 
-    def says(self, body: bytes, *, status: int = 200, kind: str = "text/html; charset=utf-8", **headers: str) -> None:
+    def says(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        kind: str = "text/html; charset=utf-8",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Send a whole answer."""
-        self.begins(status, {"content-type": kind, "content-length": str(len(body)), **headers})
+        self.begins(status, {"content-type": kind, "content-length": str(len(body)), **(headers or {})})
         self.wfile.write(body)
 
     def begins(self, status: int, headers: Mapping[str, str]) -> None:
@@ -121,7 +128,7 @@ class Visit(BaseHTTPRequestHandler):
         cast(Website, self.server.website).log.append((self.path, status))  # type: ignore[attr-defined]
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
+            self.send_header(name, value)
         self.end_headers()
 
     def _file(self, file: Path, options: Options) -> None:
@@ -141,7 +148,7 @@ class Visit(BaseHTTPRequestHandler):
         if options.is_packed and "gzip" in self.headers.get("accept-encoding", ""):
             body = gzip.compress(body, 1)
             headers["content-encoding"] = "gzip"
-        self.says(body, kind=kind, **headers)
+        self.says(body, kind=kind, headers=headers)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is printed."""

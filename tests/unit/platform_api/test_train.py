@@ -106,3 +106,18 @@ def test_viewers_look_and_train_nothing(owned: Platform) -> None:
 def test_two_texts_of_one_title_are_refused(owned: Platform) -> None:
     body = {"site_id": owned.default_site(OWNER), "texts": TEXTS * 2}
     assert owned.call("POST", "/api/v1/train/text", access_token(OWNER), body).status == 422
+
+
+def test_a_site_is_quoted_and_nothing_is_done(owned: Platform) -> None:
+    quoted = start(owned, "estimate", url="https://shop.example/")
+    assert (quoted["pages_low"], quoted["pages"], quoted["pages_high"]) == (8, 10, 12)
+    assert quoted["skipped"] == [{"reason": "noindex", "count": 2, "example": "https://shop.example/private"}]
+    assert (quoted["embedding_model"], quoted["cost_usd"], quoted["exceeds_quota"]) == ("", "0", False)
+    assert owned.json("GET", "/api/v1/train/jobs", access_token(OWNER))["items"] == []
+    refused = owned.call(
+        "POST",
+        "/api/v1/train/estimate",
+        access_token(OWNER),
+        {"site_id": owned.default_site(OWNER), "url": "https://user:word@shop.example/"},
+    )
+    assert (refused.status, json.loads(refused.body)["code"]) == (422, "invalid_url")

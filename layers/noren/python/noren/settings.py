@@ -68,6 +68,8 @@ class Settings:
     billing_queue_url: str = ""
     # At stage local alone: host:port,… of this machine that may be fetched from and sent webhooks
     fetch_allow: str = ""
+    # The function that looks sites over; "": done here
+    surveyor_function: str = ""
     # Seconds that one chat may take: the function's own time limit
     chat_seconds: str = "120"
 

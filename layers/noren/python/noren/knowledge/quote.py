@@ -1,0 +1,180 @@
+"""What training a site would come to, before anything is done: pages, tokens, price, what stays out, whether the
+month's quota reaches for it. Nothing is stored, nothing is charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from itertools import islice
+from typing import Protocol
+
+from noren.errors import Unprocessable
+from noren.functions import Function
+from noren.knowledge.crawl.addresses import canonical
+from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.embeddings import Embeddings, NoEmbeddings
+from noren.knowledge.survey.extent import Span
+from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.llm import pricing
+from noren.llm.models import TokenUsage
+from noren.money import CostSnapshot, convert
+from noren.plans.models import ModelPolicy
+from noren.plans.service import Plans
+from noren.sites.models import Site
+from noren.tenants.models import Tenant
+
+MOST_KNOWN = 5_000
+"""Documents that are told apart; the rest count as new."""
+
+_ADVICE = {
+    "robots": "Its robots.txt forbids reading it. Allow the robot `Noren` there, then ask again.",
+    "robots_unavailable": "Its robots.txt can't be read at the moment, so nothing may be. Ask again later.",
+    "other_site": "It leads to another site. Name the address where it ends.",
+    "redirect_loop": "It redirects in a circle.",
+    "tls_failed": "Its TLS certificate is not valid for this host name.",
+    "timed_out": "It did not answer in time. Ask again later.",
+    "unreachable": "It can't be reached from the internet. Check the host name and that a server answers there.",
+}
+
+
+class CannotRead(Unprocessable):
+    """A site of which nothing can be read. Extra: `reason`."""
+
+    code = "site_unreadable"
+    title = "This site can't be read"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(_ADVICE.get(reason, _ADVICE["unreachable"]), reason=reason)
+
+
+class Surveys(Protocol):
+    """What looks sites over."""
+
+    def survey(self, ask: Ask) -> Survey:
+        """Look a site over. Raises SiteUnreadable."""
+
+
+class RemoteSurveyor:
+    """Has the function do it that reads strangers' pages and holds nothing worth stealing (ADR 7)."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+
+    def survey(self, ask: Ask) -> Survey:
+        """Look a site over. Raises SiteUnreadable, Busy."""
+        told = self._function.call(asdict(ask))
+        if reason := told.get("unreadable"):
+            raise SiteUnreadable(reason)
+        return Survey.parse(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a training would come to. Each figure is likely between `_low` and `_high`: in nine of ten cases."""
+
+    pages: int
+    pages_low: int
+    pages_high: int
+    unchanged: int
+    """Of the pages, those that need not be embedded again."""
+    tokens: int
+    tokens_low: int
+    tokens_high: int
+    embedding_model: str
+    """"" where the plan embeds nothing: then it costs nothing."""
+    cost_usd: Decimal
+    cost_usd_low: Decimal
+    cost_usd_high: Decimal
+    cost_local: CostSnapshot
+    skipped: tuple[Left, ...]
+    listed: int
+    sampled: int
+    is_cut: bool
+    """Whether there is more than `max_pages`."""
+    is_growing: bool
+    """Whether links were still leading to new pages when time was over: then there may be more than is said."""
+    embedding_tokens_left: int
+    """This month's."""
+    exceeds_quota: bool
+    may_exceed_quota: bool
+    """Whether it would where it comes to as much as it may."""
+
+
+class Quotes:
+    """One per container."""
+
+    def __init__(
+        self,
+        surveys: Surveys,
+        documents: DocumentStore,
+        plans: Plans,
+        embeddings: Embeddings,
+        tenant_of: Callable[[Site], Tenant],
+    ) -> None:
+        self._surveys, self._documents, self._plans, self._embeddings = surveys, documents, plans, embeddings
+        self._tenant_of = tenant_of
+
+    def quote(self, site: Site, url: str, reach: Reach | None = None, *, force: bool = False) -> Quote:
+        """Look over the site at `url`, in at most 20 s. With `force` all is to be learnt anew.
+
+        Raises CannotRead, Busy; Unprocessable where `url` is no address of a page.
+        """
+        address = canonical(url)
+        if address is None:
+            raise Unprocessable(
+                "This is no plain URL. Write it as https://shop.example.jp/, without a user name or password.",
+                code="invalid_url",
+            )
+        known = () if force else self._known(site)
+        try:
+            survey = self._surveys.survey(Ask(address, site.domains, reach or Reach(), known))
+        except SiteUnreadable as unreadable:
+            raise CannotRead(unreadable.reason) from None
+        return self._priced(self._tenant_of(site), survey)
+
+    def _known(self, site: Site) -> tuple[KnownPage, ...]:
+        documents = islice(self._documents.every(site.tenant_id, site.site_id), MOST_KNOWN)
+        return tuple(
+            KnownPage(each.url, each.content_hash, each.etag, each.last_modified, each.lastmod, each.distrusted)
+            for each in documents
+            if each.kind == "page" and each.status == "active"
+        )
+
+    def _priced(self, tenant: Tenant, survey: Survey) -> Quote:
+        try:
+            policy = self._embeddings.policy(tenant)
+        except NoEmbeddings:
+            policy = None
+        left = self._embeddings.left(tenant)
+        costs = _costs(policy, survey.tokens)
+        rate = self._plans.rate(tenant.currency)
+        return Quote(
+            pages=survey.pages.likely,
+            pages_low=survey.pages.low,
+            pages_high=survey.pages.high,
+            unchanged=survey.unchanged,
+            tokens=survey.tokens.likely,
+            tokens_low=survey.tokens.low,
+            tokens_high=survey.tokens.high,
+            embedding_model=policy.id if policy else "",
+            cost_usd_low=costs[0],
+            cost_usd=costs[1],
+            cost_usd_high=costs[2],
+            cost_local=convert(costs[1], rate.currency, rate.rate),
+            skipped=survey.skipped,
+            listed=survey.listed,
+            sampled=survey.sampled,
+            is_cut=survey.is_cut,
+            is_growing=survey.is_growing,
+            embedding_tokens_left=left,
+            exceeds_quota=policy is not None and survey.tokens.likely > left,
+            may_exceed_quota=policy is not None and survey.tokens.high > left,
+        )
+
+
+def _costs(policy: ModelPolicy | None, tokens: Span) -> list[Decimal]:
+    if policy is None:
+        return [Decimal(0)] * 3
+    return [pricing.cost(policy, TokenUsage(input=each)) for each in (tokens.low, tokens.likely, tokens.high)]
