@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local import demo_guide
 from local.emulator import ROOT
 from local.process import launch
 
@@ -118,12 +119,13 @@ def render(plan: str, language: str, snippet: str) -> str:
         for code, label in LANGUAGES.items()
     )
     title = escape(name[language])
+    guide = f'<p><a href="/guide/{language}/">{escape(demo_guide.NAMES[language])}</a></p>' if plan == "free" else ""
     return (
         f"<!doctype html><html lang={language}><head><meta charset=utf-8><title>{title}</title>"
         '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">'
         f'<link rel=stylesheet href=/demo_page.css></head><body class="{plan}">'
         f"<header><b>{title}</b><nav aria-label=Language>{links}</nav></header>"
-        f"<main><h1>{title}</h1><p>{escape(motto[language])}</p><ul>{shown}</ul></main>{snippet}</body></html>"
+        f"<main><h1>{title}</h1><p>{escape(motto[language])}</p><ul>{shown}</ul>{guide}</main>{snippet}</body></html>"
     )
 
 
@@ -136,8 +138,8 @@ def policy(base: str) -> str:
     )
 
 
-def application(base: str, sites: Mapping[str, str]) -> web.Application:
-    """The shop as an aiohttp application. `sites` has the site's id for each plan's tenant."""
+def application(base: str, sites: Mapping[str, str], shop: str) -> web.Application:
+    """The shop, at the origin `shop`, as an aiohttp application. `sites` has the site's id for each plan's tenant."""
 
     async def page(request: web.Request) -> web.Response:
         plan, language = request.query.get("plan", "free"), request.query.get("lang", "ja")
@@ -154,6 +156,7 @@ def application(base: str, sites: Mapping[str, str]) -> web.Application:
     app = web.Application()
     app.router.add_get("/", page)
     app.router.add_get("/demo_page.css", style)
+    demo_guide.add_routes(app, shop)
     return app
 
 
@@ -170,7 +173,7 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="where the platform is")
     parser.add_argument("--sites", type=json.loads, required=True, help="JSON: plan to site id")
     options = parser.parse_args()
-    app = application(options.base, options.sites)
+    app = application(options.base, options.sites, f"http://localhost:{options.port}")
     web.run_app(app, host="127.0.0.1", port=options.port, access_log=None, print=None)
 
 
