@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from noren.clock import Clock
 from noren.ids import TenantId, new_id
 from noren.knowledge.blobs import index_key
-from noren.knowledge.engine import FileEngine
+from noren.knowledge.engine import cut
+from noren.knowledge.index_build import Document, build_index
 from noren.knowledge.index_cache import IndexFiles
-from noren.knowledge.models import Document, IndexPointer, document_id
+from noren.knowledge.index_format import Identity
+from noren.knowledge.models import IndexPointer, document_id
 from noren.knowledge.retrieval import Retrieval
 from noren.knowledge.text import Block, Extracted
 from noren.sites.models import Site
@@ -74,24 +78,34 @@ class Library:
 
         return Retrieval(self.pointers, searcher, self.clock)  # type: ignore[arg-type]
 
-    def publish(self, site: Site, *pages: Page, language: str = "", embedding_model: str = "") -> IndexPointer:
+    def publish(self, site: Site, *pages: Page, embedding_model: str = "") -> IndexPointer:
         """Make these pages what the site answers from, as the version after the one before."""
         where = site.tenant_id, site.site_id
         old = self.pointers.current.get(where)
-        version = old.version + 1 if old else 1
-        texts = []
-        for title, text, url in pages:
-            blocks = [_block(each) for each in text.split("\n") if each]
-            made = document_id(site.site_id, url or title)
-            document = Document(made, *where, "page", url, title, language, "hash", 1, 1, 0.0, 0.0)
-            texts.append((document, Extracted(title, language, tuple(blocks))))
-        built = FileEngine().build(*where, version, texts)
-        key = index_key(*where, version, hashlib.sha256(built.data).hexdigest()[:16])
-        self.bucket.put(key, built.data)
-        before = replace(old, previous=None) if old else None
-        pointer = IndexPointer(version, key, 0.0, len(pages), built.chunks, (), embedding_model, "", previous=before)
+        pointer = built(self.bucket, site, old, *pages, embedding_model=embedding_model)
         self.pointers.current[where] = pointer
         return pointer
+
+
+def built(
+    bucket: Memory, site: Site, old: IndexPointer | None, *pages: Page, embedding_model: str = "", space: Any = None
+) -> IndexPointer:
+    """The index of these pages, in the bucket, as the version after `old`. `space`: vectors and what makes them."""
+    where = site.tenant_id, site.site_id
+    version = old.version + 1 if old else 1
+    documents = []
+    for title, text, url in pages:
+        blocks = tuple(_block(each) for each in text.split("\n") if each)
+        document = Document(document_id(site.site_id, url or title), url, title, "")
+        documents.append((document, cut(Extracted(title, "", blocks))))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        head = build_index(path, Identity(*where, str(version)), documents, *(space or ()))
+        data = path.read_bytes()
+    key = index_key(*where, version, hashlib.sha256(data).hexdigest()[:16])
+    bucket.put(key, data)
+    before = replace(old, previous=None) if old else None
+    return IndexPointer(version, key, 0.0, len(pages), head.chunks, (), embedding_model, "", previous=before)
 
 
 def a_site(tenant: TenantId | None = None) -> Site:

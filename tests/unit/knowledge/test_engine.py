@@ -24,8 +24,8 @@ def document(text: Extracted) -> Document:
 
 
 def test_each_text_is_found_by_its_title_and_by_what_it_says() -> None:
-    pairs = [(document(text), text) for text in TEXTS]
-    built = FileEngine().build(TENANT, SITE, 1, pairs)
+    pairs = [(document(text), cut(text)) for text in TEXTS]
+    built = FileEngine().build(TENANT, SITE, 1, pairs, None)
     assert is_sound(built, [each for each, _ in pairs])
     for question, (wanted, _) in zip(("土曜は何時から", "무료 주차", "rooms for a dog"), pairs, strict=True):
         assert built.find(question, 3)[0] == wanted.document_id
@@ -33,13 +33,13 @@ def test_each_text_is_found_by_its_title_and_by_what_it_says() -> None:
 
 
 def test_an_index_without_its_documents_is_not_sound() -> None:
-    pairs = [(document(text), text) for text in TEXTS]
-    built = FileEngine().build(TENANT, SITE, 1, pairs[:1])
+    pairs = [(document(text), cut(text)) for text in TEXTS]
+    built = FileEngine().build(TENANT, SITE, 1, pairs[:1], None)
     assert not is_sound(built, [each for each, _ in pairs])
 
 
 def test_a_site_without_documents_has_an_index_too() -> None:
-    built = FileEngine().build(TENANT, SITE, 2, [])
+    built = FileEngine().build(TENANT, SITE, 2, [], None)
     assert (built.chunks, built.find("営業", 3)) == (0, [])
 
 

@@ -1,4 +1,4 @@
-"""Index files as the publisher makes them: cut into chunks, built, read through, asked."""
+"""Index files as the publisher makes them: cut into chunks, built, read through, judged, asked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from noren.ids import TenantId
-from noren.knowledge import index_build
+from noren.knowledge import gate, index_build
 from noren.knowledge.chunks import Chunk, Section, chunks
 from noren.knowledge.index_file import IndexFile
-from noren.knowledge.index_format import Identity
-from noren.knowledge.models import Document
+from noren.knowledge.index_format import Identity, VectorSpace
+from noren.knowledge.models import Document, IndexEngine
+from noren.knowledge.probes import probes
 from noren.knowledge.search import search
+from noren.knowledge.site_vectors import Vectors
 from noren.knowledge.text import Extracted
+
+ENOUGH = 0.9
+"""An index is searched by vectors where so large a share of its chunks has one: the others are found by words."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,19 @@ class FileIndex:
     """An index that was read through. Its file is gone by then; what was opened stays readable."""
 
     data: bytes
-    chunks: int
     opened: IndexFile
+    engine: IndexEngine = "file"
+
+    @property
+    def chunks(self) -> int:
+        """How many it has."""
+        return self.opened.head.chunks
+
+    @property
+    def model(self) -> str:
+        """Whose vectors it is also searched by; "" where by none."""
+        space = self.opened.head.vectors
+        return space.model if space else ""
 
     def find(self, question: str, most: int) -> list[str]:
         """The ids of the documents that answer a question best, the best first."""
@@ -34,26 +50,60 @@ class FileIndex:
 class FileEngine:
     """One immutable file per site and version."""
 
+    def cut(self, text: Extracted) -> list[Chunk]:
+        """The chunks of a text. One without any has none."""
+        return cut(text)
+
     def measure(self, text: Extracted) -> tuple[int, int]:
         """How many chunks and tokens a text comes to."""
         made = cut(text)
         return len(made), sum(each.tokens for each in made)
 
     def build(
-        self, tenant_id: TenantId, site_id: str, version: int, texts: Sequence[tuple[Document, Extracted]]
+        self,
+        tenant_id: TenantId,
+        site_id: str,
+        version: int,
+        documents: Sequence[tuple[Document, list[Chunk]]],
+        vectors: Vectors | None,
     ) -> FileIndex:
-        """The index of a site's texts. Raises `BadIndex` where what was written can't be read back."""
+        """The index of a site's documents; with `vectors`, where enough of them are there and help.
+
+        Raises `BadIndex` where what was written can't be read back, and what `Vectors.make` raises.
+        """
         identity = Identity(tenant_id, site_id, str(version))
         named = (
-            (index_build.Document(each.document_id, each.url, each.title, each.language), cut(text))
-            for each, text in texts
+            (index_build.Document(each.document_id, each.url, each.title, each.language), made)
+            for each, made in documents
         )
+        space = _space(documents, vectors)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "index"
-            head = index_build.build_index(path, identity, named)
+            index_build.build_index(path, identity, named, space, vectors.get if vectors else None)
+            if space and vectors:
+                _judge(path, documents, vectors)
             opened = IndexFile(path, identity)
             opened.verify()
-            return FileIndex(path.read_bytes(), head.chunks, opened)
+            return FileIndex(path.read_bytes(), opened)
+
+
+def _space(documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors | None) -> VectorSpace | None:
+    """What the index's vectors are; None where too few chunks have one."""
+    if vectors is None or not vectors.dimensions:
+        return None
+    hashes = [chunk.content_hash for _, made in documents for chunk in made]
+    has = sum(vectors.get(each) is not None for each in hashes)
+    return VectorSpace(vectors.model, vectors.dimensions) if has >= ENOUGH * len(hashes) else None
+
+
+def _judge(path: Path, documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors) -> None:
+    """Let the gate decide how far an index's vectors count. Where they don't help they are cut off."""
+    with IndexFile(path) as index:
+        space = gate.trusted(index, probes(index, documents, vectors))
+    if space.weight:
+        index_build.trust_vectors(path, space)
+    else:
+        index_build.without_vectors(path, None)
 
 
 def cut(text: Extracted) -> list[Chunk]:

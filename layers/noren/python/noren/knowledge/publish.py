@@ -15,9 +15,13 @@ from noren.errors import Conflict
 from noren.ids import TenantId
 from noren.knowledge import blobs as keys
 from noren.knowledge.blobs import BlobMissing, Blobs
+from noren.knowledge.chunks import Chunk
+from noren.knowledge.current import current
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.models import Document, IndexPointer, Job, JobStatus, contents_of
+from noren.knowledge.models import Document, IndexEngine, IndexPointer, Job, JobStatus, contents_of
+from noren.knowledge.probes import hashes_of_probes
+from noren.knowledge.site_vectors import Later, SiteVectors, Stopped, Vectors
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
 from noren.tenants.store import Refused
@@ -37,6 +41,10 @@ UPLOAD_SECONDS = 30 * 86400
 _log = logging.getLogger("noren.knowledge")
 
 
+Cut = tuple[Document, list[Chunk]]
+"""A document with its chunks."""
+
+
 class Built(Protocol):
     """An index that was built and is asked before it is published."""
 
@@ -48,6 +56,14 @@ class Built(Protocol):
     def chunks(self) -> int:
         """How many it has."""
 
+    @property
+    def model(self) -> str:
+        """Whose vectors it is also searched by; "" where by none."""
+
+    @property
+    def engine(self) -> IndexEngine:
+        """Where those are."""
+
     def find(self, question: str, most: int) -> Sequence[str]:
         """The ids of the documents whose passages answer best, the best first."""
 
@@ -55,54 +71,49 @@ class Built(Protocol):
 class Engine(Protocol):
     """What makes texts findable."""
 
+    def cut(self, text: Extracted) -> list[Chunk]:
+        """The chunks of a text."""
+
     def measure(self, text: Extracted) -> tuple[int, int]:
         """How many chunks and tokens a text comes to."""
 
     def build(
-        self, tenant_id: TenantId, site_id: str, version: int, texts: Sequence[tuple[Document, Extracted]]
+        self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
     ) -> Built:
-        """An index of all of a site's texts, which becomes `version`."""
+        """An index of all of a site's documents, which becomes `version`; by `vectors` too where those help."""
 
 
 class Publisher:
     """Whoever dies here leaves the version before in force, whole."""
 
     def __init__(
-        self, jobs: JobStore, documents: DocumentStore, blobs: Blobs, engine: Engine, pool: Executor, clock: Clock
+        self,
+        jobs: JobStore,
+        documents: DocumentStore,
+        blobs: Blobs,
+        engine: Engine,
+        vectors: SiteVectors,
+        pool: Executor,
+        clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs = jobs, documents, blobs
-        self._engine, self._pool, self._clock = engine, pool, clock
+        self._engine, self._vectors, self._pool, self._clock = engine, vectors, pool, clock
 
     def publish(self, job: Job) -> None:
         """Make what the site's documents say now what it answers from, and end the job.
 
-        Raises what storage raises, and RuntimeError where the documents never stood still: then repeat it.
+        Raises Later where it is to be gone on with then, what storage raises, and RuntimeError where the documents
+        never stood still: then repeat it.
         """
-        where = job.tenant_id, job.site_id
-        for _ in range(ROUNDS):
-            old = self._documents.pointer(*where)  # first: who publishes what we have not seen makes ours fail
-            documents = list(self._documents.every(*where))
-            if old.contents == contents_of(documents) if old else not documents:
-                self._jobs.end(job, _ended(job), self._clock(), error=job.error, index_version=_number(old))
-                return
-            try:
-                texts = self._texts(documents)
-            except BlobMissing:
-                continue  # a document was deleted since
-            built = self._engine.build(*where, _number(old) + 1, texts)
-            if not is_sound(built, documents):
-                _log.error("an index does not find its own documents", extra={"fields": {"job": job.job_id}})
-                self._jobs.end(job, "failed", self._clock(), error="self_test_failed", index_version=_number(old))
-                return
-            new = self._upload(job, old, documents, built)
-            try:
-                self._jobs.publish(job, old, new, _ended(job), self._clock())
-            except Refused as refused:
-                if 1 in refused.failed:
+        try:
+            for _ in range(ROUNDS):
+                if self._is_through(job):
                     return
-                continue
-            self._clean(*where, new, documents)
+        except Stopped:
             return
+        except Later:
+            self._jobs.put_off(job, self._clock())
+            raise
         raise RuntimeError("the documents of a site do not stand still")
 
     def roll_back(self, tenant_id: TenantId, site_id: str) -> IndexPointer:
@@ -115,11 +126,60 @@ class Publisher:
             raise Conflict("A training has just published another version. Look at it, then repeat this.")
         return new
 
-    def _texts(self, documents: Sequence[Document]) -> list[tuple[Document, Extracted]]:
-        stored = self._pool.map(self._blobs.get, [keys.text_key(each) for each in documents])
-        return [(each, unpacked(data)) for each, data in zip(documents, stored, strict=True)]
+    def _is_through(self, job: Job) -> bool:
+        """Whether the job has ended by this round; what it was made from may have changed meanwhile."""
+        where = job.tenant_id, job.site_id
+        old = self._documents.pointer(*where)  # first: who publishes what we have not seen makes ours fail
+        every = list(self._documents.every(*where))
+        documents = current(every, self._clock())
+        vectors = self._vectors.begin(job) if documents else None
+        is_forced = vectors is not None and job.mode == "full"
+        if not is_forced and _is_current(old, documents, vectors.wanted_state if vectors else ""):
+            return self._end(job, old, "")
+        try:
+            cut = self._cut(documents)
+        except BlobMissing:
+            return False  # a document was deleted since
+        if vectors:
+            vectors.make(
+                {chunk.content_hash: chunk.embedded for _, chunks in cut for chunk in chunks},
+                {chunk.content_hash for each, chunks in cut if each.job_id == job.job_id for chunk in chunks}
+                if is_forced
+                else (),
+            )
+            if _is_current(old, documents, vectors.state) and not is_forced:
+                return self._end(job, old, vectors.notice)
+            if vectors.is_late():
+                raise Later
+        built = self._engine.build(*where, _number(old) + 1, cut, vectors)
+        if not is_sound(built, documents):
+            _log.error("an index does not find its own documents", extra={"fields": {"job": job.job_id}})
+            self._jobs.end(job, "failed", self._clock(), error="self_test_failed", index_version=_number(old))
+            return True
+        new = self._upload(job, old, documents, built, vectors)
+        notice = vectors.notice if vectors else ""
+        try:
+            self._jobs.publish(job, old, new, _ended(job, notice), self._clock(), error=job.error or notice)
+        except Refused as refused:
+            return 1 in refused.failed
+        self._clean(*where, new, every)
+        if vectors:
+            self._tidy(job, vectors, cut)
+        return True
 
-    def _upload(self, job: Job, old: IndexPointer | None, documents: Sequence[Document], built: Built) -> IndexPointer:
+    def _end(self, job: Job, old: IndexPointer | None, notice: str) -> bool:
+        """What is in force is what would be published."""
+        error = job.error or notice
+        self._jobs.end(job, _ended(job, notice), self._clock(), error=error, index_version=_number(old))
+        return True
+
+    def _cut(self, documents: Sequence[Document]) -> list[Cut]:
+        stored = self._pool.map(self._blobs.get, [keys.text_key(each) for each in documents])
+        return [(each, self._engine.cut(unpacked(data))) for each, data in zip(documents, stored, strict=True)]
+
+    def _upload(
+        self, job: Job, old: IndexPointer | None, documents: Sequence[Document], built: Built, vectors: Vectors | None
+    ) -> IndexPointer:
         version = _number(old) + 1
         digest = hashlib.sha256(built.data).hexdigest()[:16]
         key = keys.index_key(job.tenant_id, job.site_id, version, digest)
@@ -131,21 +191,24 @@ class Publisher:
             documents=len(documents),
             chunks=built.chunks,
             languages=tuple(sorted({each.language for each in documents if each.language})),
-            embedding_model="",
-            contents=contents_of(documents),
+            embedding_model=built.model,
+            contents=contents_of(documents, vectors.state if vectors else ""),
+            engine=built.engine,
             # What was deleted must not come back by a rollback.
             previous=replace(old, previous=None) if old and job.kind != "refresh" else None,
         )
 
     def _clean(self, tenant_id: TenantId, site_id: str, now: IndexPointer, documents: Sequence[Document]) -> None:
         """Remove what is not used any more. Where that fails the next publication does it."""
-        kept = {now.key} | ({now.previous.key} if now.previous else set())
-        named = {keys.text_key(each) for each in documents}
+        indexed = {now.key} | ({now.previous.key} if now.previous else set())
+        kept = [each for each in documents if each.status == "active"]
+        named = {keys.text_key(each) for each in kept}
+        named |= {keys.links_key(tenant_id, site_id, each.document_id) for each in kept}
         long_ago = self._clock() - UNUSED_SECONDS
         try:
             # An index of a higher number is somebody's who is about to publish it.
             indexes = self._blobs.listed(keys.indexes_prefix(tenant_id, site_id))
-            unused = [key for key, _ in indexes if key not in kept and keys.index_version(key) <= now.version]
+            unused = [key for key, _ in indexes if key not in indexed and keys.index_version(key) <= now.version]
             texts = self._blobs.listed(keys.texts_prefix(tenant_id, site_id))
             unused += [key for key, stored in texts if key not in named and stored < long_ago]
             uploads = self._blobs.listed(keys.uploads_prefix(tenant_id, site_id))
@@ -153,6 +216,14 @@ class Publisher:
             self._blobs.delete(unused)
         except Exception as error:
             _log.warning("unused texts and indexes were left: %s", type(error).__name__)
+
+    def _tidy(self, job: Job, vectors: Vectors, cut: Sequence[Cut]) -> None:
+        """Drop the vectors of what is not said any more: at once where that was deleted. The next one may do it."""
+        try:
+            hashes = {chunk.content_hash for _, chunks in cut for chunk in chunks}
+            vectors.tidy(hashes | hashes_of_probes(cut), at_once=job.kind == "refresh")
+        except Exception as error:
+            _log.warning("unused vectors were left: %s", type(error).__name__)
 
 
 def is_sound(built: Built, documents: Sequence[Document]) -> bool:
@@ -165,9 +236,14 @@ def is_sound(built: Built, documents: Sequence[Document]) -> bool:
     return found >= MUST_FIND * len(tried)
 
 
-def _ended(job: Job) -> JobStatus:
+def _is_current(pointer: IndexPointer | None, documents: Sequence[Document], vectors: str) -> bool:
+    """Whether the index in force is what would be made of these documents with vectors in that state."""
+    return pointer.contents == contents_of(documents, vectors) if pointer else not documents
+
+
+def _ended(job: Job, notice: str) -> JobStatus:
     """What a job has come to once its documents are published."""
-    if not job.error and not job.failed:
+    if not job.error and not notice and not job.failed:
         return "succeeded"
     return "partial" if job.changed + job.unchanged + job.removed else "failed"
 

@@ -1,0 +1,191 @@
+"""The vectors of one publication: kept ones by the hash of their text, and new ones for texts that have none.
+
+Each batch is stored before the next is begun, and counted on its job, which has come on by that: whoever dies, runs out
+of time, or finds the model away loses no more than one batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Executor
+from typing import Literal
+
+from noren.clock import Clock
+from noren.errors import BadRequest, Busy, Forbidden, NotFound, RateLimited, UpstreamFailed
+from noren.ids import TenantId
+from noren.knowledge.blobs import Blobs, vectors_prefix
+from noren.knowledge.embeddings import EmbeddingQuotaSpent, Embeddings, batches
+from noren.knowledge.job_store import JobStore
+from noren.knowledge.models import Job
+from noren.knowledge.vector_packs import VectorPacks
+from noren.knowledge.vectors import Compact, compact
+from noren.llm.models import numbers
+from noren.plans.models import ModelPolicy
+from noren.sites.models import Site
+from noren.tenants.models import Tenant
+
+EMBEDDING_SECONDS = 120.0
+"""No batch is begun later in a publication: one may take 50 s, and the index has to be built within the rest."""
+PATIENT_TRIES = 3
+"""A publication that finds the model away so often, and no vector in between, goes on without."""
+PAUSE_SECONDS = 60, 600
+"""Between such tries, at least and at most."""
+UNUSED_SECONDS = 86400
+"""Vectors stored since are kept whatever they are of: another publication may be about to use them."""
+
+Notice = Literal["", "embedding_quota_spent", "embedding_unavailable", "embedding_refused"]
+
+_log = logging.getLogger("noren.knowledge")
+
+
+class Later(Exception):
+    """A publication goes on after some seconds: with a fresh function, or when the model is there again."""
+
+    def __init__(self, seconds: int = 0) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Stopped(Exception):
+    """The job is not at it any more."""
+
+
+class SiteVectors:
+    """What makes the vectors of a publication. `whose` finds a job's tenant and site, or raises NotFound."""
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        whose: Callable[[TenantId, str], tuple[Tenant, Site]],
+        blobs: Blobs,
+        jobs: JobStore,
+        pool: Executor,
+        clock: Clock,
+    ) -> None:
+        self._embeddings, self._whose, self._blobs = embeddings, whose, blobs
+        self._jobs, self._pool, self._clock = jobs, pool, clock
+
+    def begin(self, job: Job) -> Vectors | None:
+        """The vectors of a job's publication; None where its plan has none."""
+        try:
+            tenant, site = self._whose(job.tenant_id, job.site_id)
+            policy = self._embeddings.policy(tenant)
+        except (Forbidden, NotFound):
+            return None
+        return Vectors(self._embeddings, tenant, site, policy, job, self._jobs, self._blobs, self._pool, self._clock)
+
+
+class Vectors:
+    """Of one publication."""
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        tenant: Tenant,
+        site: Site,
+        policy: ModelPolicy,
+        job: Job,
+        jobs: JobStore,
+        blobs: Blobs,
+        pool: Executor,
+        clock: Clock,
+    ) -> None:
+        self._embeddings, self._tenant, self._site, self._policy = embeddings, tenant, site, policy
+        self._job, self._jobs, self._clock = job, jobs, clock
+        self._name = hashlib.sha256(f"{policy.provider}\0{policy.model}".encode()).hexdigest()[:16]
+        self._packs = VectorPacks(blobs, f"{vectors_prefix(job.tenant_id, job.site_id)}{self._name}/", pool)
+        self._started = clock()
+        self._missing = set[str]()
+        self.notice: Notice = ""
+        """Why some texts have no vectors."""
+
+    @property
+    def model(self) -> str:
+        """The id of the embedding model's policy."""
+        return self._policy.id
+
+    @property
+    def dimensions(self) -> int:
+        """Of each vector; 0 while there are none."""
+        return self._packs.dimensions
+
+    @property
+    def wanted_state(self) -> str:
+        """`state`, if nothing is missing."""
+        return f"{self._name}:0:"
+
+    @property
+    def state(self) -> str:
+        """Which vectors there are: two publications that say the same have the same."""
+        return f"{self._name}:{len(self._missing)}:{self.notice}"
+
+    def get(self, hash: str) -> Compact | None:
+        """The vector of a text, by its hash."""
+        return self._packs.get(hash)
+
+    def make(self, texts: Mapping[str, str], fresh: Collection[str] = ()) -> int:
+        """Have vectors for texts, by their hashes; how many have none nevertheless. `notice` says why.
+
+        Those of `fresh` must be of this job. Raises Later and Stopped, and what storage raises.
+        """
+        self._packs.read()
+        lacking = [each for each in texts if not self._has(each, each in fresh)]
+        place = 0
+        for batch in batches([texts[each] for each in lacking]):
+            some = lacking[place : place + len(batch)]
+            place += len(batch)
+            if self._clock() - self._started > EMBEDDING_SECONDS:
+                raise Later
+            if not self._made(dict(zip(some, batch, strict=True))):
+                break
+        missing = {each for each in texts if self._packs.get(each) is None}
+        self._missing = self._missing.difference(texts) | missing
+        return len(missing)
+
+    def is_late(self) -> bool:
+        """Whether so much time was spent that an index had better be built by a fresh function."""
+        return self._clock() - self._started > EMBEDDING_SECONDS / 2
+
+    def tidy(self, wanted: Collection[str], *, at_once: bool) -> None:
+        """Drop vectors of texts that there are no more; recent ones too if it is to be `at_once`."""
+        self._packs.join(wanted, self._clock() - (0 if at_once else UNUSED_SECONDS))
+
+    def _has(self, hash: str, must_be_fresh: bool) -> bool:
+        return self._packs.get(hash, self._job.created_at if must_be_fresh else 0.0) is not None
+
+    def _made(self, texts: Mapping[str, str]) -> bool:
+        """Embed one batch, store and count it; False where no more can be had."""
+        try:
+            made = self._embeddings.vectors(
+                self._tenant, self._site, list(texts.values()), purpose="training", model=self._policy.id
+            )
+        except EmbeddingQuotaSpent:
+            self.notice = "embedding_quota_spent"
+            return False
+        except BadRequest as error:
+            _log.error("texts were not embedded: %s", error.code)
+            self.notice = "embedding_refused"
+            return True
+        except Forbidden:
+            self.notice = "embedding_refused"
+            return False
+        except (RateLimited, Busy, UpstreamFailed) as error:
+            now = self._jobs.get(self._job.tenant_id, self._job.job_id)
+            if now and now.tries < PATIENT_TRIES:
+                least, most = PAUSE_SECONDS
+                raise Later(min(most, max(least, int(error.extra.get("retry_after", 0))))) from error
+            _log.error("an index is published without new vectors: %s", error.code)
+            self.notice = "embedding_unavailable"
+            return False
+        try:
+            vectors = {hash: compact(numbers(each)) for hash, each in zip(texts, made.vectors, strict=True)}
+        except ValueError:
+            _log.error("a model gave vectors without a direction")
+            self.notice = "embedding_refused"
+            return True
+        self._packs.add(vectors, self._clock())
+        if not self._jobs.count_vectors(self._job, len(texts), made.tokens, made.cost_usd, self._clock()):
+            raise Stopped
+        return True

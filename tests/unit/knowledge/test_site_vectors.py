@@ -1,0 +1,268 @@
+"""Vectors of a publication: made once for what is new, kept, counted exactly, never why a publication fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from noren.errors import BadRequest, Busy, Forbidden, RateLimited, UpstreamFailed
+from noren.knowledge.models import IndexPointer, Job
+from noren.knowledge.site_vectors import EMBEDDING_SECONDS, PATIENT_TRIES, UNUSED_SECONDS
+from noren.knowledge.worker import MOST_TRIES
+from noren.llm import embedder
+from tests.dynamodb import MemoryDynamoDB
+from tests.faults import Crash
+from tests.unit.knowledge.training_world import World
+from tests.unit.llm.vectors import SMALL
+
+BATCH = 4
+OPEN = ("営業時間", "平日は十時から")
+PRICE = ("料金", "大人は千円")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "BATCH_TEXTS", BATCH)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World(MemoryDynamoDB())
+    made.model.is_had = True
+    return made
+
+
+def pointer(world: World) -> IndexPointer:
+    found = world.documents.pointer(world.tenant, world.site.site_id)
+    assert found
+    return found
+
+
+def many(count: int) -> list[tuple[str, str]]:
+    return [(f"title{number}", f"text{number}") for number in range(count)]
+
+
+def packs(world: World) -> list[str]:
+    return [key for key in world.bucket.objects if "/vectors/" in key]
+
+
+def to_publishing(world: World, job: Job) -> Job:
+    """Work off what comes before the publication."""
+    while world.queue.waiting[0]["what"] != "publish":
+        world.deliver()
+    return world.job(job)
+
+
+def test_only_what_is_new_is_embedded_and_the_bill_is_on_the_job(world: World) -> None:
+    first = world.start(OPEN, PRICE)
+    world.drain()
+    done = world.job(first)
+    assert (done.status, done.error) == ("succeeded", "")
+    assert (done.embedded_chunks, done.embedding_tokens, done.cost_usd) == (2, 2, Decimal("0.0000004"))
+    assert pointer(world).embedding_model == SMALL.id
+    second = world.start(OPEN, ("料金", "大人は二千円"))
+    world.drain()
+    assert world.model.embedded[2:] == ["大人は二千円"]
+    assert (world.job(second).embedded_chunks, world.job(second).cost_usd) == (1, Decimal("0.0000002"))
+
+
+def test_what_two_documents_say_is_embedded_once(world: World) -> None:
+    world.start(("a", "the same"), ("b", "the same"))
+    world.drain()
+    assert world.model.embedded == ["the same"]
+
+
+def test_nothing_new_makes_no_call_and_no_version(world: World) -> None:
+    world.start(OPEN)
+    world.drain()
+    before = pointer(world)
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).status, len(world.model.calls), pointer(world)) == ("succeeded", 1, before)
+
+
+def test_on_demand_all_of_a_job_is_embedded_anew(world: World) -> None:
+    world.start(OPEN, PRICE)
+    world.drain()
+    world.now += 60
+    job = world.start(OPEN, force=True)
+    world.drain()
+    assert world.model.embedded[2:] == [OPEN[1]]
+    assert (world.job(job).embedded_chunks, pointer(world).version) == (1, 2)
+
+
+def test_a_plan_without_a_model_is_searched_by_words(world: World) -> None:
+    world.model.is_had = False
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).status, pointer(world).embedding_model, packs(world)) == ("succeeded", "", [])
+    world.model.is_had = True
+    again = world.start(OPEN)
+    world.drain()
+    assert (world.job(again).embedded_chunks, pointer(world).embedding_model) == (1, SMALL.id)
+
+
+def test_a_spent_quota_ends_the_job_where_it_is_and_the_rest_follows_on_demand(world: World) -> None:
+    world.model.left = 2 * BATCH + 1
+    job = world.start(*many(10))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.error, done.changed) == ("partial", "embedding_quota_spent", 10)
+    assert (done.embedded_chunks, done.embedding_tokens) == (8, 8)
+    assert (pointer(world).version, world.told) == (1, [(job.job_id, 1, "partial")])
+    before = pointer(world)
+    idle = world.start(("title1", "text1"))
+    world.drain()
+    assert (world.job(idle).status, pointer(world)) == ("partial", before), "the same is not published again"
+    world.model.left = 1000
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.error, done.embedded_chunks, done.cost_usd) == ("succeeded", "", 10, Decimal("0.000002"))
+    assert len(set(world.model.embedded)) == len(world.model.embedded) == 10
+
+
+@pytest.mark.parametrize("fault", [Busy(retry_after=7), RateLimited(retry_after=90), UpstreamFailed()])
+def test_a_model_that_is_away_is_asked_again_and_no_batch_is_lost(world: World, fault: Exception) -> None:
+    world.model.faults = [None, fault, None, fault, None]
+    job = world.start(*many(10))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.embedded_chunks) == ("succeeded", 10)
+    assert len(world.model.embedded) == 10
+
+
+def test_the_queue_keeps_it_back_while_the_model_is_away(world: World) -> None:
+    delays: list[int] = []
+    send = world.queue.send
+
+    def noted(message: dict[str, Any], *, delay: int = 0) -> None:
+        delays.append(delay)
+        send(message, delay=delay)
+
+    world.queue.send = noted  # type: ignore[method-assign]
+    world.model.faults = [Busy(retry_after=7), RateLimited(retry_after=90), None]
+    world.start(OPEN)
+    world.drain()
+    assert delays[-2:] == [60, 90]
+
+
+def test_a_model_that_stays_away_is_gone_on_without(world: World) -> None:
+    world.model.faults = [UpstreamFailed()] * PATIENT_TRIES
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("partial", "embedding_unavailable")
+    assert pointer(world).version == 1
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert (world.job(job).status, pointer(world).embedding_model) == ("succeeded", SMALL.id)
+
+
+@pytest.mark.parametrize("fault", [BadRequest(code="input_refused"), Forbidden(code="site_disabled")])
+def test_what_the_model_does_not_take_is_found_by_words(world: World, fault: Exception) -> None:
+    world.model.faults = [fault]
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("partial", "embedding_refused")
+    assert pointer(world).version == 1
+
+
+def test_a_large_site_goes_on_in_a_fresh_function_as_often_as_it_must(world: World) -> None:
+    world.model.seconds = EMBEDDING_SECONDS / 2 + 1
+    job = world.start(*many(58))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.embedded_chunks, len(world.model.calls)) == ("succeeded", 58, 15)
+    assert MOST_TRIES < 15 / 2, "each function makes two batches: tries that came on are not counted"
+
+
+def test_a_publication_that_never_comes_on_is_given_up(world: World) -> None:
+    def die() -> None:
+        raise Crash
+
+    world.model.after = die
+    job = world.start(OPEN)
+    to_publishing(world, job)
+    for _ in range(MOST_TRIES):
+        assert not world.deliver()
+        world.now += 301
+    world.drain()
+    assert (world.job(job).status, world.job(job).error) == ("failed", "publishing_failed")
+
+
+def test_a_cancelled_job_buys_no_more(world: World) -> None:
+    job = world.start(*many(10))
+    to_publishing(world, job)
+    world.model.after = lambda: world.training.cancel(world.tenant, job.job_id) and None
+    world.deliver()
+    done = world.job(job)
+    assert (done.status, done.embedded_chunks, len(world.model.calls)) == ("cancelled", 4, 1)
+    assert world.documents.pointer(world.tenant, world.site.site_id) is None
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_whoever_dies_at_any_call_loses_one_batch_at_most(mode: Any) -> None:
+    at, has_died = 0, True
+    while has_died:
+        world = World(MemoryDynamoDB())
+        world.model.is_had = True
+        job = world.start(*many(6))
+        to_publishing(world, job)
+        world.fuse.burn(at, mode)
+        has_died = not world.deliver()
+        world.drain()
+        done = world.job(job)
+        assert (done.status, pointer(world).version, set(world.told)) == (
+            "succeeded",
+            1,
+            {(job.job_id, 1, "succeeded")},
+        ), at
+        calls = [len(each) for each in world.model.calls]
+        assert sorted(calls) in ([2, 4], [2, 4, 4], [2, 2, 4]), at
+        at += 1
+    assert at > 10
+
+
+def test_vectors_of_what_is_deleted_go_at_once_and_of_what_was_replaced_in_time(world: World) -> None:
+    world.start(OPEN, PRICE)
+    world.drain()
+    kept = world.bucket.objects[packs(world)[0]][0]
+    world.training.delete_document(world.site, world.texts()["料金"].document_id, "user:1")
+    world.drain()
+    assert len(world.bucket.objects[packs(world)[0]][0]) < len(kept)
+    world.start(("営業時間", "毎日十時から"))
+    world.drain()
+    assert len(packs(world)) == 2
+    world.now += 2 * UNUSED_SECONDS
+    world.start(PRICE)
+    world.drain()
+    assert len(packs(world)) == 2, "one of today and one of what was kept"
+    world.start(OPEN)
+    world.drain()
+    assert world.model.embedded.count(OPEN[1]) == 2
+
+
+def test_another_model_makes_its_own_vectors(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from tests.unit.knowledge import training_world
+
+    world.start(OPEN)
+    world.drain()
+    monkeypatch.setattr(training_world, "SMALL", replace(SMALL, id="large", model="text-embedding-3-large"))
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).embedded_chunks, pointer(world).embedding_model) == (1, "large")
+
+
+def test_another_site_of_the_tenant_has_vectors_of_its_own(world: World) -> None:
+    prefixes: list[str] = []
+    listed: Callable[[str], Any] = world.bucket.listed
+    world.bucket.listed = lambda prefix: (prefixes.append(prefix), listed(prefix))[1]  # type: ignore[method-assign]
+    world.start(OPEN)
+    world.drain()
+    assert prefixes
+    assert all(each.startswith(f"{world.tenant}/{world.site.site_id}/") for each in prefixes)
