@@ -61,7 +61,17 @@ QUOTE = {
     "tokens": 52_000,
     "tokens_low": 44_000,
     "tokens_high": 61_000,
-    "cost": {"amount": "0.16", "low": "0.13", "high": "0.19", "currency": "JPY"},
+    "unchanged": 5,
+    "embedding_model": "embedding_3_small",
+    "cost_usd": "0.00104",
+    "cost_usd_low": "0.00088",
+    "cost_usd_high": "0.00122",
+    "cost_local": "0.16",
+    "currency": "JPY",
+    "listed": 44,
+    "is_cut": False,
+    "is_growing": False,
+    "may_exceed_quota": True,
     "skipped": [{"reason": "robots", "count": 4, "example": "https://tea.example/secret"}],
     "sampled": 12,
     "exceeds_quota": False,
@@ -114,7 +124,7 @@ def test_a_site_is_quoted_trained_and_watched_until_it_has_ended(page: Page, own
     expect(page.get_by_label("Address of your site")).to_have_value("https://tea.example/")
     page.get_by_role("button", name="Look at the site first").click()
     quote = page.locator(".quote")
-    for text in ("40", "35 to 48", "52,000", "¥0.16", "Estimated from 12 pages"):
+    for text in ("40", "35 to 48", "52,000", "¥0.16", "from 12 pages", "5 of them", "may come to more"):
         expect(quote).to_contain_text(text)
     assert quote.get_by_label("Read it again").locator("option").all_text_contents() == [
         "Only now",

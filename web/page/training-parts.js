@@ -45,18 +45,21 @@ export function quoteFacts(quote) {
   /** @param {string} title @param {number} value @param {number} low @param {number} high */
   const figure = (title, value, low, high) => el("div", {}, el("span", { className: "muted" }, t(title)), el("p", { className: "big" }, count(value)),
     low !== high && el("span", { className: "muted" }, t("between", { low: count(low), high: count(high) })));
-  const { cost } = quote;
-  const price = cost ? el("div", {}, el("span", { className: "muted" }, t("quoteCost")), el("p", { className: "big" }, money(cost.amount, cost.currency)),
-    cost.low !== cost.high && el("span", { className: "muted" }, t("between", { low: money(cost.low, cost.currency), high: money(cost.high, cost.currency) })))
-    : el("div", {}, el("span", { className: "muted" }, t("quoteCost")), el("p", {}, t("noCost")));
+  const price = el("div", {}, el("span", { className: "muted" }, t("quoteCost")), ...(quote.embedding_model
+    ? [el("p", { className: "big" }, money(quote.cost_local, quote.currency)),
+      el("span", { className: "muted" }, t("between", { low: money(quote.cost_usd_low, "USD"), high: money(quote.cost_usd_high, "USD") }))]
+    : [el("p", {}, t("noCost"))]));
   const left = quote.skipped.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.count, 0);
   const label = `${t("quotePages")}: ${count(quote.pages)} · ${t("quoteSkipped")}: ${count(left)}`;
   return [
     el("div", { className: "row" }, figure("quotePages", quote.pages, quote.pages_low, quote.pages_high), figure("quoteTokens", quote.tokens, quote.tokens_low, quote.tokens_high), price),
-    left ? strip([["changed", quote.pages], ["skipped", left]], label) : null,
+    strip([["changed", quote.pages - quote.unchanged], ["unchanged", quote.unchanged], ["skipped", left]], label),
+    quote.unchanged ? el("p", { className: "muted" }, t("quoteUnchanged", { count: count(quote.unchanged) })) : null,
     left ? el("details", {}, el("summary", {}, `${t("quoteSkipped")} (${count(left)})`), el("ul", { className: "reasons" }, ...quote.skipped.map((/** @type {any} */ each) =>
       el("li", {}, `${reasonText(each.reason)}: ${count(each.count)} `, each.example && el("span", { className: "muted" }, each.example))))) : null,
-    quote.exceeds_quota && el("p", { className: "notice" }, t("quoteTooMuch")),
+    quote.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(quote.pages) })) : null,
+    quote.is_growing ? el("p", { className: "muted" }, t("quoteGrowing")) : null,
+    quote.may_exceed_quota ? el("p", { className: "notice" }, t(quote.exceeds_quota ? "quoteTooMuch" : "quotePerhapsTooMuch")) : null,
     el("p", { className: "muted" }, t("quoteSampled", { count: count(quote.sampled) })),
   ];
 }
