@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 from noren.ids import TenantId, new_id
-from noren.knowledge.engine import FileEngine, cut
+from noren.knowledge.chunks import Chunk
+from noren.knowledge.engine import FileEngine, FileIndex, cut
 from noren.knowledge.models import Document, document_id
+from noren.knowledge.probes import MOST
 from noren.knowledge.publish import is_sound
+from noren.knowledge.search import search
 from noren.knowledge.text import Block, Extracted
 from noren.knowledge.texts import asked, written
+from noren.knowledge.vectors import Compact, compact
 
 TENANT, SITE = TenantId(new_id("ten")), new_id("site")
 TEXTS = (
@@ -61,3 +70,94 @@ def test_chunks_know_under_which_headings_they_stand() -> None:
         (("地図",), "駅の前。", ""),
     ]
     assert FileEngine().measure(Extracted("店", "ja", blocks)) == (4, sum(each.tokens for each in made))
+
+
+# -- vectors
+
+TOPICS = 60
+
+
+class Known:
+    """Vectors as a publication has them: of a text by what `meaning` says it is about."""
+
+    model, dimensions = "made-up", 64
+
+    def __init__(self, meaning: Callable[[str], int | None]) -> None:
+        self.meaning = meaning
+        self.kept: dict[str, Compact] = {}
+        self.asked: list[str] = []
+
+    def get(self, hash: str) -> Compact | None:
+        return self.kept.get(hash)
+
+    def make(self, texts: Mapping[str, str]) -> int:
+        self.asked += texts.values()
+        for hash, text in texts.items():
+            if (about := self.meaning(text)) is not None:
+                self.kept[hash] = compact(like(about, text))
+        return sum(hash not in self.kept for hash in texts)
+
+
+def like(about: int, text: str) -> list[float]:
+    drawn, own = random.Random(about), random.Random(text)
+    return [drawn.gauss(0, 1) + 0.3 * own.gauss(0, 1) for _ in range(Known.dimensions)]
+
+
+def site() -> list[tuple[Document, list[Chunk]]]:
+    """Half of the pages have another beside them whose title is the same to whoever looks at words."""
+    made = []
+    for number in range(TOPICS):
+        title = f"thing{number}" if number < TOPICS // 2 or number % 2 else f"thing{number + 1}!"
+        made.append((replace(document(TEXTS[0]), document_id=f"doc_{number:02}", title=title), [said(number)]))
+    return made
+
+
+def said(number: int) -> Chunk:
+    return cut(Extracted("", "en", (Block("paragraph", f"secret{number} is told here."),)))[0]
+
+
+def with_vectors(known: Known) -> tuple[list[tuple[Document, list[Chunk]]], FileIndex]:
+    documents = site()
+    known.make({chunk.content_hash: chunk.text for _, chunks in documents for chunk in chunks})
+    known.asked.clear()
+    return documents, FileEngine().build(TENANT, SITE, 1, documents, known)  # type: ignore[arg-type]
+
+
+def about_own(text: str) -> int | None:
+    found = re.match(r"(secret|thing)(\d+)(!?)", text)
+    return int(found[2]) - bool(found[3]) if found else None
+
+
+def test_vectors_that_find_what_words_do_not_are_trusted() -> None:
+    documents, built = with_vectors(Known(about_own))
+    assert (built.model, built.engine) == ("made-up", "file")
+    space = built.opened.head.vectors
+    assert space
+    assert space.weight > 0
+    asked = "how about it"
+    number = 7
+    hits = search(built.opened, asked, vector=like(number, asked)).hits
+    assert hits[0].passage.document_id == documents[number][0].document_id
+
+
+def test_vectors_that_do_not_help_are_cut_off() -> None:
+    known = Known(lambda text: random.Random(text).randrange(10_000))
+    documents, built = with_vectors(known)
+    _, plain = documents, FileEngine().build(TENANT, SITE, 1, documents, None)
+    assert built.model == ""
+    assert built.data == plain.data
+    assert 0 < len(known.asked) <= MOST
+
+
+def test_vectors_count_only_where_most_chunks_have_one() -> None:
+    def few(text: str) -> int | None:
+        about = about_own(text)
+        return about if about is None or about % 8 else None
+
+    known = Known(few)
+    assert with_vectors(known)[1].model == ""
+    assert known.asked == [], "nothing is asked about vectors that don't count"
+
+
+def test_probes_that_can_not_be_had_leave_words_alone() -> None:
+    assert with_vectors(Known(lambda text: about_own(text) if "secret" in text else None))[1].model == ""

@@ -196,7 +196,11 @@ def test_a_publication_that_never_comes_on_is_given_up(world: World) -> None:
 def test_a_cancelled_job_buys_no_more(world: World) -> None:
     job = world.start(*many(10))
     to_publishing(world, job)
-    world.model.after = lambda: world.training.cancel(world.tenant, job.job_id) and None
+
+    def cancel() -> None:
+        world.training.cancel(world.tenant, job.job_id)
+
+    world.model.after = cancel
     world.deliver()
     done = world.job(job)
     assert (done.status, done.embedded_chunks, len(world.model.calls)) == ("cancelled", 4, 1)
@@ -261,7 +265,12 @@ def test_another_model_makes_its_own_vectors(world: World, monkeypatch: pytest.M
 def test_another_site_of_the_tenant_has_vectors_of_its_own(world: World) -> None:
     prefixes: list[str] = []
     listed: Callable[[str], Any] = world.bucket.listed
-    world.bucket.listed = lambda prefix: (prefixes.append(prefix), listed(prefix))[1]  # type: ignore[method-assign]
+
+    def noted(prefix: str) -> Any:
+        prefixes.append(prefix)
+        return listed(prefix)
+
+    world.bucket.listed = noted  # type: ignore[method-assign]
     world.start(OPEN)
     world.drain()
     assert prefixes
