@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from noren.knowledge.models import Job
+from noren.errors import Conflict, Unprocessable
+from noren.knowledge.crawl.scope import MAX_VARIANTS
+from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
+from noren.knowledge.models import Job, JobPage, page_id
+from noren.knowledge.worker import MOST_TRIES, MOST_VISITS
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.training_world import World
-from tests.unit.knowledge.web import HOME, Web
+from tests.unit.knowledge.web import HOME, Answer, Web
 
 SHOP = "Welcome to a shop for tea and what belongs to it, since 1923. " * 4
 TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
@@ -68,3 +73,366 @@ def test_a_site_is_read_from_its_start(world: World, web: Web) -> None:
     assert visible
     assert visible.find("porcelain from Arita", 1) == [world.texts()["Cup"].document_id]
     assert world.site.domains == ("shop.example",)
+
+
+def test_only_what_has_changed_is_sent_and_learnt_again(world: World, web: Web) -> None:
+    crawled(world)
+    before = world.texts()
+    web.forget()
+    world.engine.measured.clear()
+    web.put("/tea", "Tea", TEA + "Now in tins. ", ["/"])
+    world.now += 86400
+    job = crawled(world)
+    assert (job.status, job.mode, counts(job)) == ("succeeded", "differential", (5, 1, 4, 0, 0, 0))
+    assert job.fetched == 5
+    assert world.engine.measured == ["Tea"]
+    sent = {
+        path for path in web.sent if path.startswith("/") and not path.startswith(("/noren-", "/robots", "/sitemap"))
+    }
+    audited = {path for path, count in web.sent.items() if path in ("/", "/cup", "/help/", "/help/returns")}
+    assert sent - audited == {"/tea"}
+    now = world.texts()
+    assert (now["Tea"].version, now["Cup"].version) == (2, 1)
+    assert now["Cup"].content_hash == before["Cup"].content_hash
+    assert now["Cup"].checked_at == pytest.approx(world.now, abs=7200)
+
+
+def test_all_is_learnt_again_on_demand(world: World, web: Web) -> None:
+    crawled(world)
+    job = crawled(world, force=True)
+    assert (job.mode, counts(job)) == ("full", (5, 5, 0, 0, 0, 0))
+    assert web.sent["/tea"] == 2
+
+
+def test_a_new_page_is_found_though_what_leads_to_it_says_that_it_has_not_changed(world: World, web: Web) -> None:
+    crawled(world, max_pages=1)
+    assert list(world.texts()) == ["Shop"]
+    web.forget()
+    job = crawled(world)
+    assert counts(job) == (5, 4, 1, 0, 0, 0)
+    assert web.sent["/"] == 0 or is_audited(world, job, "/")
+
+
+def is_audited(world: World, job: Job, path: str) -> bool:
+    return _is_audited(job, JobPage(page_id(HOME + path.lstrip("/")), "", ""))
+
+
+def test_a_page_goes_when_two_crawls_have_missed_it_and_comes_back(world: World, web: Web) -> None:
+    crawled(world)
+    cup = web.paths.pop("/cup")
+    first = crawled(world)
+    assert (counts(first), first.reasons) == ((5, 0, 4, 0, 0, 1), {"missing": 1})
+    assert told(world, first)["/cup"] == ("skipped", "missing")
+    missed = world.texts()["Cup"]
+    assert (missed.status, missed.misses) == ("active", 1)
+    assert missed.valid_until
+    visible = world.visible()
+    assert visible
+    assert missed.document_id in visible.find("porcelain", 5)
+    second = crawled(world)
+    assert (second.status, counts(second)) == ("succeeded", (5, 0, 4, 1, 0, 0))
+    assert told(world, second)["/cup"] == ("removed", "missing")
+    assert world.texts()["Cup"].status == "gone"
+    visible = world.visible()
+    assert visible
+    assert missed.document_id not in visible.find("porcelain", 5)
+    third = crawled(world)  # it is linked still, but nobody counts it again
+    assert (counts(third), told(world, third)["/cup"]) == ((5, 0, 4, 0, 0, 1), ("skipped", "missing"))
+    web.paths["/cup"] = cup
+    fourth = crawled(world)
+    assert counts(fourth) == (5, 1, 4, 0, 0, 0)
+    back = world.texts()["Cup"]
+    assert (back.status, back.misses, back.valid_until, back.version) == ("active", 0, None, 2)
+    visible = world.visible()
+    assert visible
+    assert visible.find("porcelain", 1) == [back.document_id]
+
+
+def test_a_page_that_is_found_again_has_not_been_missed(world: World, web: Web) -> None:
+    crawled(world)
+    cup = web.paths.pop("/cup")
+    crawled(world)
+    web.paths["/cup"] = cup
+    crawled(world)
+    assert (world.texts()["Cup"].misses, world.texts()["Cup"].valid_until) == (0, None)
+    web.paths.pop("/cup")
+    assert crawled(world).removed == 0
+
+
+def test_a_page_that_was_missed_expires_though_nobody_asks_for_it_again(world: World, web: Web) -> None:
+    crawled(world)
+    web.paths.pop("/cup")
+    crawled(world)
+    world.now += MISSED_SECONDS + 1
+    world.start(("Hours", "From ten to six"))
+    world.drain()
+    visible = world.visible()
+    assert visible
+    assert not visible.find("porcelain", 5)
+
+
+def test_a_fetch_that_failed_is_no_miss(world: World, web: Web) -> None:
+    crawled(world)
+    web.paths["/cup"] = Answer(b"", "500 Oops")
+    for _ in range(3):
+        job = crawled(world)
+        assert (job.status, counts(job), job.reasons) == ("partial", (5, 0, 4, 0, 1, 0), {"server_error": 1})
+    assert (world.texts()["Cup"].status, world.texts()["Cup"].misses) == ("active", 0)
+    assert web.asked["/cup"] == 1 + 3 * MOST_VISITS
+
+
+def test_what_failed_is_done_again_on_demand(world: World, web: Web) -> None:
+    cup = web.paths["/cup"]
+    web.paths["/cup"] = Answer(b"", "503 Busy", retry_after="120")
+    job = crawled(world)
+    assert (job.status, counts(job), job.reasons) == ("partial", (5, 4, 0, 0, 1, 0), {"busy": 1})
+    web.paths["/cup"] = cup
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    world.check(job)
+    again = world.job(job)
+    assert (again.status, again.attempt, counts(again)) == ("succeeded", 2, (5, 5, 0, 0, 0, 0))
+    assert again.reasons == {"busy": 0}
+
+
+def test_a_busy_page_is_asked_for_again_when_it_says(world: World, web: Web) -> None:
+    web.paths["/cup"] = Answer(b"", "503 Busy", retry_after="1800")
+    job = world.crawl()
+    while not any(each.reason for each in world.jobs.pages(job)):
+        world.deliver()
+    waiting = next(each for each in world.jobs.pages(job) if each.reason)
+    assert (waiting.status, waiting.reason, waiting.due_at) == ("waiting", "busy", int(world.now + 1800))
+    assert max(each.get("delay", 0) for each in world.queue.waiting) == 900  # the queue keeps nothing back for longer
+    asked = web.asked["/cup"]
+    world.deliver(next(at for at, each in enumerate(world.queue.waiting) if each.get("delay")))
+    assert web.asked["/cup"] == asked
+    web.put("/cup", "Cup", CUP)
+    world.drain()
+    assert (world.job(job).status, world.job(job).changed) == ("succeeded", 5)
+
+
+def test_pages_out_of_a_crawls_scope_stay(world: World, web: Web) -> None:
+    crawled(world)
+    for path in ("/tea", "/help/returns"):
+        web.paths.pop(path)
+    for _ in range(2):
+        job = crawled(world, url=f"{HOME}help/", include=("/help/*",))
+        assert set(told(world, job)) == {"/help/", "/help/returns"}
+    assert job.removed == 1
+    assert {title: each.status for title, each in world.texts().items() if each.status == "gone"} == {"Returns": "gone"}
+    visible = world.visible()
+    assert visible
+    assert visible.find("Uji", 1)
+
+
+def test_each_page_has_its_reason(world: World, web: Web) -> None:
+    web.put(
+        "/",
+        "Shop",
+        SHOP,
+        ["/private", "/moved", "/twin", "/app", "/off", "/a.png", "/gone", "/login", "http://else.example/"],
+    )
+    web.put("/private", "Private", TEA, ["/linked"], head='<meta name="robots" content="noindex">')
+    web.put("/linked", "Linked", CUP)
+    web.paths["/moved"] = Answer(b"", "301 Moved", location="/new")
+    web.put("/new", "New", HELP)
+    web.put("/twin", "Twin", TEA, head='<link rel="canonical" href="/tea">')
+    web.paths["/app"] = Answer(b'<title>App</title><div id="root"></div><script src="/app.js"></script>')
+    web.paths["/off"] = Answer(b"<title>404</title><h1>Page not found</h1>")
+    web.paths["/login"] = Answer(b"", "403 Forbidden")
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\nDisallow: /secret\n")
+    job = crawled(world)
+    assert told(world, job) == {
+        "/": ("changed", ""),
+        "/private": ("skipped", "noindex"),
+        "/linked": ("changed", ""),
+        "/moved": ("skipped", "redirected"),
+        "/new": ("changed", ""),
+        "/twin": ("skipped", "duplicate"),
+        "/tea": ("changed", ""),
+        "/app": ("skipped", "needs_js"),
+        "/off": ("skipped", "soft_404"),
+        "/gone": ("skipped", "missing"),
+        "/login": ("skipped", "forbidden"),
+    }
+    assert (job.status, sum(job.reasons.values()), job.reasons["needs_js"]) == ("succeeded", 7, 1)
+
+
+def test_a_page_that_says_noindex_goes_at_once(world: World, web: Web) -> None:
+    crawled(world)
+    web.put("/cup", "Cup", CUP, head='<meta name="robots" content="noindex">')
+    assert crawled(world).removed == 1
+    assert world.texts()["Cup"].status == "gone"
+
+
+def test_what_robots_txt_keeps_from_us_is_not_asked_for(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"User-agent: Noren\nCrawl-delay: 0\nDisallow: /help/\n")
+    job = crawled(world)
+    assert set(told(world, job)) == {"/", "/tea", "/cup"}
+    assert not web.asked["/help/"]
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /\n")
+    job = crawled(world, url=f"{HOME}new")
+    assert (job.status, job.error) == ("failed", "nothing_read")
+    assert told(world, job)["/new"] == ("skipped", "robots")
+    assert {each.status for each in world.texts().values()} == {"active"}
+
+
+def test_a_site_whose_robots_txt_is_out_of_order_is_left_alone(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"", "503 Busy")
+    job = crawled(world)
+    assert (job.status, job.error, job.found) == ("failed", "robots_unavailable", 0)
+    assert set(web.asked) == {"/robots.txt"}
+    assert web.asked["/robots.txt"] == MOST_TRIES
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\n")
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert (world.job(job).status, world.job(job).changed) == ("succeeded", 5)
+
+
+def test_a_sitemap_leads_to_pages_and_spares_their_fetch(world: World, web: Web) -> None:
+    web.put("/alone", "Alone", TEA.replace("green", "black"), etag="")
+    web.sitemap(("/", ""), ("/alone", "2026-11-01"), ("/elsewhere.png", ""))
+    assert crawled(world).found == 6
+    web.forget()
+    job = crawled(world)
+    assert job.unchanged == 6
+    assert web.asked["/alone"] == is_audited(world, job, "/alone")
+    web.sitemap(("/alone", "2026-11-20"))
+    web.put("/alone", "Alone", TEA.replace("green", "white"), etag="")
+    assert crawled(world).changed == 1
+
+
+def test_a_site_that_always_says_unchanged_is_found_out(world: World, web: Web) -> None:
+    web.put("/", "Shop", SHOP, ["/tea"], etag='"always"')
+    web.put("/tea", "Tea", TEA, etag='"always"')
+    crawled(world)
+    web.put("/tea", "Tea", TEA + "Now in tins. ", etag='"always"')
+    for count in range(AUDITED * 8):
+        if crawled(world).changed:
+            break
+    assert count
+    assert world.texts()["Tea"].distrusted == ("etag",)
+    web.put("/tea", "Tea", TEA + "Now in boxes. ", etag='"always"')
+    assert crawled(world).changed == 1  # it is not believed again
+
+
+def test_near_duplicates_are_left_out_whichever_was_read_first(world: World, web: Web) -> None:
+    twins = ["/tea-print", "/tea", "/tea-also"]
+    web.put("/", "Shop", SHOP, twins)
+    for path in twins:
+        web.put(path, "Tea", TEA, head=f"<meta name=where content={path}>")
+    job = crawled(world)
+    assert (counts(job), job.reasons) == ((4, 2, 0, 0, 0, 2), {"near_duplicate": 2})
+    assert told(world, job)["/tea"] == ("changed", "")
+    visible = world.visible()
+    assert visible
+    assert len(visible.find("Uji", 9)) == 1
+    web.paths.pop("/tea")
+    again = crawled(world), crawled(world)
+    assert [each.removed for each in again] == [0, 1]
+    visible = world.visible()
+    assert visible
+    found = visible.find("Uji", 9)
+    assert [
+        each.url for each in world.documents.every(world.tenant, world.site.site_id) if each.document_id in found
+    ] == [f"{HOME}tea-also"]
+    world.now += 40 * 86400
+    crawled(world)
+    visible = world.visible()
+    assert visible
+    assert visible.find("Uji", 9) == found  # its text has not been cleared away as unused
+
+
+def test_a_job_stays_within_its_bounds(world: World, web: Web) -> None:
+    web.put("/", "Shop", SHOP, [f"/list?page={number}" for number in range(60)] + ["/deep/1"])
+    for number in range(60):
+        web.put(f"/list?page={number}", f"List {number}", TEA.replace("two", str(number)))
+    for number in range(1, 6):
+        web.put(f"/deep/{number}", f"Deep {number}", CUP.replace("Arita", f"Arita {number}"), [f"/deep/{number + 1}"])
+    job = crawled(world, max_depth=3)
+    paths = set(told(world, job))
+    assert sum(path.startswith("/list") for path in paths) == MAX_VARIANTS
+    assert {path for path in paths if path.startswith("/deep")} == {"/deep/1", "/deep/2", "/deep/3"}
+    again = crawled(world, max_depth=3)
+    assert set(told(world, again)) == paths  # what is known counts as deep as it was found
+    small = crawled(world, url=f"{HOME}deep/1", max_pages=2, include=("/deep/*",))
+    assert (small.found, small.is_cut) == (2, True)
+
+
+def test_a_plan_bounds_a_sites_pages_over_all_crawls(world: World, web: Web) -> None:
+    job = crawled(world, url=f"{HOME}help/", include=("/help/*",), room=3)
+    assert (job.found, job.is_cut) == (2, False)
+    job = crawled(world, exclude=("/help/*",), room=3)
+    assert (job.found, job.is_cut) == (1, True)
+    job = crawled(world, url=f"{HOME}tea", include=("/tea",), room=3)
+    assert (job.status, job.error) == ("failed", "no_room")
+    assert len(world.texts()) == 3
+
+
+def test_one_crawl_of_a_site_at_a_time_is_open(world: World, web: Web) -> None:
+    job = world.crawl()
+    with pytest.raises(Conflict) as caught:
+        world.crawl()
+    assert (caught.value.code, caught.value.extra) == ("training_open", {"job_id": job.job_id})
+    world.start(("Hours", "From ten to six"))  # no crawl
+    world.training.cancel(world.tenant, job.job_id)
+    second = world.crawl()
+    with pytest.raises(Conflict) as caught:
+        world.training.retry(world.tenant, job.job_id)
+    assert caught.value.extra == {"job_id": second.job_id}
+    world.drain()
+    assert world.job(second).status == "succeeded"
+    world.training.retry(world.tenant, job.job_id)
+    world.drain()
+    assert (world.job(job).status, world.job(job).changed) == ("succeeded", 5)
+
+
+def test_the_first_address_decides_whose_pages_a_site_is_trained_on(world: World, web: Web) -> None:
+    for url in ("ftp://shop.example/", "shop", "http://", "https://user:secret@shop.example/"):
+        with pytest.raises(Unprocessable):
+            world.crawl(url)
+    crawled(world, url="http://www.shop.example/")
+    assert world.site.domains == ("shop.example",)
+    with pytest.raises(Unprocessable) as caught:
+        world.crawl("https://other.example/")
+    assert "other.example is not one of this site's domains (shop.example)" in caught.value.detail
+    world.crawl("https://help.shop.example/")
+
+
+def test_hosts_are_called_in_their_pace(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 20\n")
+    times = list[float]()
+    web.on_request = lambda path: times.append(world.now) if path in ("/", "/tea", "/cup", "/help/") else None
+    job = crawled(world)
+    assert (job.status, job.changed) == ("succeeded", 5)
+    assert len(times) == 4
+    assert all(later - earlier >= 19 for earlier, later in pairwise(sorted(times)))
+
+
+def test_a_page_whose_host_is_taken_for_long_comes_again_without_a_slot(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 20\n")
+    world.slots.next["shop.example"] = int((world.now + 3600) * 1000)
+    job = world.crawl()
+    world.deliver()
+    world.deliver()
+    page = next(iter(world.jobs.pages(job)))
+    assert (page.has_slot, page.attempts, web.asked["/"]) == (False, 0, 0)
+    assert 800 < page.due_at - world.now <= 901
+    world.drain()
+    assert world.job(job).changed == 5
+
+
+def test_a_message_that_comes_twice_takes_no_second_slot(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 20\n")
+    job = world.crawl()
+    world.deliver()
+    world.deliver(again=True)
+    assert world.job(job).changed == 1
+    slots = dict(world.slots.next)
+    for _ in range(3):
+        page = world.queue.waiting[0]
+        world.queue.waiting.append(dict(page) | {"delay": 0})
+        world.deliver(len(world.queue.waiting) - 1)
+    assert world.slots.next["shop.example"] - slots["shop.example"] <= 20_000 * 3
+    world.drain()
+    assert (world.job(job).changed, web.asked["/tea"], web.asked["/cup"]) == (5, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.unit.fetching.net import Net, says
@@ -35,6 +35,7 @@ class Web:
         self.paths: dict[str, Answer] = {"/robots.txt": Answer(b"User-agent: *\nCrawl-delay: 0\n", type="text/plain")}
         self.asked: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
+        self.on_request: Callable[[str], object] = lambda path: None
         net.serve(self._answer, name=name)
 
     def put(self, path: str, title: str, text: str, links: Iterable[str] = (), head: str = "", **more: str) -> None:
@@ -65,6 +66,7 @@ class Web:
         headers = dict(each.lower().split(": ", 1) for each in rest if ": " in each)
         path = line.split(" ")[1]
         self.asked[path] += 1
+        self.on_request(path)
         found = self.paths.get(path) or Answer(b"<h1>Not found</h1>", "404 Not Found")
         same = found.etag and headers.get("if-none-match") == found.etag.lower()
         same = same or (found.modified and headers.get("if-modified-since") == found.modified.lower())

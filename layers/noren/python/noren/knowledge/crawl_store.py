@@ -36,8 +36,8 @@ class CrawlStore:
     def add_pages(self, job: Job, pages: Sequence[JobPage], *, listed: bool = False) -> list[JobPage]:
         """Add those pages that the job does not have, while there is room for more; those that were added.
 
-        Of what was not `listed` (known before, or in a sitemap) only so many queries of one path are added. Raises
-        Refused where the job is not running any more.
+        Only so many queries of one path are added; those `listed` (known before, or in a sitemap) count as such, but
+        all of them are. Raises Refused where the job is not running any more.
         """
         added: list[JobPage] = []
         for start in range(0, len(pages), AT_ONCE):
@@ -77,13 +77,13 @@ class CrawlStore:
             now = self._jobs.get(job.tenant_id, job.job_id)
             if now is None or now.status != "running" or now.attempt != job.attempt:
                 raise Refused((0,))
-            admitted = _Admitted(list(some), []) if listed else self._admitted(job, some)
+            admitted = self._admitted(job, some, listed)
             room = max(now.max_pages - now.found, 0)
             if len(admitted.pages) > room:
                 if not now.is_cut:
                     transact(self._client, [self._jobs.counting(job, "SET #is_cut = :true", {":true": True})])
                 some = admitted.pages[:room]
-                admitted = _Admitted(list(some), []) if listed else self._admitted(job, some)
+                admitted = self._admitted(job, some, listed)
             if not admitted.pages:
                 return []
             count = len(admitted.pages)
@@ -99,8 +99,8 @@ class CrawlStore:
             return admitted.pages
         raise RuntimeError("the pages of a job do not stand still")
 
-    def _admitted(self, job: Job, pages: Sequence[JobPage]) -> _Admitted:
-        """Those of the pages that are within their path's number of queries."""
+    def _admitted(self, job: Job, pages: Sequence[JobPage], listed: bool) -> _Admitted:
+        """Those of the pages that are within their path's number of queries, or all that are listed."""
         groups: defaultdict[str, list[JobPage]] = defaultdict(list)
         for each in pages:
             groups[variant_key(each.source) or ""].append(each)
@@ -108,12 +108,13 @@ class CrawlStore:
         counts = {each["sk"]: each["seen"] for each in batch_get(self._client, self._rows.table, list(keys.values()))}
         kept, updates = groups.pop("", []), list[Any]()
         for path, those in groups.items():
-            room = max(MAX_VARIANTS - counts.get(keys[path]["sk"], 0), 0)
+            room = len(those) if listed else max(MAX_VARIANTS - counts.get(keys[path]["sk"], 0), 0)
             if some := those[:room]:
                 kept += some
-                values = {":by": len(some), ":most": MAX_VARIANTS - len(some), ":end": pages_end(job)}
+                values = {":by": len(some), ":end": pages_end(job)}
+                values |= {} if listed else {":most": MAX_VARIANTS - len(some)}
                 update = "ADD #seen :by SET #expires_at = :end"
-                condition = "attribute_not_exists(pk) OR #seen <= :most"
+                condition = "" if listed else "attribute_not_exists(pk) OR #seen <= :most"
                 updates.append({"Update": self._rows.update(keys[path], update, condition, values)})
         return _Admitted(kept, updates)
 
