@@ -51,7 +51,8 @@ def generate(folder: Path, plan: Plan, origin: str) -> Made:
     """Write a site's files. `origin` is where they will be served, `http://host:port`, for its sitemap."""
     chance, made = random.Random(plan.seed), Made(plan)
     names = FOLDERS[plan.language]
-    made.paths = ["/"] + [f"/{chance.choice(names)}/{number}.html" for number in range(1, plan.pages)]
+    made.paths = ["/", *(f"/{each}/" for each in names)]
+    made.paths += [f"/{chance.choice(names)}/{number}.html" for number in range(len(made.paths), plan.pages)]
     navigation = "".join(f'<li><a href="/{each}/">{each}</a></li>' for each in names)
     for number, path in enumerate(made.paths):
         links = [made.paths[0], *(made.paths[at] for at in _children(number, plan))]
@@ -121,6 +122,6 @@ def _sentences(language: str) -> tuple[str, ...]:
 
 
 def _write(folder: Path, path: str, content: str) -> None:
-    file = folder / (path.lstrip("/") or "index.html")
+    file = folder / (path.lstrip("/") + ("index.html" if path.endswith("/") else ""))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content)

@@ -61,6 +61,14 @@ def test_the_same_without_any_semantic_elements(sample: Sample) -> None:
     assert len(got & wanted) / len(got) > 0.75
 
 
+@pytest.mark.parametrize("element", ["main", "article", "section", "div"])
+@pytest.mark.parametrize("head", ["", "<html>", "<head>", "<meta charset=utf-8>"])
+def test_a_page_may_leave_out_its_head_and_body_tags(head: str, element: str) -> None:
+    page = read(f"<!doctype html>{head}<title>Shop</title><{element}><h1>Rooms</h1><p>All have a bath.</{element}>")
+    assert [each.text for each in page.extracted.blocks] == ["Rooms", "All have a bath."]
+    assert page.extracted.title == "Shop"
+
+
 def test_blocks() -> None:
     assert blocks("<p>a<br>b</p><p>c<br><br>d</p>") == [
         Block("paragraph", "a\nb"),

@@ -32,6 +32,7 @@ THOROUGH_ELEMENTS = 15_000
 """trafilatura's time grows with the tree: 26 ms for a usual page, seconds for a very large one."""
 _WINDOW = 8
 _MOST_MAIN = 400_000
+_BEGIN_BODY = frozenset("main article section header footer nav aside figure".split())
 _ROBOTS = frozenset(("robots", "noren"))
 _SEPARATOR = re.compile(r"\s+[|\-–—:·»]\s+|\s*[｜|]\s*")
 _DAY = re.compile(r"\s*(\d{4}-\d\d-\d\d)")
@@ -112,9 +113,24 @@ def _base(tree: HtmlElement, url: str) -> str:
 
 def _tree(text: str) -> HtmlElement:
     try:
-        return document_fromstring(text.encode(), parser=HTMLParser(encoding="utf-8", no_network=True, huge_tree=False))
+        tree = document_fromstring(text.encode(), parser=HTMLParser(encoding="utf-8", no_network=True, huge_tree=False))
     except (etree.LxmlError, ValueError, AssertionError):
         return document_fromstring("<html><body></body></html>")
+    _begin_body(tree)
+    return tree
+
+
+def _begin_body(tree: HtmlElement) -> None:
+    """A page may leave out `</head>` and `<body>`. The parser knows HTML 4: to it, `<main>` doesn't end the head."""
+    head = tree.find("head")
+    places = [] if head is None else [at for at, each in enumerate(head) if each.tag in _BEGIN_BODY]
+    if head is None or not places:
+        return
+    body = tree.find("body")
+    if body is None:
+        body = etree.SubElement(tree, "body")
+    for at, each in enumerate(head[places[0] :]):
+        body.insert(at, each)
 
 
 def _main(tree: HtmlElement, walked: Sequence[Block]) -> Sequence[Block]:

@@ -76,11 +76,10 @@ def share(parts: Iterable[Part]) -> Span:
     parts = [each for each in parts if each.size]
     known = [value for each in parts for value in each.read]
     seen = sum(known)
-    overall = (seen + 0.5) / (len(known) + 1)
     rest = variance = likely = 0.0
     for each in parts:
         left = max(0, each.size - len(each.read))
-        chance = (sum(each.read) + overall) / (len(each.read) + 1)
+        chance = (sum(each.read) + 0.5) / (len(each.read) + 1)
         likely += left * (fmean(each.read) if each.read else fmean(known) if known else 0.0)
         rest += left * chance
         variance += left**2 * chance * (1 - chance) * (1 / (len(each.read) + 1) + 1 / max(left, 1))

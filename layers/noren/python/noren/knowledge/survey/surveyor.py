@@ -106,7 +106,7 @@ class _Look:
         self._read_start()
         self._read_sitemaps()
         for each in self._known:
-            self._found.add(each)
+            self._found.add(each, depth=1)
         self._found.settle(self._is_settled)
         self._read_sample()
         with self._changed:
@@ -138,7 +138,7 @@ class _Look:
         said = listed(
             self._fetcher,
             named or (urljoin(self._start, "/sitemap.xml"),),
-            admits=lambda url: self._clock() < until and self._found.admits(url),
+            admits=lambda url: self._clock() < until and self._found.admits(url, depth=1),
             max_urls=self._found.most,
             max_files=self._patience.sitemaps,
             may_fetch=lambda url: self._clock() < until and (url in named or self._scope.has_host(url)),
@@ -146,7 +146,7 @@ class _Look:
         )
         self._found.is_cut |= said.is_cut
         for url, lastmod in said.pages.items():
-            self._found.add(url, lastmod=lastmod, is_listed=True)
+            self._found.add(url, depth=1, lastmod=lastmod, is_listed=True)
         for url, problem in said.problems.items():
             if url in named or problem not in ("missing", "broken"):  # most sites have none where we look for one
                 self._found.leave_out(f"sitemap_{problem}", url)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from noren.fetching.client import Fetcher
+from noren.knowledge.engine import cut
+from noren.knowledge.extract import html
+from noren.knowledge.extract.digest import content_hash
+from noren.knowledge.survey.findings import kind_of
+from noren.knowledge.survey.models import Ask, KnownPage, Reach, SiteUnreadable, Survey
+from noren.knowledge.survey.surveyor import Patience, Surveyor
+from tests.websites.generated import Made, Plan, generate, sitemap
+from tests.websites.server import Options, Visit, Website
+
+QUICK = Patience(seconds=6.0, delay=0.0)
+
+
+def tokens_of(site: Website, path: str) -> int:
+    """What a page comes to when it is trained."""
+    page = html.read(file_of(site, path).read_bytes())
+    return sum(each.tokens for each in cut(page.extracted))
+
+
+def file_of(site: Website, path: str) -> Path:
+    file = site.file_of(path)
+    assert file
+    return file
+
+
+def look(site: Website, patience: Patience = QUICK, **more: object) -> Survey:
+    return Surveyor(site.fetcher, patience=patience).survey(Ask(site.url, **more))  # type: ignore[arg-type]
+
+
+def says(body: bytes, **more: object) -> Callable[[Visit], None]:
+    return lambda visit: visit.says(body, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Website:
+    return Website(tmp_path)
+
+
+def made(site: Website, plan: Plan) -> Made:
+    assert site.folder
+    return generate(site.folder, plan, site.url[:-1])
+
+
+def test_a_small_site_is_told_exactly(site: Website) -> None:
+    with site:
+        told = made(site, Plan(1, "ja", pages=25, bad_share=0.2))
+        survey = look(site)
+        tokens = sum(tokens_of(site, path) for path in set(told.paths) - set(told.left_out))
+    assert survey.pages.likely == survey.pages.low == survey.pages.high == 25 - len(told.left_out)
+    assert survey.tokens.likely == tokens
+    assert survey.sampled == survey.listed == 25
+    assert (survey.is_cut, survey.is_growing) == (False, False)
+    (noindex,) = survey.skipped
+    assert noindex.reason == "noindex"
+    assert noindex.count == len(told.left_out)
+    assert noindex.example.removeprefix(site.url[:-1]) in told.left_out
+
+
+def test_a_large_site_is_sampled_and_no_more_is_asked_than_promised(site: Website) -> None:
+    with site:
+        told = made(site, Plan(2, "ko", pages=150))
+        survey = look(site, replace(QUICK, pages=30))
+        tokens = sum(tokens_of(site, path) for path in told.paths)
+    assert survey.pages.low <= 150 <= survey.pages.high
+    assert survey.tokens.low <= tokens <= survey.tokens.high
+    assert survey.sampled == 30
+    # Besides those read: robots.txt, the sitemap, a page that can't be there.
+    assert len(site.log) == 30 + 3
+
+
+def test_without_a_sitemap_links_are_followed(site: Website) -> None:
+    with site:
+        made(site, Plan(3, "en", pages=80, has_sitemap=False))
+        survey = look(site)
+    assert survey.pages.low <= 80 <= survey.pages.high
+    assert survey.is_growing
+
+
+def test_what_the_owner_leaves_out_is_told_with_an_example(site: Website) -> None:
+    with site:
+        made(site, Plan(4, "en", pages=60))
+        survey = look(site, reach=Reach(exclude=("/blog/*",)))
+    (left,) = [each for each in survey.skipped if each.reason == "excluded"]
+    assert left.count > 5
+    assert "/blog/" in left.example
+    assert not [path for path in site.fetched() if path.startswith("/blog/")]
+
+
+def test_pages_beyond_the_limit_are_said(site: Website) -> None:
+    with site:
+        made(site, Plan(5, "en", pages=120))
+        survey = look(site, replace(QUICK, pages=8), reach=Reach(max_pages=50))
+    assert survey.is_cut
+    assert survey.pages.high <= 50
+
+
+def test_pages_that_have_not_changed_cost_nothing(site: Website) -> None:
+    with site:
+        told = made(site, Plan(6, "ja", pages=30))
+        known = []
+        for path in told.paths:
+            url = site.url[:-1] + path
+            page = html.read(file_of(site, path).read_bytes(), url, content_type="text/html; charset=utf-8")
+            etag = site.fetcher.get(url).headers["etag"]
+            known.append(KnownPage(url, content_hash(page.extracted), etag=etag))
+        site.log.clear()
+        survey = look(site, known=tuple(known))
+        assert (survey.tokens.high, survey.pages.likely, survey.unchanged) == (0, 30, 30)
+        assert len(site.fetched(304)) == 30
+        edited = told.paths[7]
+        file = file_of(site, edited)
+        file.write_text(file.read_text().replace("</main>", "<p>新しいお知らせです。</p></main>"))
+        survey = look(site, known=tuple(known))
+        assert survey.tokens.likely == tokens_of(site, edited)
+        assert survey.unchanged == 29
+        dated = tuple(replace(each, lastmod="2026-11-01") for each in known)
+        site.log.clear()
+        assert look(site, known=dated).unchanged == 30
+        assert len(site.fetched(304)) == 1  # the first page; of the others the sitemap's date is believed
+
+
+def test_hosts_are_called_as_slowly_as_they_ask(site: Website) -> None:
+    with site:
+        made(site, Plan(7, "en", pages=60, crawl_delay=1.0))
+        survey = look(site, replace(QUICK, seconds=1.6))
+    assert 2 <= survey.sampled <= 3  # the first page at once, the next ones a second later each
+    assert survey.pages.high >= 55
+
+
+def test_one_that_nothing_may_be_read_of(site: Website) -> None:
+    with site:
+        site.made = {"/robots.txt": says(b"User-agent: *\nDisallow: /", kind="text/plain")}
+        with pytest.raises(SiteUnreadable, match=r"^robots$"):
+            look(site)
+        site.made = {"/robots.txt": says(b"down", status=503)}
+        with pytest.raises(SiteUnreadable, match="robots_unavailable"):
+            look(site)
+        site.made = {"/": lambda visit: visit.begins(302, {"location": "http://192.168.0.1/", "content-length": "0"})}
+        with pytest.raises(SiteUnreadable, match="other_site"):
+            look(site)
+    with pytest.raises(SiteUnreadable, match="unreachable"):
+        look(site)
+    with pytest.raises(SiteUnreadable, match="unreachable"):
+        Surveyor(Fetcher()).survey(Ask("http://169.254.169.254/"))
+
+
+def test_a_start_that_leads_on_is_followed(site: Website) -> None:
+    with site:
+        told = made(site, Plan(8, "en", pages=10, has_sitemap=False))
+        site.made = {"/": lambda visit: visit.begins(301, {"location": told.paths[1], "content-length": "0"})}
+        survey = look(site)
+    assert survey.pages.likely >= 1
+    assert [left.reason for left in survey.skipped if left.example == site.url] == ["redirected"]
+
+
+def test_error_pages_that_say_200_are_none(site: Website) -> None:
+    body = b"<title>Shop</title><main><h1>Shop</h1><p>" + b"All about our shop, its rooms and its garden. " * 9
+    with site:
+        listed = sitemap(f"{site.url}gone/{number}" for number in range(5))
+        site.made = {"/*": says(body), "/sitemap.xml": says(listed.encode(), kind="text/xml"), "/robots.txt": says(b"")}
+        survey = look(site)
+    assert [(left.reason, left.count) for left in survey.skipped] == [("soft_404", 5)]
+    assert survey.pages.likely == 1
+
+
+def test_it_crosses_to_another_function_unchanged(site: Website) -> None:
+    with site:
+        made(site, Plan(9, "ko", pages=12, bad_share=0.3))
+        survey = look(site)
+    assert Survey.parse(json.loads(json.dumps(survey.told()))) == survey
+    ask = Ask(
+        site.url, ("shop.example",), Reach(5, 2, ("/a*",), ("/b",)), (KnownPage(site.url, "h", distrusted=("etag",)),)
+    )
+    assert Ask.parse(json.loads(json.dumps(asdict(ask)))) == ask
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://shop.example/", "shop.example/"),
+        ("http://shop.example/about", "shop.example/"),
+        ("http://shop.example/help/a/b.html", "shop.example/help/"),
+        ("http://shop.example/ja/help/a.html", "shop.example/ja/help/"),
+        ("http://shop.example/zh-Hant/a.html", "shop.example/zh-Hant/"),
+        ("http://shop.example/help/a.pdf", "shop.example/help/."),
+    ],
+)
+def test_pages_are_alike_by_folder_and_language(url: str, kind: str) -> None:
+    assert kind_of(url) == kind
+
+
+def test_a_site_is_served_packed_or_without_validators_all_the_same(site: Website) -> None:
+    with site:
+        site.options = Options(has_etags=False, has_dates=False, is_packed=True, charset="")
+        made(site, Plan(10, "ja", pages=8))
+        assert look(site).pages.likely == 8
