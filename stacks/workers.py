@@ -176,11 +176,22 @@ class WorkersStack(Stack):
             timeout=QUEUES["train"],
             memory=2048,
             extracting=True,
-            environment=data.variables(tables=("events", "knowledge"), queues=("train",))
-            | {"KNOWLEDGE_BUCKET": data.bucket_name},
+            environment=data.variables(
+                tables=("tenants", "quotas", "credits", "usage", "sites", "events", "knowledge", "runtime"),
+                queues=("train",),
+            )
+            | vendors(stage)
+            | fetching(stage)
+            | {
+                "KNOWLEDGE_BUCKET": data.bucket_name,
+                "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
+                "CONSOLE_URL": console_url,
+            },
         )
         self._consume(train, "train", batch=1)  # one page's slowness is no other's
-        data.grant(train, events="rw", knowledge="rwd")
+        data.grant(train, tenants="r", sites="rw", events="rw", knowledge="rwd", runtime="rwd")
+        data.grant(train, quotas="rw", credits="rw", usage="rw")  # vectors are paid for
+        data.grant_secrets(train, data.provider_secret)
         data.grant_blobs(train, "rwdl")
         data.grant_send(train, "train")
         self._by_the_clock(

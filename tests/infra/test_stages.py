@@ -152,6 +152,7 @@ GRANTS = {
         "usage": "rw",
         "sites": "rwd",
         "events": "w",
+        "knowledge": "r",
         "runtime": "rwd",
     },
     "PlatformApi": {
@@ -192,7 +193,16 @@ GRANTS = {
     "EventStream": {"webhooks": "rw"},
     "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd", "runtime": "rwd"},
     "Surveyor": {},
-    "TrainWorker": {"events": "rw", "knowledge": "rwd"},
+    "TrainWorker": {
+        "tenants": "r",
+        "quotas": "rw",
+        "credits": "rw",
+        "usage": "rw",
+        "sites": "r",
+        "events": "rw",
+        "knowledge": "rwd",
+        "runtime": "rwd",
+    },
 }
 """What each function may do with which table: nobody deletes accounts or records."""
 
@@ -223,6 +233,19 @@ def test_tables_are_granted_as_said(stage: Synthesized, name: str) -> None:
     policies = [each for each in own_policies(stage) if each.id.startswith(f"{name}Role")]
     wanted = {table: set().union(*(ACTIONS[kind] for kind in kinds)) for table, kinds in GRANTS[name].items()}
     assert granted(policies) == wanted
+
+
+def test_chats_read_indexes_alone_and_list_nothing(stage: Synthesized) -> None:
+    (allowed,) = [
+        statement
+        for policy in own_policies(stage)
+        if policy.id.startswith("ChatRole")
+        for statement in statements(policy)
+        if any(action.startswith("s3:") for action in statement["Action"])
+    ]
+    assert allowed["Action"] == ["s3:GetObject"]
+    (resource,) = allowed["Resource"]
+    assert re.search(r'-knowledge-.*/\*/\*/index/\*"', json.dumps(resource))
 
 
 def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None:
