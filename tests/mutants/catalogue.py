@@ -1,6 +1,7 @@
-"""The ledger, broken on purpose: each mutant is one small change of its code and the test that must notice it.
+"""The ledger and publications, broken on purpose: each mutant is one small change of their code and the test that must
+notice it.
 
-A mutant whose text is no longer found fails, and so does one that its test lets pass. Who changes a rule of the ledger
+A mutant whose text is no longer found fails, and so does one that its test lets pass. Who changes a rule of theirs
 adds the mutant that breaks it.
 """
 
@@ -12,6 +13,8 @@ LEDGER = "tests/unit/ledger"
 FOLD = f"{LEDGER}/test_fold.py"
 RACES = f"{LEDGER}/test_races.py"
 CREDITS = f"{LEDGER}/test_credit_races.py"
+PUBLICATION = "tests/unit/knowledge/test_publication_races.py"
+VECTORS = "tests/unit/knowledge/test_site_vectors.py"
 OVERAGE = "tests/unit/chat/test_overage.py"
 
 
@@ -211,5 +214,45 @@ MUTANTS = (
         "share = cost_places(Decimal(lot.paid) * count / lot.credits)",
         "share = cost_places(Decimal(lot.paid) * count / lot.credits / 100)",
         f"{CREDITS}::test_7800_yen_are_7800",
+    ),
+    # -- the publication of what a site knows
+    Mutant(
+        "a version is published over one that was not seen",
+        "knowledge/document_store.py",
+        'return self._rows.put(item, "version = :read", {":read": old.version}) if old else self._rows.new(item)',
+        "return self._rows.put(item)",
+        f"{PUBLICATION}::test_two_publications_of_one_site",
+    ),
+    Mutant(
+        "documents are read ahead of the version that they are compared with",
+        "knowledge/publish.py",
+        """        old = self._documents.pointer(*where)  # first: who publishes what we have not seen makes ours fail
+        every = list(self._documents.every(*where))
+""",
+        """        every = list(self._documents.every(*where))
+        old = self._documents.pointer(*where)
+""",
+        f"{PUBLICATION}::test_two_publications_of_one_site",
+    ),
+    Mutant(
+        "what was deleted comes back by a rollback",
+        "knowledge/publish.py",
+        'is_forced = is_forced or (job.kind == "refresh" and old is not None and old.previous is not None)',
+        "pass",
+        f"{PUBLICATION}::test_a_document_is_deleted_while_a_job_publishes",
+    ),
+    Mutant(
+        "the index in use is removed",
+        "knowledge/publish.py",
+        "unused = [key for key, _ in indexes if key not in indexed and",
+        "unused = [key for key, _ in indexes if",
+        f"{PUBLICATION}::test_two_publications_of_one_site",
+    ),
+    Mutant(
+        "a batch that was paid for is not kept before the next",
+        "knowledge/site_vectors.py",
+        "        self._packs.add(vectors, self._clock())\n",
+        "",
+        f"{VECTORS}::test_whoever_dies_at_any_call_loses_one_batch_at_most",
     ),
 )

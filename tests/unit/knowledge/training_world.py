@@ -6,7 +6,7 @@ import json
 import random
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import IO, Any, Literal
@@ -40,7 +40,21 @@ from tests.unit.fetching.net import Net
 from tests.unit.llm.vectors import SMALL
 
 NOW = 1_795_000_000.0
-POOL = ThreadPoolExecutor(1)
+
+
+class Inline(Executor):
+    """A pool of no threads: who reads in it would wait there for a turn that only who waits for the pool can give."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        done = Future[Any]()
+        try:
+            done.set_result(call(*args, **options))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+POOL = Inline()
 
 
 class Memory:
@@ -96,6 +110,8 @@ class Fuse:
         self.at: int | None = None
         self.mode: Literal["before", "after"] = "before"
         self.meanwhile: Callable[[], None] | None = None
+        self.before: Callable[[], None] = lambda: None
+        """Called ahead of each call."""
 
     def wrap(self, thing: Any) -> Any:
         return _Fused(thing, self)
@@ -110,11 +126,14 @@ class _Fused:
 
     def __getattr__(self, name: str) -> Any:
         inner = getattr(self._thing, name)
+        if name == "get_paginator":
+            self._fuse.before()
         if name in ("exceptions", "meta", "get_paginator"):
             return inner
 
         def call(*args: Any, **options: Any) -> Any:
             fuse = self._fuse
+            fuse.before()
             number, fuse.calls = fuse.calls, fuse.calls + 1
             if number == fuse.at and fuse.meanwhile:
                 meanwhile, fuse.at, fuse.meanwhile = fuse.meanwhile, None, None

@@ -134,6 +134,8 @@ class Publisher:
         documents = current(every, self._clock())
         vectors = self._vectors.begin(job) if documents else None
         is_forced = vectors is not None and job.mode == "full"
+        # What somebody else has published without a deleted document may still have it in the version before.
+        is_forced = is_forced or (job.kind == "refresh" and old is not None and old.previous is not None)
         if not is_forced and _is_current(old, documents, vectors.wanted_state if vectors else ""):
             return self._end(job, old, "")
         try:
