@@ -60,6 +60,8 @@ ENVIRONMENT = {
     "SITES_TABLE": "sites",
     "EVENTS_TABLE": "events",
     "RUNTIME_TABLE": "runtime",
+    "KNOWLEDGE_TABLE": "knowledge",
+    "KNOWLEDGE_BUCKET": "knowledge",
     "MAIL_QUEUE_URL": "https://sqs.ap-northeast-1.amazonaws.com/000000000000/mail",
     "SUMMARY_QUEUE_URL": "https://sqs.ap-northeast-1.amazonaws.com/000000000000/summary",
     "USER_POOL_ID": "ap-northeast-1_bench",

@@ -28,6 +28,7 @@ TABLES = {
     "usage": False,
     "sites": False,
     "events": False,
+    "knowledge": False,
     "runtime": False,
 }
 """Table to whether it has `gsi1` (as `stacks/data.py` makes them)."""

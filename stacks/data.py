@@ -139,10 +139,10 @@ class DataStack(Stack):
         _allow(made, ["sqs:SendMessage"], [self.queues[name].queue_arn for name in queues])
         self.grant_key(made)
 
-    def grant_blobs(self, made: PythonFunction, kinds: str) -> None:
+    def grant_blobs(self, made: PythonFunction, kinds: str, objects: str = "*") -> None:
         """Let a function read (`r`), write (`w`), delete (`d`) objects of the bucket, and list them (`l`)."""
         bucket = f"arn:aws:s3:::{self.bucket_name}"
-        _allow(made, [f"s3:{_OBJECT_ACTIONS[each]}" for each in kinds if each != "l"], [f"{bucket}/*"])
+        _allow(made, [f"s3:{_OBJECT_ACTIONS[each]}" for each in kinds if each != "l"], [f"{bucket}/{objects}"])
         if "l" in kinds:
             _allow(made, ["s3:ListBucket"], [bucket])
         self.grant_key(made)
@@ -150,7 +150,7 @@ class DataStack(Stack):
         name = self.bucket_name
         if Token.is_unresolved(self.account):
             name = name.replace(self.account, "<AWS::AccountId>")
-        nag.acknowledge(made, {f"IAM5[Resource::arn:aws:s3:::{name}/*]": reason})
+        nag.acknowledge(made, {f"IAM5[Resource::arn:aws:s3:::{name}/{objects}]": reason})
 
     def grant_set_aside(self, made: PythonFunction) -> None:
         """Let a function that follows a stream set aside where it gave up."""

@@ -16,7 +16,7 @@ from stacks.function import PythonFunction
 from stacks.identity import IdentityStack
 from stacks.local import has
 
-TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "runtime")
+TABLES = ("tenants", "quotas", "credits", "usage", "sites", "events", "knowledge", "runtime")
 PORT = "8080"
 
 
@@ -44,6 +44,7 @@ class InferenceStack(Stack):
             | {
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
+                "KNOWLEDGE_BUCKET": data.bucket_name,
                 "CONSOLE_URL": console_url,
                 "CHAT_SECONDS": str(stage.chat_seconds),
             }
@@ -61,6 +62,8 @@ class InferenceStack(Stack):
         )
         ledger: dict[str, Access] = {"quotas": "rw", "credits": "rw", "usage": "rw"}
         data.grant(function, tenants="update", sites="rwd", events="w", runtime="rwd", **ledger)
+        data.grant(function, knowledge="r")
+        data.grant_blobs(function, "r", objects="*/*/index/*")  # neither texts nor uploads
         data.grant_send(function, "summary", "billing")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
         identity.grant_look_up(function)

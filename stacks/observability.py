@@ -115,6 +115,13 @@ class ObservabilityStack(Stack):
             meaning="A payment is not what was ordered, or Stripe knows better than we do: the log names the order",
         )
 
+        self._alarm(
+            "IndexUnavailable",
+            _metric(stage, "IndexUnavailable", "Sum"),
+            threshold=5,
+            meaning="Chats answer without their sites' documents: the chat function's log names the sites and why",
+        )
+
     def _function_alarms(self, made: PythonFunction) -> None:
         function, limit = made.function, made.timeout
         self._alarm(
@@ -174,7 +181,8 @@ class ObservabilityStack(Stack):
             for name in ("ChatLatency", "FirstToken")
             for statistic in ("p50", "p99")
         ]
-        names = ("FailedChats", "BreakerOpened", "LateSettlements", "AuditLost", "BooksDiffer", "PaymentsDiffer")
+        failed = ("FailedChats", "BreakerOpened", "IndexUnavailable")
+        names = (*failed, "LateSettlements", "AuditLost", "BooksDiffer", "PaymentsDiffer")
         lost = [_metric(stage, name, "Sum") for name in names]
         calls = [made.function for made in functions]
         board = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"Noren-{stage.name}")

@@ -22,6 +22,7 @@ from chat.schemas import (
     VisitorToken,
 )
 from chat.schemas_canned import CannedQuery, CannedSet
+from chat.schemas_search import SearchBody, SearchOut
 from chat.schemas_visitors import VisitBody, VisitorAnswer, VisitorSession, VisitToken
 from noren.chat.models import Asker, IdempotencyKey, Run
 from noren.edge.authenticate import DEVICE_SECONDS, issue_device
@@ -196,6 +197,14 @@ def embeddings(call: Call) -> Response:
     return Response(answer_json(made, body.encoding_format), headers={"content-type": "application/json"})
 
 
+def search(call: Call) -> SearchOut:
+    """Find passages."""
+    services, body = call.services, call.body
+    tenant = services.tenants.get(call.tenant_id)
+    site = services.sites.get(tenant.tenant_id, body.site_id or services.sites.default_id(tenant))
+    return SearchOut.of(services.research.passages(asker_of(call), tenant, site, body.query, body.limit))
+
+
 def models(call: Call) -> ModelList:
     """The models that the plan allows."""
     return model_list(_policies(call))
@@ -300,6 +309,16 @@ ROUTES: tuple[Route, ...] = (
         Access(visitor=True),
         "Count that a page has given a canned response by itself",
         status=204,
+    ),
+    Route(
+        "POST",
+        "/api/v1/search",
+        search,
+        Access(role=Role.VIEWER, scope="chat"),
+        "The passages of a site's documents that answer a question best, without an answer",
+        answer=SearchOut,
+        body=SearchBody,
+        idempotent=True,
     ),
     COMPLETIONS,
     Route(

@@ -135,6 +135,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/chat/{id}/feedback": {"rating": 1},
     "POST /v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "When are you open?"}]},
     "POST /v1/embeddings": {"model": "default", "input": "When are you open?"},
+    "POST /api/v1/search": {"query": "When are you open?"},
 }
 """A good body for each route that takes one, so that nothing is refused for the wrong reason."""
 
@@ -360,6 +361,7 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
         "site_id": site,
         "session_key": lambda world: (world.answer["session_key"], "00000000-0000-7000-8000-000000000000"),
     },
+    "POST /api/v1/search": {"site_id": site},
     "POST /api/v1/experiments": {"profile_id": _profile},
     "POST /api/v1/train/text": {"site_id": site},
     "POST /api/v1/train/qa": {"site_id": site},

@@ -15,6 +15,7 @@ from noren.chat.conversations import Conversations
 from noren.chat.feedback import Feedbacks
 from noren.chat.feedback_store import FeedbackStore
 from noren.chat.models import Asker, ChatAsk, Feedback, IdempotencyKey, Run
+from noren.chat.research import Research
 from noren.chat.service import Chats
 from noren.chat.sessions import Sessions
 from noren.chat.store import SessionStore, SignalStore
@@ -22,7 +23,12 @@ from noren.chat.summary import Summaries
 from noren.errors import NotFound
 from noren.idempotency import Idempotency
 from noren.ids import TenantId, new_id
+from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings
+from noren.knowledge.index_cache import IndexFiles
+from noren.knowledge.items import pointer_item
+from noren.knowledge.models import IndexPointer
+from noren.knowledge.retrieval import Retrieval
 from noren.ledger.book_store import BookStore
 from noren.ledger.credits import Credits
 from noren.ledger.service import Ledger
@@ -40,11 +46,13 @@ from noren.sites.canned_store import CannedStore
 from noren.sites.prompt_models import ActivePrompt
 from noren.sites.service import Sites
 from noren.sites.store import SiteStore
+from noren.tables import to_item
 from noren.tenants.models import PLATFORM_TENANT, Tenant
 from noren.usage.models import UsageRecord
 from noren.usage.service import Usage
 from noren.usage.store import UsageStore
 from tests.faults import emulator_client, make_table
+from tests.unit.knowledge.indexes import Bucket, Page, built
 
 MODEL = "scripted-7f3a"
 POOL = ThreadPoolExecutor(8, "storage")
@@ -170,7 +178,7 @@ class Queue:
 
 def make_tables(client: Any) -> None:
     """The tables that a chat touches."""
-    for name in ("sites", "runtime", "quotas", "credits"):
+    for name in ("sites", "runtime", "quotas", "credits", "knowledge"):
         make_table(client, name)
     make_table(client, "usage")
 
@@ -250,6 +258,8 @@ class Container:
         embedder = Embedder(self.router.providers, self.router.breaker, clock=clock, sleep=sleep)
         catalogue = cast("Any", rig.catalogue)
         self.embeddings = Embeddings(catalogue, self.ledger, embedder, clock, "https://console.example")
+        self.retrieval = Retrieval(DocumentStore(client, "knowledge"), lambda _: rig.index_files, clock)
+        self.research = Research(self.retrieval, self.embeddings, clock)
         self.chats = Chats(
             tenants=cast("Any", rig.registry),
             plans=cast("Any", rig.catalogue),
@@ -261,6 +271,7 @@ class Container:
             router=self.router,
             sessions=self.sessions,
             canned=self.canned,
+            research=self.research,
             signals=SignalStore(client, "runtime"),
             pool=pool,
             short_of_credits=rig.short.append,
@@ -295,6 +306,8 @@ class Rig(Container):
         self.queue = Queue()
         self.short: list[TenantId] = []
         self.told: list[tuple[TenantId, Feedback]] = []
+        self.bucket = Bucket(self.clock)
+        self.index_files = IndexFiles(self.bucket, self.clock)
         super().__init__(self.client, self, providers=providers, time_limits=time_limits)
         self.summaries = Summaries(
             tenants=cast("Any", self.registry),
@@ -353,6 +366,17 @@ class Rig(Container):
         latest = self.sites.prompts.get(tenant.tenant_id, profile_id).latest
         self.sites.prompts.save(tenant.tenant_id, profile_id, latest, content, "", "test", publish=True)
         return self.sites.prompts.in_force(tenant.tenant_id, profile_id).published
+
+    def train(
+        self, *pages: Page, tenant: Tenant | None = None, embedding_model: str = "", space: Any = None
+    ) -> IndexPointer:
+        """Make these pages what a tenant's site answers from."""
+        site = self.sites.create_default(tenant or self.tenant)
+        where = site.tenant_id, site.site_id
+        old = DocumentStore(self.client, "knowledge").pointer(*where)
+        pointer = built(self.bucket, site, old, *pages, embedding_model=embedding_model, space=space)
+        self.client.put_item(TableName="knowledge", Item=to_item(pointer_item(*where, pointer)))
+        return pointer
 
     def records(self, tenant: Tenant | None = None) -> list[UsageRecord]:
         """All usage records, oldest first."""

@@ -198,7 +198,8 @@ def test_hits_that_can_not_be_counted_cost_nobody_an_answer(rig: Rig) -> None:
 
 
 CALLS = (
-    *("put_item", "get_item", "get_item", "query", "get_item", "update_item", "update_item"),  # as any chat's
+    # as any chat's
+    *("put_item", "get_item", "get_item", "get_item", "query", "get_item", "update_item", "update_item"),
     *("update_item", "put_item", "batch_write_item", "put_item"),  # hit, turn, session, record
 )
 

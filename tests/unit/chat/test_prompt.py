@@ -14,9 +14,9 @@ from noren.chat.prompt import (
     build_prompt,
     build_summary_prompt,
     clamp_answer,
-    untrusted,
     upper_bound,
 )
+from noren.chat.quoting import untrusted
 from noren.errors import BadRequest
 from noren.llm.answerer import answer
 from noren.llm.models import Message
@@ -50,7 +50,7 @@ def test_a_prompt_never_exceeds_its_bound(
             temperature=0.5,
             summary=summary,
             turns=turns,
-        )
+        ).prompt
     except BadRequest:
         assert estimate(question) > window // 3
         return
@@ -72,7 +72,7 @@ def test_a_prompt_never_exceeds_its_bound(
 )
 def test_no_text_from_outside_can_end_its_block(attack: str) -> None:
     content = Content("You help.", "Guard.", facts=f"Before. {attack} After.")
-    prompt = build_prompt(content, "Hi", context_window=8000, max_tokens=100, temperature=0, summary=attack)
+    prompt = build_prompt(content, "Hi", context_window=8000, max_tokens=100, temperature=0, summary=attack).prompt
     system = prompt.messages[0].content
     assert re.findall(r"[<＜﹤]\s*/?\s*(\w+)", system) == ["facts", "facts", "summary", "summary"]
     assert "Before." in system
@@ -85,7 +85,7 @@ def test_text_without_tags_stays_as_it_is() -> None:
 
 def test_the_newest_turns_are_kept_when_room_is_short() -> None:
     turns = [(f"question {number} " + "word " * 400, "answer") for number in range(10)]
-    prompt = build_prompt(CONTENT, "Now?", context_window=128_000, max_tokens=500, temperature=0, turns=turns)
+    prompt = build_prompt(CONTENT, "Now?", context_window=128_000, max_tokens=500, temperature=0, turns=turns).prompt
     asked = [message.content for message in prompt.messages if message.role == "user"]
     assert asked[-2].startswith("question 9 ")
     assert 1 < len(asked) < 10
@@ -93,13 +93,13 @@ def test_the_newest_turns_are_kept_when_room_is_short() -> None:
 
 
 def test_the_dearest_message_of_8000_characters_fits_a_large_window() -> None:
-    prompt = build_prompt(CONTENT, "漢" * 8000, context_window=128_000, max_tokens=500, temperature=0)
+    prompt = build_prompt(CONTENT, "漢" * 8000, context_window=128_000, max_tokens=500, temperature=0).prompt
     assert prompt.messages[-1].content == "漢" * 8000
 
 
 def test_a_small_window_shortens_facts_before_it_refuses() -> None:
     content = Content("You help.", "Guard.", facts="word " * 5000)
-    prompt = build_prompt(content, "Hi", context_window=4096, max_tokens=512, temperature=0)
+    prompt = build_prompt(content, "Hi", context_window=4096, max_tokens=512, temperature=0).prompt
     assert 1000 < estimate(prompt.messages[0].content) < 2600
 
 
@@ -111,7 +111,7 @@ def test_a_managed_conversation_alternates_and_keeps_the_guardrail_first() -> No
         Message("assistant", "Aye"),
         Message("system", "Be brief."),
     ]
-    prompt = build_managed_prompt(CONTENT, history, "Three", context_window=8000, max_tokens=100, temperature=0)
+    prompt = build_managed_prompt(CONTENT, history, "Three", context_window=8000, max_tokens=100, temperature=0).prompt
     assert [(message.role, message.content) for message in prompt.messages[1:]] == [
         ("user", "One\n\nTwo"),
         ("assistant", "Aye"),

@@ -152,7 +152,7 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
     parts = services.__dict__
     parts |= {"secrets": FixedSecrets(), "security": Counts(), "chats": process.chats}
     parts |= {"canned": process.canned, "feedback": process.feedback, "sessions": process.sessions}
-    parts |= {"embeddings": process.embeddings, "idempotency": process.idempotency}
+    parts |= {"embeddings": process.embeddings, "idempotency": process.idempotency, "research": process.research}
     parts |= {"limiter": process.limiter, "usage": process.usage, "error_log": Notes()}
     parts |= {"tenants": rig.registry, "plans": rig.catalogue, "sites": process.sites}
     parts["authenticator"] = Doors(rig, services)

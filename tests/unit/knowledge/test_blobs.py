@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 
@@ -30,10 +31,14 @@ def test_what_is_stored_is_found_listed_and_removed(aws: str) -> None:
     assert sorted(listed) == names
     assert all(abs(stored - time.time()) < 3600 for stored in listed.values())
     assert not list(blobs.listed(keys.uploads_prefix(TENANT, new_id("site"))))
+    file = io.BytesIO()
+    assert blobs.copy(names[1], file) == len(names[1])
+    assert file.getvalue() == names[1].encode()
     blobs.delete([*names[:2], "was never there"])
     assert [key for key, _ in blobs.listed("")] == names[2:]
-    with pytest.raises(BlobMissing):
-        blobs.get(names[0])
+    for read in (blobs.get, lambda key: blobs.copy(key, file)):
+        with pytest.raises(BlobMissing):
+            read(names[0])
 
 
 def test_a_form_stores_one_file_of_a_bounded_size(aws: str) -> None:

@@ -21,6 +21,7 @@ UNITS = {
     "AuditLost": "Count",
     "BooksDiffer": "Count",
     "PaymentsDiffer": "Count",
+    "IndexUnavailable": "Count",
 }
 """Every metric there is. `Refused` also by `reason`, `BreakerOpened` by `model`; all by stage."""
 

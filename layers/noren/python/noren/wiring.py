@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from noren.chat.conversations import Conversations
     from noren.chat.feedback import Feedbacks
     from noren.chat.models import Feedback
+    from noren.chat.research import Research
     from noren.chat.service import Chats
     from noren.chat.sessions import Sessions
     from noren.chat.store import SessionStore
@@ -329,6 +330,12 @@ class Services(Learning):
         return LimitWatch(*parts, lambda each: self.auto_purchases.get(each).threshold, self._buy_soon, self.clock)
 
     @cached_property
+    def research(self) -> Research:
+        from noren.chat.research import Research
+
+        return Research(self.retrieval, self.embeddings, self.clock)
+
+    @cached_property
     def chats(self) -> Chats:
         from noren.chat.service import Chats
         from noren.chat.store import SignalStore
@@ -344,6 +351,7 @@ class Services(Learning):
             router=self.router,
             sessions=self.sessions,
             canned=self.canned,
+            research=self.research,
             signals=SignalStore(self.dynamodb, self.settings.runtime_table),
             pool=self.pool,
             short_of_credits=self._buy_soon,

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from noren.cache import TtlCache
 from noren.chat.both import both
 from noren.chat.models import Asker
 from noren.chat.overage import Overage, TokenBound
@@ -32,6 +34,8 @@ ADDRESS_CHATS_PER_DAY = 30
 
 SPENT_SECONDS = 5.0
 """For how long a container goes on with credits without asking whether the plan has a chat again."""
+VECTORLESS_SECONDS = 60.0
+"""For how long a container asks for no embedding tokens where they didn't reach."""
 REMEMBERED = 1_000
 """Tenants of whom it is remembered."""
 
@@ -55,6 +59,8 @@ class Admission:
         self._ledger, self._limiter, self._pool, self._clock = ledger, limiter, pool, clock
         self._console_url = console_url
         self._spent: dict[TenantId, float] = {}
+        self._wordly: TtlCache[TenantId, bool] = TtlCache(VECTORLESS_SECONDS, clock, REMEMBERED)
+        """Tenants whose embedding tokens are spent: their questions are looked up by words alone."""
 
     @staticmethod
     def check_open(asker: Asker, tenant: Tenant, site: Site) -> None:
@@ -114,18 +120,22 @@ class Admission:
         record: UsageRecord,
         deadline: float,
         bound: TokenBound,
+        embedding_tokens: int = 0,
     ) -> Iterator[Hold]:
         """Count the request against every other limit and hold it; leaving settles it.
 
         Where the plan's chats are spent and the tenant has overage on, credits are held for `bound`, or for a shorter
-        answer if they don't reach (`hold.max_tokens`). Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy,
-        with nothing held.
+        answer if they don't reach (`hold.max_tokens`). Where the month's embedding tokens don't reach, none are held.
+        Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
         """
+        if self._wordly.fresh(tenant.tenant_id):
+            embedding_tokens = 0
         ask = Ask(
             tenant_id=tenant.tenant_id,
             request_id=record.request_id,
             site_id=site.site_id,
             deadline=deadline,
+            embedding_tokens=embedding_tokens,
             site_daily_limit=None
             if site.daily_quota is None
             else site.daily_ceiling(entitlement.limits.requests_per_day_per_site),
@@ -151,6 +161,16 @@ class Admission:
             raise
 
     def _hold(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage) -> Hold:
+        """Hold what the request takes, without embedding tokens if those are spent. Raises Denied or RateLimited."""
+        try:
+            return self._hold_chat(stack, ask, record, overage)
+        except Denied as denied:
+            if denied.reason != "embedding":
+                raise
+        self._wordly.get(ask.tenant_id, lambda: True)
+        return self._hold_chat(stack, replace(ask, embedding_tokens=0), record, overage)
+
+    def _hold_chat(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage) -> Hold:
         """Hold one of the plan's chats, else credits. Raises Denied or RateLimited."""
         if not self.pays_by_credits(ask.tenant_id):
             try:

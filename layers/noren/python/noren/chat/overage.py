@@ -52,9 +52,10 @@ class Overage:
 
 def used(record: UsageRecord, base: int) -> int:
     """Credits by the tokens of the last call: earlier ones failed, and that was not the asker's fault."""
-    if not record.calls:
+    calls = [each for each in record.calls if each.purpose != "embedding"]
+    if not calls:
         return 0
-    last = record.calls[-1]
+    last = calls[-1]
     return prices.price(base, last.tokens_input + last.tokens_output)
 
 

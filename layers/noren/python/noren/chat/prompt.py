@@ -1,7 +1,7 @@
 """Prompts within fixed token budgets per part, so that an upper bound is known before anything is built.
 
-The system message holds the site's instructions, then data in `<facts>` and `<summary>`. No text from outside can end
-such a block, since it carries no `<`.
+The system message holds the site's instructions, then data in `<facts>`, `<summary>` and `<passage>`. No text from
+outside can end such a block, since it carries no `<`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from noren.chat.grounds import UNTRAINED, Grounds
+from noren.chat.models import Source
+from noren.chat.quoting import untrusted
 from noren.errors import BadRequest
 from noren.llm.models import Message, Prompt
 from noren.llm.tokens import MESSAGE_OVERHEAD, cut, estimate, prompt_tokens
@@ -23,6 +26,8 @@ class Budget(NamedTuple):
     facts: int = 2500
     summary: int = 400
     turns: int = 2500
+    passages: int = 2400
+    """Six of the largest, with what is said about them."""
     question: int = 12_000
     """8,000 kanji, the dearest characters, are 11,872 tokens."""
 
@@ -33,12 +38,15 @@ FRAME = 120
 MARGIN = 0.95
 """Share of a context window that is planned with: token counts are estimates."""
 
-_NO_TAGS = str.maketrans({"<": "‹", "＜": "‹", "﹤": "‹"})
+PASSAGES_SHARE = 0.36
+"""Of the smallest context window on a route, what passages take at most: a fallback has to have room for them too."""
 
 
-def untrusted(text: str) -> str:
-    """Text from outside as inert data: nothing in it can open or close a delimiter."""
-    return text.translate(_NO_TAGS)
+class Written(NamedTuple):
+    """A prompt, and the sources of the passages that are in it."""
+
+    prompt: Prompt
+    sources: tuple[Source, ...] = ()
 
 
 def upper_bound(context_window: int, max_tokens: int) -> int:
@@ -46,13 +54,25 @@ def upper_bound(context_window: int, max_tokens: int) -> int:
     return min(int(context_window * MARGIN), sum(BUDGET) + FRAME + max_tokens)
 
 
-def prompt_bound(context_window: int, question: str, history: Sequence[Message] | None) -> int:
-    """The most tokens that the prompt of a question can take; `history` where the client keeps the conversation."""
+def prompt_bound(
+    context_window: int, question: str, history: Sequence[Message] | None, *, is_trained: bool = False
+) -> int:
+    """The most tokens that the prompt of a question can take; `history` where the client keeps the conversation.
+
+    `is_trained`: the site has documents.
+    """
     most = int(context_window * MARGIN)
+    ours = FRAME + (BUDGET.passages if is_trained else 0)
     if history is None:
-        return min(most, sum(BUDGET) - BUDGET.question + FRAME + estimate(question) + MESSAGE_OVERHEAD)
+        rest = sum(BUDGET) - BUDGET.question - BUDGET.passages
+        return min(most, rest + ours + estimate(question) + MESSAGE_OVERHEAD)
     theirs = prompt_tokens([*history, Message("user", question)])
-    return min(most, BUDGET.guardrail + BUDGET.system + BUDGET.facts + FRAME + theirs)
+    return min(most, BUDGET.guardrail + BUDGET.system + BUDGET.facts + ours + theirs)
+
+
+def passages_bound(smallest_window: int) -> int:
+    """The most tokens of passages and what is said about them, where a route's smallest context window is this."""
+    return min(BUDGET.passages, int(smallest_window * PASSAGES_SHARE))
 
 
 def clamp_answer(wanted: int, allowed: int, context_window: int) -> int:
@@ -69,11 +89,14 @@ def build_prompt(
     temperature: float,
     summary: str = "",
     turns: Sequence[tuple[str, str]] = (),
-) -> Prompt:
+    grounds: Grounds = UNTRAINED,
+    passages: int = BUDGET.passages,
+) -> Written:
     """The prompt for a question of a session; `turns` are (question, answer), oldest first.
 
-    Older turns go first when room is short, then the summary, facts and the profile's text; the question is never cut.
-    Raises BadRequest(message_too_long) where it does not fit the model at all.
+    Older turns go first when room is short, then the summary, facts, passages (which may take `passages` tokens) and
+    the profile's text; the question is never cut. Raises BadRequest(message_too_long) where it does not fit the model
+    at all.
     """
     room = int(context_window * MARGIN) - max_tokens - FRAME
     asked = estimate(question) + MESSAGE_OVERHEAD
@@ -82,14 +105,18 @@ def build_prompt(
         raise BadRequest("The message is too long for this model. Shorten it or ask in parts.", code="message_too_long")
     system = cut(content.system_prompt, min(BUDGET.system, room))
     room -= estimate(system)
+    grounds = grounds.within(min(passages, room * 7 // 10))
+    told = grounds.text()
+    room -= estimate(told)
     facts = cut(untrusted(content.facts), min(BUDGET.facts, room * 6 // 10))
     room -= estimate(facts)
     summary = cut(untrusted(summary), min(BUDGET.summary, room))
     room -= estimate(summary)
-    messages = [Message("system", _system(system, content.guardrail_prompt, facts, summary))]
+    messages = [Message("system", _system(system, content.guardrail_prompt, facts, summary, told))]
     for message, answer in _newest(turns, min(BUDGET.turns, room)):
         messages += [Message("user", message), Message("assistant", answer)]
-    return Prompt((*messages, Message("user", question)), max_tokens, temperature)
+    prompt = Prompt((*messages, Message("user", question)), max_tokens, temperature)
+    return Written(prompt, grounds.sources)
 
 
 def build_managed_prompt(
@@ -100,11 +127,14 @@ def build_managed_prompt(
     context_window: int,
     max_tokens: int,
     temperature: float,
-) -> Prompt:
+    grounds: Grounds = UNTRAINED,
+    passages: int = BUDGET.passages,
+) -> Written:
     """The prompt where the client keeps the conversation: its own instructions stand below the site's guardrail.
 
-    Neighbours of one role become one message, since some models insist on alternation. Raises
-    BadRequest(context_length_exceeded) rather than dropping anything of the client's.
+    Neighbours of one role become one message, since some models insist on alternation. Who gives instructions of his
+    own gets passages where there are some, but isn't told what to say where there are none: he may be asking something
+    else. Raises BadRequest(context_length_exceeded) rather than dropping anything of the client's.
     """
     theirs = "\n\n".join(message.content for message in history if message.role == "system")
     spoken = [message for message in history if message.role != "system"] + [Message("user", question)]
@@ -120,9 +150,12 @@ def build_managed_prompt(
         raise BadRequest("The messages are too long for this model's context.", code="context_length_exceeded")
     instructions = theirs or cut(content.system_prompt, min(BUDGET.system, room))
     room -= 0 if theirs else estimate(instructions)
+    grounds = grounds.within(min(passages, room * 7 // 10)) if grounds.state == "told" or not theirs else UNTRAINED
+    told = grounds.text()
+    room -= estimate(told)
     facts = cut(untrusted(content.facts), min(BUDGET.facts, room))
-    system = Message("system", _system(instructions, content.guardrail_prompt, facts, ""))
-    return Prompt((system, *merged), max_tokens, temperature)
+    system = Message("system", _system(instructions, content.guardrail_prompt, facts, "", told))
+    return Written(Prompt((system, *merged), max_tokens, temperature), grounds.sources)
 
 
 def build_summary_prompt(
@@ -156,12 +189,13 @@ SUMMARY_INSTRUCTIONS = (
 )
 
 
-def _system(instructions: str, guardrail: str, facts: str, summary: str) -> str:
+def _system(instructions: str, guardrail: str, facts: str, summary: str, told: str = "") -> str:
     parts = [instructions, cut(guardrail, BUDGET.guardrail)]
     if facts:
         parts.append(f"<facts>\n{facts}\n</facts>")
     if summary:
         parts.append(f"<summary>\n{summary}\n</summary>")
+    parts.append(told)
     return "\n\n".join(part for part in parts if part)
 
 

@@ -14,6 +14,7 @@ from noren.chat.admission import Admission
 from noren.chat.both import both
 from noren.chat.cancel import Stopper
 from noren.chat.canned_answers import CannedAnswers, suggestions
+from noren.chat.grounds import Grounds
 from noren.chat.models import (
     Answer,
     Asker,
@@ -26,12 +27,14 @@ from noren.chat.models import (
     Quota,
     RouteTaken,
     Run,
+    Source,
     Tokens,
     Turn,
 )
 from noren.chat.overage import TokenBound, credits_of
-from noren.chat.prompt import build_managed_prompt, build_prompt, clamp_answer, prompt_bound
+from noren.chat.prompt import Written, build_managed_prompt, build_prompt, clamp_answer, passages_bound, prompt_bound
 from noren.chat.replay import Replays
+from noren.chat.research import Inquiry, Research
 from noren.chat.routing import site_route
 from noren.chat.sessions import Conversation, Sessions
 from noren.chat.store import SignalStore, owner_hash
@@ -80,6 +83,7 @@ class _Plan:
     route: Route
     conversation: Conversation
     canned: Match
+    inquiry: Inquiry
 
 
 class Chats:
@@ -98,6 +102,7 @@ class Chats:
         router: Router,
         sessions: Sessions,
         canned: CannedResponses,
+        research: Research,
         signals: SignalStore,
         pool: Executor,
         short_of_credits: Callable[[TenantId], None],
@@ -106,7 +111,7 @@ class Chats:
     ) -> None:
         self._tenants, self._plans, self._sites, self._ledger, self._usage = tenants, plans, sites, ledger, usage
         self._router, self._sessions, self._signals, self._clock = router, sessions, signals, clock
-        self._pool = pool
+        self._pool, self._research = pool, research
         self._admission = Admission(ledger, limiter, pool, clock, console_url, short_of_credits)
         self._replays = Replays(idempotency, usage, sessions, clock)
         self._canned = CannedAnswers(canned, sessions, usage, pool, clock)
@@ -130,16 +135,16 @@ class Chats:
                 yield from self._canned.give(response, asker, ask, plan.conversation, record, claim)
                 return
             bound = self._bound(ask, plan)
-            admitted = self._admission.admit(
-                asker, plan.tenant, plan.site, plan.entitlement, record, run.deadline, bound
-            )
+            who = asker, plan.tenant, plan.site, plan.entitlement, record
+            admitted = self._admission.admit(*who, run.deadline, bound, plan.inquiry.hold)
             try:
                 with admitted as hold:
                     claim.hold = hold
                     record.admission_ms = self._since(started)
                     answer_tokens = min(bound.answer, hold.max_tokens or bound.answer)
-                    prompt = replace(self._prompt(ask, plan, answer_tokens), whole=run.whole)
-                    outcome = yield from self._produce(asker, ask, plan, hold, run, prompt)
+                    grounds = self._research.grounds(plan.inquiry, plan.tenant, hold, run.deadline - CLOSING_SECONDS)
+                    written = self._written(ask, plan, answer_tokens, grounds)
+                    outcome = yield from self._produce(asker, ask, plan, hold, run, written)
             finally:
                 if claim.hold:
                     _log_settled(record)
@@ -178,10 +183,12 @@ class Chats:
         visit: Callable[[], object] | None = None
         if asker.kind == "visitor":
             visit = partial(entered.enter_context, self._admission.visit(asker, site, entitlement, deadline))
-        conversation = self._look_up(asker, ask, site, entitlement, route, visit)
+        inquiry = self._research.begin(site)
+        conversation = self._look_up(asker, ask, site, entitlement, route, inquiry, visit)
         prompt = profile.for_session(conversation.session_key or request_id)
         canned = self._canned.match(site, ask)
-        return _Plan(tenant, site, prompt, entitlement, route, conversation, canned)
+        self._research.prepare(inquiry, tenant, ask, conversation.turns)
+        return _Plan(tenant, site, prompt, entitlement, route, conversation, canned, inquiry)
 
     def _look_up(
         self,
@@ -190,6 +197,7 @@ class Chats:
         site: Site,
         entitlement: Entitlement,
         route: Route,
+        inquiry: Inquiry,
         visit: Callable[[], object] | None,
     ) -> Conversation:
         """All that storage is asked ahead of the reserve, in one round trip: no part of it depends on another.
@@ -203,6 +211,10 @@ class Chats:
             rest = partial(both, self._pool, partial(breaker.refresh, stale), rest)
         if self._canned.must_load(site, ask):
             rest = partial(both, self._pool, partial(self._canned.load, site), rest)
+        if self._research.must_ask_storage(inquiry):
+            rest = partial(both, self._pool, partial(self._research.look, inquiry), rest)
+        else:
+            self._research.look(inquiry)
         if visit:
             rest = partial(both, self._pool, visit, rest)
         if ask.session_key and ask.history is None:
@@ -235,13 +247,14 @@ class Chats:
         )
 
     def _produce(
-        self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run, prompt: llm.Prompt
+        self, asker: Asker, ask: ChatAsk, plan: _Plan, hold: Hold, run: Run, written: Written
     ) -> Generator[ChatEvent, None, Answer | NorenError]:
         """Ask the model while the hold is open; the turn is stored before the record is decided.
 
         Returns the answer, or why it broke off: then what was produced is paid for. Raises where nothing was.
         """
         record, route = hold.record, plan.route
+        prompt = replace(written.prompt, whole=run.whole)
         stop = self._stopper(asker, record.request_id, run)
         yield Meta(
             id=record.request_id,
@@ -249,6 +262,7 @@ class Chats:
             route=RouteTaken(route.tier, route.reason),
             model=route.policy.name,
             trace_id=asker.trace_id,
+            sources=written.sources,
             suggestions=suggestions(plan.canned),
         )
         parts: list[str] = []
@@ -264,7 +278,7 @@ class Chats:
                     else:
                         finish = event
             reason = self._finished(finish, stop, hold, bool(parts))
-            answer = self._answer(asker, plan, hold, "".join(parts), reason)
+            answer = self._answer(asker, plan, hold, "".join(parts), reason, written.sources)
         except NorenError as error:
             error.extra["id"] = record.request_id
             if not parts:
@@ -285,11 +299,13 @@ class Chats:
         """What the request can take at most."""
         wanted, window = ask.max_tokens or plan.prompt.content.max_tokens, plan.route.context_window
         answer = clamp_answer(wanted, plan.entitlement.limits.max_tokens, window)
-        return TokenBound(prompt_bound(window, ask.message, ask.history), answer)
+        prompt = prompt_bound(window, ask.message, ask.history, is_trained=plan.inquiry.needs_room)
+        return TokenBound(prompt, answer)
 
-    def _prompt(self, ask: ChatAsk, plan: _Plan, max_tokens: int) -> llm.Prompt:
+    def _written(self, ask: ChatAsk, plan: _Plan, max_tokens: int, grounds: Grounds) -> Written:
         content, window = plan.prompt.content, plan.route.context_window
         temperature = content.temperature if ask.temperature is None else ask.temperature
+        passages = passages_bound(min(step.policy.context_window for step in plan.route.steps))
         if ask.history is not None:
             return build_managed_prompt(
                 content,
@@ -298,6 +314,8 @@ class Chats:
                 context_window=window,
                 max_tokens=max_tokens,
                 temperature=temperature,
+                grounds=grounds,
+                passages=passages,
             )
         return build_prompt(
             content,
@@ -307,6 +325,8 @@ class Chats:
             temperature=temperature,
             summary=plan.conversation.summary,
             turns=[(turn.message, turn.answer) for turn in plan.conversation.turns],
+            grounds=grounds,
+            passages=passages,
         )
 
     def _stopper(self, asker: Asker, request_id: str, run: Run) -> Stopper:
@@ -323,12 +343,15 @@ class Chats:
             hold.record.status = "partial"
             return "deadline"
         if reason == "cancelled":
-            hold.release = not hold.record.calls  # it had not come to a model: nothing to pay for
+            # It had not come to a model that answers: nothing to pay for.
+            hold.release = all(call.purpose == "embedding" for call in hold.record.calls)
         elif not is_produced:
             raise UpstreamFailed("The model gave an empty answer. Please try again.", retry_after=1)
         return reason
 
-    def _answer(self, asker: Asker, plan: _Plan, hold: Hold, text: str, reason: FinishReason) -> Answer:
+    def _answer(
+        self, asker: Asker, plan: _Plan, hold: Hold, text: str, reason: FinishReason, sources: tuple[Source, ...]
+    ) -> Answer:
         record, base = hold.record, plan.entitlement.limits.credits_per_overage_chat
         tried = dict.fromkeys(call.policy_id for call in record.calls[:-1] if call.purpose == "answer")
         return Answer(
@@ -352,6 +375,7 @@ class Chats:
             latency_ms=self._since(record.occurred_at),
             trace_id=asker.trace_id,
             finish_reason=reason,
+            sources=sources,
             suggestions=suggestions(plan.canned),
         )
 

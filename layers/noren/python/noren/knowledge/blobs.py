@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol, TypedDict
 
 from noren.ids import TenantId
 from noren.knowledge.models import Document
+from noren.tables import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -93,8 +94,11 @@ class S3Blobs:
         """Meets `Blobs`. Never holds more of it in memory than a piece."""
         try:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
-        except self._client.exceptions.NoSuchKey:
-            raise BlobMissing(key) from None
+        except self._client.exceptions.ClientError as error:
+            # Who may not list a bucket is not told either what it doesn't have.
+            if error_code(error) in ("NoSuchKey", "AccessDenied"):
+                raise BlobMissing(key) from None
+            raise
         return sum(file.write(piece) for piece in body.iter_chunks(COPIED_AT_ONCE))
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -2,7 +2,9 @@
 it found nothing. No model, no randomness.
 
 Quotable is only what stands inside `<facts>…</facts>` and `<passage …>…</passage>` of system messages; all other text
-there is instructions. A `<conversation>…</conversation>` in a system message or the last one asks for a summary of it.
+there is instructions. Passages were found for the question, the best first, and are quoted with their numbers. What
+stands in `<otherwise>…</otherwise>` is said where nothing is found. A `<conversation>…</conversation>` in a system
+message or the last one asks for a summary of it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from noren.llm.models import Message
 from noren.llm.tokens import estimate
@@ -24,7 +26,9 @@ NOT_FOUND: dict[Language, str] = {
     "en": "I'm sorry, I could not find an answer to that in the information I have.",
 }
 
-_BLOCK = re.compile(r"<(facts|passage)\b[^>]*>(.*?)</\1>", re.DOTALL)
+_BLOCK = re.compile(r"<(facts|passage)\b([^>]*)>(.*?)</\1>", re.DOTALL)
+_ATTRIBUTE = re.compile(r'\b(n|title)="([^"]*)"')
+_OTHERWISE = re.compile(r"<otherwise>(.*?)</otherwise>", re.DOTALL)
 _CONVERSATION = re.compile(r"<conversation>(.*?)</conversation>", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[。！？])\s*|(?<=[.!?])\s+|\n+")
 _PIECE = re.compile(r"\s*(?:[A-Za-z0-9\u00c0-\u024f]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{1,2}|\S)|\s+\Z")
@@ -113,6 +117,24 @@ _FOREIGN = 0.8
 """What a sentence in another language than the asker's counts."""
 _ENOUGH = 0.5
 """Share of the question's weight that a sentence must cover to be quoted."""
+_ENOUGH_OF_PASSAGE = 0.3
+"""The same of a passage's: the search has found already that the passages answer."""
+_UNDER_TITLE = 0.5
+"""What a word counts that only the title above a sentence has."""
+_PER_PLACE = 0.06
+"""How much less a passage counts than the one before it."""
+
+
+class Sentence(NamedTuple):
+    """What may be quoted."""
+
+    text: str
+    title: str = ""
+    """Of its passage, with the headings above it."""
+    number: str = ""
+    """Of its passage."""
+    place: int | None = None
+    """Of its passage among all; None for a fact."""
 
 
 def answer(messages: Sequence[Message]) -> str:
@@ -121,18 +143,19 @@ def answer(messages: Sequence[Message]) -> str:
     for message in messages:
         if (message.role == "system" or message is messages[-1]) and (asked := _CONVERSATION.search(message.content)):
             return _summary(asked.group(1)) or NOT_FOUND[language(last)]
-    sentences = list(_sentences(messages))
-    best = _best(last, sentences)
+    best = _best(last, list(_sentences(messages)))
     if not best:
-        return NOT_FOUND[language(last)]
-    return ("" if language(last) == "ja" else " ").join(_ended(sentence) for sentence in best)
+        return _otherwise(messages) or NOT_FOUND[language(last)]
+    quotes = [_ended(each.text) + (f" [{each.number}]" if each.number else "") for each in best]
+    return ("" if language(last) == "ja" else " ").join(quotes)
 
 
 def language(text: str) -> Language:
-    """The asker's language by script."""
-    if re.search(r"[\uac00-\ud7a3]", text):
+    """The asker's language by script: of two that are mixed, the one that more of the text is in."""
+    korean, kana = len(re.findall(r"[\uac00-\ud7a3]", text)), len(re.findall(r"[\u3041-\u30ff]", text))
+    if korean > kana:
         return "ko"
-    return "ja" if re.search(r"[\u3041-\u30ff\u3400-\u9fff]", text) else "en"
+    return "ja" if kana or re.search(r"[\u3400-\u9fff]", text) else "en"
 
 
 def pieces(text: str) -> list[str]:
@@ -140,52 +163,73 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def _sentences(messages: Iterable[Message]) -> Iterable[str]:
+def _otherwise(messages: Iterable[Message]) -> str:
+    found = (_OTHERWISE.search(message.content) for message in messages if message.role == "system")
+    return next((match.group(1).strip() for match in found if match), "")
+
+
+def _sentences(messages: Iterable[Message]) -> Iterable[Sentence]:
     seen: set[str] = set()
+    place = -1
     for message in messages:
         if message.role != "system":
             continue
         for block in _BLOCK.finditer(message.content):
-            for part in _SENTENCE_END.split(block.group(2)):
+            kind, attributes, text = block.groups()
+            named = dict(_ATTRIBUTE.findall(attributes))
+            place += kind == "passage"
+            for part in _SENTENCE_END.split(text):
                 sentence = part.strip().lstrip("-*•・ ").strip()
-                if sentence and sentence not in seen:
-                    seen.add(sentence)
-                    yield sentence
+                if not sentence or sentence in seen:
+                    continue
+                seen.add(sentence)
+                if kind == "facts":
+                    yield Sentence(sentence)
+                else:
+                    yield Sentence(sentence, named.get("title", ""), named.get("n", ""), place)
 
 
-def _best(question: str, sentences: list[str]) -> list[str]:
+def _best(question: str, sentences: list[Sentence]) -> list[Sentence]:
     """The sentences that cover most of what the question says, in one language; the asker's, where it is known there.
 
-    A question on a topic that no sentence is about has no answer here, however well the rest of it fits.
+    A question on a topic that no fact is about is not answered by facts, however well the rest of it fits.
     """
-    concepts = [
-        {number for number, (_, told) in enumerate(_CONCEPTS) if told.search(each.lower())} for each in sentences
-    ]
-    features = [
-        _words(each) | {f"={number}" for number in found} for each, found in zip(sentences, concepts, strict=True)
-    ]
-    known = Counter(feature for each in features for feature in each)
+    features = [_features(each.text) for each in sentences]
+    titles = {each.title: _features(each.title) for each in sentences}
     wanted = _asked(question)
-    if any(topic not in known for topic in wanted if topic in _TOPIC_FEATURES):
-        return []
+    facts = [each for each, sentence in zip(features, sentences, strict=True) if sentence.place is None]
+    about = {feature for each in facts for feature in each}
+    strange = any(topic not in about for topic in wanted if topic in _TOPIC_FEATURES)
+    known = Counter(feature for each in features for feature in each)
     weights = {each: _base(each) * math.log(1 + len(sentences) / max(1, known[each])) for each in wanted}
     sum_of_all = sum(weights.values())
     if not sum_of_all:
         return []
     own = language(question)
-    scores = [
-        sum(weights[feature] for feature in each & wanted)
-        / sum_of_all
-        * (1.0 if language(sentence) == own else _FOREIGN)
-        for sentence, each in zip(sentences, features, strict=True)
-    ]
+    scores: list[float] = []
+    for sentence, each in zip(sentences, features, strict=True):
+        score = sum(weights[feature] for feature in each & wanted)
+        score += _UNDER_TITLE * sum(weights[feature] for feature in (titles[sentence.title] - each) & wanted)
+        score *= (1.0 if language(sentence.text) == own else _FOREIGN) / sum_of_all
+        if sentence.place is None:
+            scores.append(score if score >= _ENOUGH and not strange else 0.0)
+        else:
+            nearer = max(0.5, 1 - _PER_PLACE * sentence.place)
+            scores.append(score * nearer if score >= _ENOUGH_OF_PASSAGE else 0.0)
     best = max(range(len(sentences)), key=lambda i: (scores[i], -i), default=None)
-    if best is None or scores[best] < _ENOUGH:
+    if best is None or not scores[best]:
         return []
-    bar, spoken = max(_ENOUGH, scores[best] * 0.75), language(sentences[best])
-    fit = [i for i, score in enumerate(scores) if score >= bar and language(sentences[i]) == spoken]
+    spoken = language(sentences[best].text)
+    bar = max(scores[best] * 0.75, _ENOUGH if sentences[best].place is None else 0.0)
+    fit = [i for i, score in enumerate(scores) if score >= bar and language(sentences[i].text) == spoken]
     chosen = sorted(fit, key=lambda i: (-scores[i], i))[:QUOTES]
     return [sentences[i] for i in sorted(chosen)]
+
+
+def _features(text: str) -> set[str]:
+    """The concepts that a text tells of, and its words."""
+    lower = text.lower()
+    return _words(text) | {f"={number}" for number, (_, told) in enumerate(_CONCEPTS) if told.search(lower)}
 
 
 def _asked(question: str) -> set[str]:
