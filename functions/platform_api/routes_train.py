@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from noren.clock import iso
-from noren.edge.http import Access, Call, Route
+from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import Page, PageQuery, paged
+from noren.errors import Busy, Forbidden
+from noren.knowledge.crawls import Estimate
 from noren.knowledge.inputs import Given
 from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
-from noren.knowledge.models import Document, Job, JobKind, JobPage
+from noren.knowledge.models import Document, Job, JobKind, JobPage, Schedule
 from noren.knowledge.quote import Quote
 from noren.knowledge.survey.models import Reach
 from noren.sites.models import Site
@@ -21,6 +23,8 @@ READ = Access(role=Role.VIEWER, scope="read")
 TRAIN = Access(role=Role.EDITOR, scope="train")
 JOBS = "/api/v1/train/jobs"
 JOB = f"{JOBS}/{{job_id}}"
+SCHEDULES = "/api/v1/train/schedules"
+SCHEDULE = f"{SCHEDULES}/{{schedule_id}}"
 DOCUMENTS = "/api/v1/documents"
 DOCUMENT = f"{DOCUMENTS}/{{document_id}}"
 
@@ -65,9 +69,56 @@ def train_files(call: Call) -> t.JobOut:
 def estimate(call: Call) -> t.EstimateOut:
     """What training a site would come to. Looks, and changes nothing."""
     body: t.EstimateIn = call.body
-    scope = body.scope
-    reach = Reach(scope.max_pages, scope.max_depth, tuple(scope.include), tuple(scope.exclude))
-    return _estimate(call.services.quotes.quote(_site(call, body.site_id), body.url, reach, force=body.force_retrain))
+    site, reach = _site(call, body.site_id), _reach(body.scope)
+    return _estimate(call.services.quotes.quote(site, body.url, reach, force=body.force_retrain))
+
+
+def train_url(call: Call) -> t.JobOut:
+    """A site's pages, each a page of the job."""
+    body: t.TrainUrlIn = call.body
+    services = call.services
+    site = _site(call, body.site_id)
+    if site.status == "frozen":
+        raise Forbidden("The plan has no room for this site. Delete another site or take a larger plan.")
+    entitlement = services.plans.entitlement(services.tenants.get(call.tenant_id))
+    if body.schedule:
+        services.schedules.check(entitlement, body.schedule)
+    crawls, actor, reach = services.crawls, call.caller.principal, _reach(body.scope)
+    url = crawls.address(site, body.url)
+    crawls.check_turn(site)
+    also = services.schedules.setting(site, url, reach, body.schedule, actor) if body.schedule else []
+    return _job(
+        crawls.start(
+            site,
+            url,
+            reach,
+            entitlement.limits.pages_per_site,
+            actor,
+            force=body.force_retrain,
+            schedule=body.schedule,
+            estimate=_expected(call, site, url, reach),
+            also=also,
+        )
+    )
+
+
+def list_schedules(call: Call) -> Page[t.ScheduleOut]:
+    """Schedules of one site, or of all."""
+    site_id = _site(call, call.query.site_id).site_id if call.query.site_id else None
+    read = call.services.schedules.some
+    items, following = paged(call, SCHEDULES, lambda limit, at: read(call.tenant_id, site_id, limit, at))
+    return Page(items=[_schedule(each) for each in items], next_cursor=following)
+
+
+def get_schedule(call: Call) -> t.ScheduleOut:
+    """One schedule."""
+    return _schedule(call.services.schedules.get(call.tenant_id, call.params["schedule_id"]))
+
+
+def delete_schedule(call: Call) -> Response:
+    """End a schedule."""
+    call.services.schedules.delete(call.tenant_id, call.params["schedule_id"])
+    return Response(status=204)
 
 
 def list_jobs(call: Call) -> Page[t.JobOut]:
@@ -127,6 +178,21 @@ def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
     return _job(call.services.training.start(site, kind, items, call.caller.principal, force=force))
 
 
+def _reach(scope: t.ScopeIn) -> Reach:
+    return Reach(scope.max_pages, scope.max_depth, tuple(scope.include), tuple(scope.exclude))
+
+
+def _expected(call: Call, site: Site, url: str, reach: Reach) -> Estimate | None:
+    """What a crawl is expected to come to; None while nobody can be had to look. Raises Unprocessable for a site of
+    which nothing can be read.
+    """
+    try:
+        quote = call.services.quotes.quote(site, url, reach, force=call.body.force_retrain)
+    except Busy:
+        return None
+    return Estimate(quote.pages, quote.tokens, quote.cost_usd, quote.exceeds_quota)
+
+
 def _site(call: Call, site_id: str | None) -> Site:
     named = site_id or call.services.tenants.get(call.tenant_id).default_site_id
     return call.services.sites.get(call.tenant_id, named)
@@ -142,13 +208,19 @@ def _estimate(each: Quote) -> t.EstimateOut:
     return t.EstimateOut.model_validate(asdict(each) | local)
 
 
+def _schedule(each: Schedule) -> t.ScheduleOut:
+    times = {name: iso(getattr(each, name)) for name in ("due_at", "created_at")}
+    return t.ScheduleOut.model_validate(asdict(each) | times)
+
+
 def _page(each: JobPage) -> t.JobPageOut:
     return t.JobPageOut.model_validate(each)
 
 
 def _document(each: Document) -> t.DocumentOut:
     times = {name: iso(getattr(each, name)) for name in ("created_at", "updated_at")}
-    return t.DocumentOut.model_validate(asdict(each) | times)
+    perhaps = {name: when(getattr(each, name)) for name in ("valid_until", "checked_at")}
+    return t.DocumentOut.model_validate(asdict(each) | times | perhaps)
 
 
 ROUTES = (
@@ -224,6 +296,38 @@ ROUTES = (
         t.EstimateOut,
         t.EstimateIn,
         rate="train",
+    ),
+    Route(
+        "POST",
+        "/api/v1/train/url",
+        train_url,
+        TRAIN,
+        "Train a site on its pages",
+        t.JobOut,
+        t.TrainUrlIn,
+        status=202,
+        aliases=("/api/train/url",),
+        idempotent=True,
+        rate="train",
+    ),
+    Route(
+        "GET",
+        SCHEDULES,
+        list_schedules,
+        READ,
+        "Trainings that come again",
+        Page[t.ScheduleOut],
+        query=t.JobQuery,
+    ),
+    Route("GET", SCHEDULE, get_schedule, READ, "A training that comes again", t.ScheduleOut),
+    Route(
+        "DELETE",
+        SCHEDULE,
+        delete_schedule,
+        TRAIN,
+        "Have a training come no more",
+        status=204,
+        before=get_schedule,
     ),
     Route("GET", JOBS, list_jobs, READ, "Training jobs, newest first", Page[t.JobOut], query=t.JobQuery),
     Route("GET", JOB, get_job, READ, "A training job: how far it has come", t.JobOut),

@@ -95,6 +95,8 @@ class LimitsOut(Answer):
     voice_minutes: int
     concurrent_calls: int
     trial_days: int
+    pages_per_site: int
+    """Pages of the web that a site may be trained on."""
 
 
 class TenantOut(Answer):

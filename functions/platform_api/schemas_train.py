@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from noren.edge.numbers import PlainDecimal
 from noren.edge.paging import PageQuery
-from noren.knowledge.models import DocumentKind, JobKind, JobMode, JobStatus, Outcome
+from noren.knowledge.models import DocumentKind, DocumentStatus, JobKind, JobMode, JobStatus, Outcome, Recurrence
 from platform_api.schemas import Answer, Body, Line
 
 MAX_BODY = 2_000_000
@@ -111,7 +111,7 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern
 class ScopeIn(Body):
     """How much of a site is meant. Patterns are of paths (`/help/*`) or whole URLs; `*` is any text."""
 
-    max_pages: int = Field(default=1_000, ge=1, le=10_000)
+    max_pages: int = Field(default=1_000, ge=1, le=20_000, description="At most the plan's `pages_per_site`")
     max_depth: int = Field(default=10, ge=0, le=20, description="Links from the start")
     include: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
     exclude: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
@@ -160,6 +160,35 @@ class EstimateOut(Answer):
     may_exceed_quota: bool = Field(description="It would if it came to `tokens_high`")
 
 
+class TrainUrlIn(Body):
+    """A site's pages to train it on. The first address decides: its host becomes the site's domain if it has none."""
+
+    site_id: Id
+    url: Link = Field(description="Where to begin: on one of the site's domains")
+    force_retrain: bool = Field(False, description="Learn again even what has not changed")
+    scope: ScopeIn = Field(
+        default_factory=lambda: ScopeIn(),
+        description="What is read; what was learnt out of it before stays",
+    )
+    schedule: Recurrence | None = Field(None, description="Have it come again, as often as the plan allows")
+
+
+class ScheduleOut(Answer):
+    """A training that comes again."""
+
+    schedule_id: str
+    site_id: str
+    url: str
+    schedule: Recurrence
+    max_pages: int
+    max_depth: int
+    include: list[str]
+    exclude: list[str]
+    due_at: str = Field(description="When it comes next")
+    created_at: str
+    created_by: str
+
+
 class JobOut(Answer):
     """A training job. Counters are of pages (texts, files, pairs), but `chunks` and `tokens`: of what has changed."""
 
@@ -179,7 +208,26 @@ class JobOut(Answer):
     skipped: int
     chunks: int
     tokens: int
-    error: str = Field(description="`input_missing`, `self_test_failed`, `publishing_failed`, `gave_up`, or empty")
+    reasons: dict[str, int] = Field(description="How many pages failed, were skipped or removed for which reason")
+    error: str = Field(
+        description="`input_missing`, `robots_unavailable`, `nothing_read`, `no_room` (the plan's pages are all taken),"
+        " `self_test_failed`, `publishing_failed`, `gave_up`, `embedding_quota_spent`, `embedding_refused`,"
+        " `embedding_unavailable`, or empty"
+    )
+    url: str = Field(description="Of a crawl: where it begins; its scope follows")
+    max_pages: int
+    max_depth: int
+    include: list[str]
+    exclude: list[str]
+    is_cut: bool = Field(description="There were more pages than `max_pages`")
+    schedule: Recurrence | None
+    estimated_pages: int | None
+    estimated_tokens: int | None
+    estimated_cost_usd: PlainDecimal | None
+    exceeds_quota: bool = Field(description="By the estimate it will stop at the month's embedding tokens")
+    embedded_chunks: int
+    embedding_tokens: int
+    cost_usd: PlainDecimal
     index_version: int = Field(description="The version in force when the job had published; 0: none yet")
     created_at: str
     created_by: str
@@ -188,7 +236,7 @@ class JobOut(Answer):
 
 
 class JobQuery(PageQuery):
-    """Which jobs."""
+    """Which jobs or schedules."""
 
     site_id: Id | None = None
 
@@ -229,6 +277,11 @@ class DocumentOut(Answer):
     version: int
     chunk_count: int
     token_count: int
+    status: DocumentStatus = Field(description="Nothing is answered from one that is `gone`; it may come back")
+    valid_until: str | None = Field(description="Of a page that a crawl has missed: when it goes in any case")
+    etag: str
+    last_modified: str
+    checked_at: str | None = Field(description="When a crawl last had word of it")
     created_at: str
     updated_at: str
     job_id: str

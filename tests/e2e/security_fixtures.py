@@ -58,6 +58,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/train/qa": {"site_id": NO_SITE, "pairs": [{"question": "Price?", "answer": "All is free."}]},
     "POST /api/v1/train/uploads": {"site_id": NO_SITE},
     "POST /api/v1/train/estimate": {"site_id": NO_SITE, "url": "https://shop.example/"},
+    "POST /api/v1/train/url": {"site_id": NO_SITE, "url": "https://shop.example/"},
     "POST /api/v1/train/files": {"site_id": NO_SITE, "files": [{"upload_id": f"upl_{NOTHING}", "name": "a.txt"}]},
     "PATCH /api/v1/tenant": {"name": "Taken over"},
     "PATCH /api/v1/members/{user_id}": {"role": "viewer"},
@@ -262,6 +263,17 @@ def _job(world: World) -> str:
 
 
 @contextmanager
+def schedule(world: World) -> Iterator[tuple[str, str]]:
+    there = world.victim.ok("GET", "/api/v1/train/schedules")["items"]
+    if not there:
+        address = {"site_id": site(world)[0], "url": world.stack["demo_page_url"]}
+        body = address | {"scope": {"max_pages": 1}, "schedule": "daily"}
+        world.victim.ok("POST", "/api/v1/train/url", body)
+        there = world.victim.ok("GET", "/api/v1/train/schedules")["items"]
+    yield there[0]["schedule_id"], f"sch_{NOTHING}"
+
+
+@contextmanager
 def rated(world: World) -> Iterator[tuple[str, str]]:
     given = world.victim.chat("Hello")["id"]
     world.victim.ok("POST", f"/api/v1/chat/{given}/feedback", {"rating": 1, "comment": "wrong"})
@@ -280,6 +292,8 @@ IDS: dict[str, Callable[[World], Any]] = {
     "PATCH /api/v1/sites/{site_id}/canned/{canned_id}": canned,
     "DELETE /api/v1/sites/{site_id}/canned/{canned_id}": canned,
     "POST /api/v1/sites/{site_id}/canned/{canned_id}/restore": canned,
+    "GET /api/v1/train/schedules/{schedule_id}": schedule,
+    "DELETE /api/v1/train/schedules/{schedule_id}": schedule,
     "GET /api/v1/train/jobs/{job_id}": job,
     "GET /api/v1/train/jobs/{job_id}/pages": job,
     "POST /api/v1/train/jobs/{job_id}/cancel": job,
@@ -351,6 +365,7 @@ IDS_IN_QUERIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "GET /api/v1/conversations": {"site_id": site},
     "GET /api/v1/errors": {"site_id": site},
     "GET /api/v1/train/jobs": {"site_id": site},
+    "GET /api/v1/train/schedules": {"site_id": site},
     "GET /api/v1/documents": {"site_id": site},
     "GET /api/v1/documents/{document_id}": {"site_id": site},
     "DELETE /api/v1/documents/{document_id}": {"site_id": site},
@@ -367,6 +382,7 @@ IDS_IN_BODIES: dict[str, dict[str, Callable[[World], tuple[str, str]]]] = {
     "POST /api/v1/train/qa": {"site_id": site},
     "POST /api/v1/train/uploads": {"site_id": site},
     "POST /api/v1/train/estimate": {"site_id": site},
+    "POST /api/v1/train/url": {"site_id": site},
     "POST /api/v1/train/files": {"site_id": site},
 }
 EVERYBODYS = {"package_id"}

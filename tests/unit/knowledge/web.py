@@ -34,7 +34,7 @@ class Web:
     def __init__(self, net: Net, name: str = HOST) -> None:
         self.paths: dict[str, Answer] = {"/robots.txt": Answer(b"User-agent: *\nCrawl-delay: 0\n", type="text/plain")}
         self.asked: Counter[str] = Counter()
-        self.sent: Counter[str] = Counter()
+        self.net, self.sent = net, Counter[str]()
         self.on_request: Callable[[str], object] = lambda path: None
         net.serve(self._answer, name=name)
 

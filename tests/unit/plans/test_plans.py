@@ -60,18 +60,23 @@ def test_the_seed_is_chapter_1s_table_and_written_once(plans: Plans) -> None:
             each.limits.carry_over_cap,
             (each.limits.voice_minutes, each.limits.concurrent_calls),
             each.limits.trial_days,
+            each.limits.pages_per_site,
         )
         for each in plans.public_plans()
     }
     small, large = "embedding_3_small", "embedding_3_large"
     assert table == {
-        "free": (0, 100, 200_000, 30, 20, 1, 2, 60, 2, 512, "local_llm", "none", 0, (0, 0), 0),
-        "starter": (7_800, 2_000, 2_000_000, 200, 200, 3, 10, 300, 5, 1_024, small, "monthly", 0, (60, 1), 14),
-        "pro": (19_800, 10_000, 10_000_000, 1_000, 1_000, 10, 40, 1_000, 20, 2_048, small, "weekly", 200, (300, 3), 14),
+        "free": (0, 100, 200_000, 30, 20, 1, 2, 60, 2, 512, "local_llm", "none", 0, (0, 0), 0, 200),
+        "starter": (7_800, 2_000, 2_000_000, 200, 200, 3, 10, 300, 5, 1_024, small, "monthly", 0, (60, 1), 14, 2_000),
+        "pro": (
+            *(19_800, 10_000, 10_000_000, 1_000, 1_000, 10, 40, 1_000, 20, 2_048, small, "weekly", 200, (300, 3), 14),
+            10_000,
+        ),
         "enterprise": (
             *(49_800, 100_000, 100_000_000, 10_000, 5_000, 100, 200, 6_000, 100, 4_096, large, "daily", 2_000),
             (2_000, 20),
             0,
+            20_000,
         ),
     }
     assert all(set(each.prices) == {"JPY", "KRW", "USD"} for each in plans.public_plans())

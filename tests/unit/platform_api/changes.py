@@ -266,6 +266,15 @@ def train(platform: Platform) -> None:
         platform.services.train_worker.work(step["tenant_id"], step["job_id"], step["what"], step.get("page", ""))
 
 
+def scheduled(platform: Platform, sub: str = OWNER) -> str:
+    """The id of a schedule of somebody's default site."""
+    platform.services.tenants.set_plan(TenantId(platform.tenant_of(sub)), "starter", "test")
+    body = {"site_id": platform.default_site(sub), "url": "https://shop.example/", "schedule": "monthly"}
+    platform.json("POST", "/api/v1/train/url", access_token(sub), body)
+    (made,) = platform.json("GET", "/api/v1/train/schedules", access_token(sub))["items"]
+    return str(made["schedule_id"])
+
+
 def _training(platform: Platform, *, cancelled: bool = False) -> str:
     """A job that nobody works on yet; its path."""
     body = {"site_id": platform.default_site(OWNER), "texts": TEXTS}
@@ -298,6 +307,10 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/train/qa": _of_default_site("/api/v1/train/qa", pairs=PAIRS),
     "POST /api/v1/train/uploads": _of_default_site("/api/v1/train/uploads"),
     "POST /api/v1/train/estimate": _of_default_site("/api/v1/train/estimate", url="https://shop.example/"),
+    "POST /api/v1/train/url": _of_default_site("/api/v1/train/url", url="https://shop.example/"),
+    "DELETE /api/v1/train/schedules/{schedule_id}": lambda platform: Change(
+        f"/api/v1/train/schedules/{scheduled(platform)}"
+    ),
     "POST /api/v1/train/files": _of_default_site("/api/v1/train/files", files=FILES),
     "POST /api/v1/train/jobs/{job_id}/cancel": lambda platform: Change(f"{_training(platform)}/cancel"),
     "POST /api/v1/train/jobs/{job_id}/retry": lambda platform: Change(f"{_training(platform, cancelled=True)}/retry"),

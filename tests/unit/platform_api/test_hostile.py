@@ -108,18 +108,20 @@ GOOD |= {
     "POST /api/v1/feedback/{feedback_id}/canned": {"patterns": CANNED["patterns"], "answer": "a"},
     "POST /api/v1/feedback/{feedback_id}/qa": {"question": "q", "answer": "a"},
 }
+CRAWL: dict[str, Any] = {
+    "site_id": "site_1",
+    "url": "https://shop.example/",
+    "force_retrain": True,
+    "scope": {"max_pages": 1, "max_depth": 1, "include": ["/a/*"], "exclude": ["/b/*"]},
+}
 LOCATED: dict[str, Any] = {"language": "ja", "url": "https://shop.example/"}
 GOOD |= {
     "POST /api/v1/train/text": {"site_id": "site_1", "texts": [TEXTS[0] | LOCATED], "force_retrain": True},
     "POST /api/v1/train/qa": {"site_id": "site_1", "pairs": [PAIRS[0] | LOCATED], "force_retrain": True},
     "POST /api/v1/train/files": {"site_id": "site_1", "files": FILES, "force_retrain": True},
     "POST /api/v1/train/uploads": {"site_id": "site_1"},
-    "POST /api/v1/train/estimate": {
-        "site_id": "site_1",
-        "url": "https://shop.example/",
-        "force_retrain": True,
-        "scope": {"max_pages": 1, "max_depth": 1, "include": ["/a/*"], "exclude": ["/b/*"]},
-    },
+    "POST /api/v1/train/estimate": CRAWL,
+    "POST /api/v1/train/url": CRAWL | {"schedule": "weekly"},
 }
 FOR_PAGES = {"/api/v1/embed/script", "/api/v1/embed/config"}
 """Asked for by strangers' pages, whose systems append parameters of their own."""

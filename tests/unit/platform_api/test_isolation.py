@@ -24,6 +24,7 @@ from tests.unit.platform_api.changes import (
     experiment,
     prompt,
     saved_card,
+    scheduled,
     talked,
     trained,
     webhook,
@@ -98,6 +99,10 @@ def _job(platform: Platform) -> tuple[str, str]:
     return trained(platform, "victim")[0], f"job_{MISSING}"
 
 
+def _schedule(platform: Platform) -> tuple[str, str]:
+    return scheduled(platform, "victim"), f"sch_{MISSING}"
+
+
 def _document(platform: Platform) -> tuple[str, str]:
     return trained(platform, "victim")[1], f"doc_{MISSING}"
 
@@ -116,6 +121,7 @@ FOREIGN: dict[str, Callable[[Platform], tuple[str, str]]] = {
     "experiment_id": _experiment,
     "webhook_id": _webhook,
     "job_id": _job,
+    "schedule_id": _schedule,
     "document_id": _document,
 }
 """Path parameters -> (another tenant's ids, ids that don't exist)."""
@@ -162,6 +168,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/train/files": {"site_id": f"site_{MISSING}", "files": FILES},
     "POST /api/v1/train/uploads": {"site_id": f"site_{MISSING}"},
     "POST /api/v1/train/estimate": {"site_id": f"site_{MISSING}", "url": "https://shop.example/"},
+    "POST /api/v1/train/url": {"site_id": f"site_{MISSING}", "url": "https://shop.example/"},
 }
 
 QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
@@ -177,7 +184,7 @@ QUERIES: dict[str, tuple[str, Callable[[Platform], str], str]] = {
     ),
     **{
         f"GET /api/v1/{each}": ("site_id", lambda platform: platform.default_site("victim"), f"site_{MISSING}")
-        for each in ("feedback", "conversations", "errors", "train/jobs", "documents")
+        for each in ("feedback", "conversations", "errors", "train/jobs", "train/schedules", "documents")
     },
 }
 """Routes whose query takes an id."""
@@ -222,7 +229,7 @@ NO_IDS = {
     "POST /api/v1/sites",  # a prompt profile's id in the body: test_sites.py
     "POST /api/v1/billing/cards",
     *(
-        f"POST /api/v1/train/{each}" for each in ("text", "qa", "files", "uploads", "estimate")
+        f"POST /api/v1/train/{each}" for each in ("text", "qa", "files", "uploads", "estimate", "url")
     ),  # in the body: test_train.py
     "POST /api/v1/notifications/read",  # ids in the body: tests/unit/insight/test_notices.py
 }

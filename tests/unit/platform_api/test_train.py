@@ -56,7 +56,7 @@ def test_the_function_works_messages_off_and_the_tenant_is_told_once(
     assert owned.services.training.get(tenant, job_id).status == "succeeded"
     event = owned.services.events.ensure(tenant, "training_completed", f"{job_id}#1", {"late": True})
     assert (event.is_new, event.data["job_id"], event.data["changed"]) == (False, job_id, 1)
-    assert main.handler({"job": "training"}, cast(Any, None)) == {"stopped": 0}
+    assert main.handler({"job": "training"}, cast(Any, None)) == {"begun": 0, "stopped": 0}
 
 
 def test_pairs_and_files_are_learnt(owned: Platform) -> None:
@@ -83,6 +83,7 @@ def test_pairs_and_files_are_learnt(owned: Platform) -> None:
         ("files", {"files": FILES}),
         ("uploads", {}),
         ("estimate", {"url": "https://shop.example/"}),
+        ("url", {"url": "https://shop.example/"}),
     ],
 )
 def test_a_foreign_site_answers_like_a_missing_one(owned: Platform, kind: str, body: Any) -> None:

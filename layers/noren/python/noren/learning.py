@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from noren.knowledge.job_store import JobStore
     from noren.knowledge.jobs import Training
     from noren.knowledge.models import IndexPointer, Job
+    from noren.knowledge.publish import Engine
     from noren.knowledge.quote import Quotes, Surveys
     from noren.knowledge.retrieval import Retrieval, Searcher
+    from noren.knowledge.schedules import Schedules
     from noren.knowledge.site_vectors import SiteVectors
     from noren.knowledge.worker import Worker
+    from noren.plans.models import Entitlement
     from noren.queues import Queue
     from noren.sites.models import Site
     from noren.tenants.models import Tenant
@@ -68,9 +71,29 @@ class Learning(Admission):
 
         return IndexFiles(self.blobs, self.clock)
 
-    def _searcher(self, _: IndexPointer) -> Searcher:
+    @cached_property
+    def s3_searcher(self) -> Searcher:
+        from noren.knowledge.s3_searcher import S3VectorsSearcher
+        from noren.knowledge.vector_indexes import VectorIndexes
+
+        return S3VectorsSearcher(self.index_files, VectorIndexes(self.settings.vector_bucket, patient=False))
+
+    def _searcher(self, pointer: IndexPointer) -> Searcher:
         """What reads an index of the pointer's kind; imported by the first site that has one."""
+        if pointer.engine == "s3_vectors" and self.settings.vector_bucket:
+            return self.s3_searcher
         return self.index_files
+
+    @cached_property
+    def search_engine(self) -> Engine:
+        """What builds indexes."""
+        from noren.knowledge.engine import FileEngine
+        from noren.knowledge.s3_vectors import S3VectorsEngine
+        from noren.knowledge.vector_indexes import VectorIndexes
+
+        if bucket := self.settings.vector_bucket:
+            return S3VectorsEngine(VectorIndexes(bucket, patient=True))
+        return FileEngine()
 
     @cached_property
     def training_inputs(self) -> Inputs:
@@ -90,6 +113,17 @@ class Learning(Admission):
 
         stores = self.training_jobs, self.documents, self.blobs, self.training_inputs
         return Training(*stores, self.crawls, self.train_queue, self.clock)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        from noren.knowledge.schedule_store import ScheduleStore
+        from noren.knowledge.schedules import Schedules
+
+        def entitlement(tenant_id: TenantId) -> Entitlement:
+            return self.plans.entitlement(self.tenants.get(tenant_id))
+
+        store = ScheduleStore(self.dynamodb, self.settings.knowledge_table)
+        return Schedules(store, self.crawls, self.sites, entitlement, self.clock)
 
     @cached_property
     def crawls(self) -> Crawls:
@@ -121,13 +155,12 @@ class Learning(Admission):
     @cached_property
     def train_worker(self) -> Worker:
         from noren.knowledge.crawling import Crawl
-        from noren.knowledge.engine import FileEngine
         from noren.knowledge.hosts import Hosts
         from noren.knowledge.publish import Publisher
         from noren.knowledge.worker import Worker
         from noren.pace import Pace
 
-        engine = FileEngine()
+        engine = self.search_engine
         stores = self.training_jobs, self.documents, self.blobs
         publisher = Publisher(*stores, engine, self.site_vectors, self.pool, self.clock)
         hosts = Hosts(self.fetcher, self.blobs, self.clock)
@@ -136,7 +169,14 @@ class Learning(Admission):
             self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, self.blobs, engine, self.clock
         )
         return Worker(
-            *stores, self.training_inputs, crawl, engine, publisher, self.train_queue, self._tell_of_training, self.clock
+            *stores,
+            self.training_inputs,
+            crawl,
+            engine,
+            publisher,
+            self.train_queue,
+            self._tell_of_training,
+            self.clock,
         )
 
     @cached_property
@@ -149,11 +189,13 @@ class Learning(Admission):
         return SiteVectors(self.embeddings, whose, self.blobs, self.training_jobs, self.pool, self.clock)
 
     def _tell_of_training(self, job: Job) -> None:
-        """An event for what has ended by itself: once for each attempt."""
+        """An event for what has ended by itself, once for each attempt; and the site knows when it was last trained."""
         from noren.insight.events import Events
 
         if job.status == "cancelled":
             return
+        if job.status != "failed" and job.kind != "refresh" and job.ended_at is not None:
+            self.site_store.note_training(job.tenant_id, job.site_id, job.ended_at)
         kind = "training_failed" if job.status == "failed" else "training_completed"
         names = (
             "job_id",

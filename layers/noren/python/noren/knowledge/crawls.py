@@ -37,6 +37,7 @@ class Estimate:
     pages: int
     tokens: int
     cost_usd: Decimal
+    exceeds_quota: bool
 
 
 class Crawls:
@@ -106,6 +107,7 @@ class Crawls:
             estimated_pages=estimate.pages if estimate else None,
             estimated_tokens=estimate.tokens if estimate else None,
             estimated_cost_usd=estimate.cost_usd if estimate else None,
+            exceeds_quota=estimate is not None and estimate.exceeds_quota,
         )
 
         def begin(turn: Any) -> None:
@@ -128,23 +130,22 @@ class Crawls:
         self._in_turn(job, begin)
         return again
 
-    def open(self, site: Site) -> Job | None:
-        """The site's crawl that has not ended, if there is one."""
-        latest = self._pages.latest(site.tenant_id, site.site_id)
-        job = self._jobs.get(site.tenant_id, latest) if latest else None
-        return job if job and job.is_open else None
+    def check_turn(self, of: Site | Job) -> str:
+        """The id of a site's latest crawl, "" where there was none. Raises Conflict where it is open."""
+        latest = self._pages.latest(of.tenant_id, of.site_id)
+        job = self._jobs.get(of.tenant_id, latest) if latest else None
+        if job and job.is_open:
+            raise Conflict(
+                f"This site is being trained already, by {latest}. Wait for it, or cancel it first.",
+                code="training_open",
+                job_id=latest,
+            )
+        return latest
 
     def _in_turn(self, job: Job, begin: Callable[[Any], None]) -> None:
         """Do what begins a crawl, with the part of the transaction that lets one at a time be open."""
         while True:
-            latest = self._pages.latest(job.tenant_id, job.site_id)
-            other = self._jobs.get(job.tenant_id, latest) if latest else None
-            if other and other.is_open and other.job_id != job.job_id:
-                raise Conflict(
-                    f"This site is being trained already, by {latest}. Wait for it, or cancel it first.",
-                    code="training_open",
-                    job_id=latest,
-                )
+            latest = self.check_turn(job)
             try:
                 begin(self._pages.taking_turn(job, latest))
                 return

@@ -128,6 +128,8 @@ class Job:
     estimated_pages: int | None = None
     estimated_tokens: int | None = None
     estimated_cost_usd: Decimal | None = None
+    exceeds_quota: bool = False
+    """Whether, by the estimate, it will stop at the month's embedding tokens."""
     embedded_chunks: int = 0
     embedding_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
@@ -166,6 +168,26 @@ class JobPage:
     """Nobody need look at it before; a message is under way for then."""
     has_slot: bool = False
     """Whether its host may be called at `due_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A crawl that comes again."""
+
+    schedule_id: str
+    tenant_id: TenantId
+    site_id: str
+    url: str
+    schedule: Recurrence
+    max_pages: int
+    max_depth: int
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    created_at: float
+    """From when on it recurs."""
+    created_by: str
+    due_at: float
+    """When it comes next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +233,11 @@ def document_id(site_id: str, source: str) -> str:
 def page_id(source: str) -> str:
     """The page of a job that reads `source`."""
     return _digest(source)[:32]
+
+
+def schedule_id(site_id: str, url: str) -> str:
+    """The schedule of an address of a site: there is one."""
+    return f"sch_{_digest(site_id, url)[:32]}"
 
 
 def contents_of(documents: Sequence[Document], vectors: str = "") -> str:

@@ -28,6 +28,12 @@ class Limits:
     voice_minutes: int = 0
     concurrent_calls: int = 0
     trial_days: int = 0
+    pages_per_site: int = 200
+    """Of the web: what a site may be trained on."""
+
+
+Resync = Literal["none", "monthly", "weekly", "daily"]
+"""How often a site may be trained again by itself, the seldomest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Plan:
     prices: dict[str, int]
     limits: Limits
     embedding_model: str
-    resync: Literal["none", "monthly", "weekly", "daily"]
+    resync: Resync
     effective_date: str
     public: bool = True
     enabled: bool = True

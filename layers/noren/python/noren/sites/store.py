@@ -14,7 +14,7 @@ from noren.sites.items import site_item, site_key, site_of
 from noren.sites.models import Site, SiteStatus
 from noren.sites.prompt_store import PromptStore
 from noren.sites.roster_store import RosterStore
-from noren.tables import from_item, platform_key, put_version, tenant_key, to_item
+from noren.tables import from_item, is_refused, platform_key, put_version, tenant_key, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -80,6 +80,21 @@ class SiteStore:
         key = {"pk": platform_key("SITE", site_id), "sk": "OWNER"}
         item = self._client.get_item(TableName=self._table, Key=to_item(key)).get("Item")
         return TenantId(from_item(item)["tenant_id"]) if item else None
+
+    def note_training(self, tenant: TenantId, site_id: str, at: float) -> None:
+        """Note when a site was last trained. Who is about to store what they read before is told that it changed."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_item(site_key(tenant, site_id)),
+                UpdateExpression="SET last_trained_at = :at ADD version :one",
+                ConditionExpression="attribute_exists(pk)"
+                " AND (attribute_not_exists(last_trained_at) OR last_trained_at < :at)",
+                ExpressionAttributeValues=to_item({":at": int(at), ":one": 1}),
+            )
+        except Exception as error:
+            if not is_refused(error):
+                raise
 
     def put_site(self, site: Site) -> bool:
         """Store the version after the one that was read; False where somebody else has stored it meanwhile."""

@@ -1,0 +1,176 @@
+"""Training by address over HTTP: an estimate, the crawl, whose pages, how often, and the schedules that repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from noren.fetching.client import Fetcher
+from noren.ids import TenantId
+from tests.unit.fetching.net import Net
+from tests.unit.knowledge.web import HOME, Web
+from tests.unit.platform_api.changes import OWNER, train
+from tests.unit.platform_api.kit import Platform, access_token
+from train_worker import main
+
+TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
+DAY = 86_400.0
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    net = Net()
+    made = Web(net)
+    made.put("/", "Shop", "Welcome to a shop for tea and what belongs to it. " * 4, ["/tea", "/none"])
+    made.put("/tea", "Tea", TEA)
+    yield made
+    net.close()
+
+
+@pytest.fixture
+def shop(platform: Platform, web: Web, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    platform.sign_up(OWNER)
+    platform.services.__dict__["fetcher"] = Fetcher(network=web.net)
+    monkeypatch.setattr(main, "SERVICES", platform.services)
+    return platform
+
+
+def token(shop: Platform) -> str:
+    return access_token(OWNER, exp=int(shop.time()) + 3600)
+
+
+def start(shop: Platform, **body: Any) -> Any:
+    body = {"site_id": shop.default_site(OWNER), "url": HOME, **body}
+    answer = shop.call("POST", "/api/v1/train/url", token(shop), body)
+    return {"http": answer.status, **json.loads(answer.body)}
+
+
+def plan(shop: Platform, name: str) -> None:
+    shop.services.tenants.set_plan(TenantId(shop.tenant_of(OWNER)), name, "test")
+
+
+def look(shop: Platform, path: str) -> Any:
+    return shop.json("GET", f"/api/v1/{path}", token(shop))
+
+
+def sweep() -> dict[str, Any]:
+    return main.handler({"job": "training"}, cast(Any, None))
+
+
+def test_a_site_is_trained_by_its_address(shop: Platform, web: Web) -> None:
+    before = look(shop, f"sites/{shop.default_site(OWNER)}")
+    assert (before["domains"], before["last_trained_at"]) == ([], None)
+    job = start(shop, scope={"max_pages": 50})
+    told = {name: job[name] for name in ("http", "status", "mode", "estimated_pages", "estimated_tokens", "attempt")}
+    assert told == {
+        "http": 202,
+        "status": "queued",
+        "mode": "full",
+        "estimated_pages": 10,
+        "estimated_tokens": 10_000,
+        "attempt": 1,
+    }
+    assert (job["estimated_cost_usd"], job["exceeds_quota"], job["max_pages"]) == ("0", False, 50)
+    train(shop)
+    done = look(shop, f"train/jobs/{job['job_id']}")
+    assert (done["status"], done["found"], done["fetched"], done["skipped"]) == ("succeeded", 3, 2, 1)
+    assert (done["reasons"], done["url"]) == ({"missing": 1}, HOME)
+    pages = {each["name"]: each["reason"] for each in look(shop, f"train/jobs/{job['job_id']}/pages")["items"]}
+    assert pages == {HOME: "", f"{HOME}tea": "", f"{HOME}none": "missing"}
+    document = look(shop, "documents")["items"][0]
+    assert (document["kind"], document["status"], document["valid_until"]) == ("page", "active", None)
+    assert document["etag"]
+    site = look(shop, f"sites/{shop.default_site(OWNER)}")
+    assert site["domains"] == ["shop.example"]
+    assert site["last_trained_at"]
+    again = start(shop)
+    assert again["mode"] == "differential"
+
+
+def test_an_address_of_another_site_is_refused_and_what_is_wrong_is_said(shop: Platform) -> None:
+    start(shop)
+    other = start(shop, url="https://other.example/")
+    assert (other["http"], other["code"], other["domains"]) == (422, "not_this_site", ["shop.example"])
+    open_one = start(shop)
+    assert (open_one["http"], open_one["code"]) == (409, "training_open")
+    assert open_one["job_id"] == look(shop, "train/jobs")["items"][0]["job_id"]
+
+
+def test_a_plans_pages_bound_a_crawl(shop: Platform) -> None:
+    assert start(shop, scope={"max_pages": 20_000})["max_pages"] == 200
+
+
+@pytest.mark.parametrize(
+    ("has", "wants", "offered"),
+    [
+        ("free", "monthly", "starter"),
+        ("starter", "weekly", "pro"),
+        ("pro", "daily", "enterprise"),
+        ("starter", "monthly", None),
+        ("pro", "weekly", None),
+        ("enterprise", "daily", None),
+        ("enterprise", "monthly", None),
+    ],
+)
+def test_a_plan_says_how_often_a_site_may_be_trained_by_itself(
+    shop: Platform, has: str, wants: str, offered: str | None
+) -> None:
+    plan(shop, has)
+    answer = start(shop, schedule=wants)
+    if offered:
+        assert (answer["http"], answer["code"], answer["upgrade_to"]) == (403, "schedule_not_in_plan", offered)
+        assert look(shop, "train/jobs")["items"] == look(shop, "train/schedules")["items"] == []
+    else:
+        assert (answer["http"], answer["schedule"]) == (202, wants)
+        assert [each["schedule"] for each in look(shop, "train/schedules")["items"]] == [wants]
+
+
+def test_a_training_comes_again_once_each_time(shop: Platform, web: Web) -> None:
+    plan(shop, "enterprise")
+    first = start(shop, schedule="daily", scope={"max_pages": 7})
+    train(shop)
+    assert sweep() == {"begun": 0, "stopped": 0}
+    shop.time.ahead += DAY + 1
+    assert [sweep()["begun"] for _ in range(2)] == [1, 0]
+    train(shop)
+    jobs = look(shop, "train/jobs")["items"]
+    assert [each["mode"] for each in jobs] == ["differential", "full"]
+    assert (jobs[0]["unchanged"], jobs[0]["max_pages"], jobs[0]["schedule"]) == (2, 7, "daily")
+    assert jobs[0]["created_by"] == first["created_by"]
+    shop.time.ahead += 5 * DAY  # nobody swept meanwhile: what was missed is not made up for
+    assert [sweep()["begun"] for _ in range(2)] == [1, 0]
+
+
+def test_a_training_is_passed_over_while_another_runs_and_where_the_plan_has_become_less(shop: Platform) -> None:
+    plan(shop, "enterprise")
+    start(shop, schedule="daily")
+    shop.time.ahead += DAY + 1
+    assert sweep()["begun"] == 0  # the first is still open
+    train(shop)
+    plan(shop, "pro")
+    shop.time.ahead += DAY
+    assert sweep()["begun"] == 0
+    plan(shop, "enterprise")
+    assert sweep()["begun"] == 0  # the time is over
+    shop.time.ahead += DAY
+    assert sweep()["begun"] == 1
+
+
+def test_a_schedule_is_replaced_by_the_next_of_its_address_and_ended(shop: Platform) -> None:
+    plan(shop, "enterprise")
+    start(shop, schedule="daily")
+    train(shop)
+    start(shop, schedule="weekly", scope={"exclude": ["/blog/*"]})
+    train(shop)
+    (schedule,) = look(shop, "train/schedules")["items"]
+    assert (schedule["schedule"], schedule["exclude"]) == ("weekly", ["/blog/*"])
+    shop.time.ahead += DAY + 1
+    assert sweep()["begun"] == 0
+    path = f"/api/v1/train/schedules/{schedule['schedule_id']}"
+    assert shop.call("DELETE", path, token(shop)).status == 204
+    assert shop.call("GET", path, token(shop)).status == 404
+    shop.time.ahead += 30 * DAY
+    assert sweep()["begun"] == 0
