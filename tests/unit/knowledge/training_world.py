@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -160,6 +160,7 @@ class Model:
         self.calls: list[tuple[str, ...]] = []
         self.seconds = 0.0
         self.after: Callable[[], None] = lambda: None
+        self.meaning = meant
         self._clock = clock
 
     def policy(self, tenant: Any) -> Any:
@@ -177,7 +178,7 @@ class Model:
         self.calls.append(tuple(texts))
         self._clock.skip(self.seconds)
         self.after()
-        rows = tuple(struct.pack("<64f", *meant(each)) for each in texts)
+        rows = tuple(struct.pack("<64f", *self.meaning(each)) for each in texts)
         return Embedded(rows, len(texts), "reported", cost_usd=Decimal("0.0000002") * len(texts))
 
     @property
@@ -249,6 +250,9 @@ class WordEngine:
         self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
     ) -> Words:
         return replace(Words.of([] if self.blind else documents), model=vectors.model if vectors else "")
+
+    def clean(self, tenant_id: TenantId, site_id: str, kept: Collection[str], version: int) -> None:
+        """There is nothing but the files."""
 
 
 class Slots:

@@ -28,6 +28,8 @@ class Settings:
     knowledge_table: str = ""
     # S3: texts, uploads and indexes of sites
     knowledge_bucket: str = ""
+    # S3 Vectors: the vectors of very large sites; empty: all sites are served from their files alone
+    vector_bucket: str = ""
     # Queues
     mail_queue_url: str = ""
     summary_queue_url: str = ""

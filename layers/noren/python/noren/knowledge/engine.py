@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,6 +85,9 @@ class FileEngine:
             opened = IndexFile(path, identity)
             opened.verify()
             return FileIndex(path.read_bytes(), opened)
+
+    def clean(self, tenant_id: TenantId, site_id: str, kept: Collection[str], version: int) -> None:
+        """There is nothing but the files."""
 
 
 def _space(documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors | None) -> VectorSpace | None:

@@ -23,7 +23,7 @@ from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import BadIndex, Identity
 from noren.knowledge.models import IndexPointer
 from noren.knowledge.retrieval import IndexGone, IndexUnavailable
-from noren.knowledge.search import Findings, search
+from noren.knowledge.search import Findings, Likeness, search
 from noren.sites.models import Site
 
 MOST_BYTES = 160 * 1024 * 1024
@@ -57,13 +57,19 @@ class IndexFiles:
         self._failed: TtlCache[str, bool] = TtlCache(REST_SECONDS, clock)
 
     def search(
-        self, site: Site, pointer: IndexPointer, question: str, limit: int, vector: Sequence[float] | None
+        self,
+        site: Site,
+        pointer: IndexPointer,
+        question: str,
+        limit: int,
+        vector: Sequence[float] | None,
+        likeness: Likeness | None = None,
     ) -> Findings:
-        """Meets `Searcher`."""
+        """Meets `Searcher`; `likeness` knows the vectors where the file does not hold them."""
         for _ in range(2):
             kept = self._opened(site, pointer.key)
             try:
-                return search(kept.index, question, limit, vector)
+                return search(kept.index, question, limit, vector, likeness=likeness)
             except BadIndex:  # it was damaged on its way or here: fetch it again, once
                 self._forget((site.tenant_id, site.site_id), kept)
         self._failed.get(pointer.key, lambda: True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
@@ -81,6 +81,9 @@ class Engine(Protocol):
         self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
     ) -> Built:
         """An index of all of a site's documents, which becomes `version`; by `vectors` too where those help."""
+
+    def clean(self, tenant_id: TenantId, site_id: str, kept: Collection[str], version: int) -> None:
+        """Remove what was kept for other files than those of these keys, up to a version."""
 
 
 class Publisher:
@@ -216,6 +219,7 @@ class Publisher:
             uploads = self._blobs.listed(keys.uploads_prefix(tenant_id, site_id))
             unused += [key for key, stored in uploads if stored < self._clock() - UPLOAD_SECONDS]
             self._blobs.delete(unused)
+            self._engine.clean(tenant_id, site_id, indexed, now.version)
         except Exception as error:
             _log.warning("unused texts and indexes were left: %s", type(error).__name__)
 
