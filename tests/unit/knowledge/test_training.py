@@ -379,3 +379,27 @@ def test_in_whatever_order_things_happen(knowledge_table: Any, steps: list[tuple
     assert visible
     for document in world.texts().values():
         assert document.document_id in visible.find(document.title, 10)
+
+
+def test_a_page_counts_once_though_two_work_on_it(knowledge_table: Any) -> None:
+    """One ends it between any two calls of the other, while the job goes on with another page."""
+    at, has_come = 0, True
+    while has_come:
+        world, came = World(knowledge_table), list[int]()
+        job = world.start(OPEN, PRICE)
+        world.deliver()
+        message = dict(world.queue.waiting[0])
+
+        def meanwhile(world: World = world, message: dict[str, Any] = message, came: list[int] = came) -> None:
+            came.append(1)
+            world.worker.work(message["tenant_id"], message["job_id"], message["what"], message["page"])
+
+        world.fuse.burn(at, "before")
+        world.fuse.meanwhile = meanwhile
+        assert world.deliver()
+        has_come = bool(came)
+        world.check(job)
+        now = world.job(job)
+        assert (now.changed, now.unchanged, now.left) == (1, 0, 1), at
+        at += 1
+    assert at > 4
