@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
+from chat.schemas import SourceOut, sources_out
 from noren.chat.models import Answer, ChatAsk, ChatEvent, Delta, Done, Meta
 from noren.clock import from_iso
 from noren.edge.respond import to_json
@@ -118,6 +119,8 @@ class CompletionAnswer(BaseModel):
     usage: CompletionUsage
     system_fingerprint: None = None
     """Seeds are not honoured, so that nothing could be told by it."""
+    sources: list[SourceOut]
+    """An extension of OpenAI's format: the passages of the site's documents that went into the prompt."""
 
 
 class ModelRow(BaseModel):
@@ -198,6 +201,7 @@ class OpenAiWire:
             model=answer.model_used,
             choices=[CompletionChoice(message=CompletionMessage(content=answer.answer), finish_reason=_finish(answer))],
             usage=_usage(answer),
+            sources=sources_out(answer.sources),
         )
 
     def frames(self, event: ChatEvent) -> bytes:
@@ -209,21 +213,25 @@ class OpenAiWire:
             case Delta():
                 return self._chunk({"content": event.text})
             case Done():
-                last = self._chunk({}, _finish(event.answer), event.answer.model_used)
+                last = self._last_chunk(event.answer)
                 return last + self._usage_chunk(event.answer) + b"data: [DONE]\n\n"
 
     def failure(self, error: bytes) -> bytes:
         """The error that ends a stream, as SDKs read it."""
         return b"data: " + error + b"\n\n"
 
-    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None, model: str = "") -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return self._data([choice], model)
+    def _chunk(self, delta: dict[str, str]) -> bytes:
+        return self._data([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+
+    def _last_chunk(self, answer: Answer) -> bytes:
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": _finish(answer)}
+        sources = [each.model_dump() for each in sources_out(answer.sources)]
+        return self._data([choice], answer.model_used, sources=sources)
 
     def _usage_chunk(self, answer: Answer) -> bytes:
         return self._data([], answer.model_used, _usage(answer).model_dump()) if self._with_usage else b""
 
-    def _data(self, choices: list[Any], model: str, usage: dict[str, Any] | None = None) -> bytes:
+    def _data(self, choices: list[Any], model: str = "", usage: dict[str, Any] | None = None, **more: object) -> bytes:
         assert self._meta is not None
         chunk = {
             "id": self._meta.id,
@@ -232,6 +240,7 @@ class OpenAiWire:
             "model": model or self._meta.model,
             "choices": choices,
             "system_fingerprint": None,
+            **more,
         }
         if self._with_usage:
             chunk["usage"] = usage

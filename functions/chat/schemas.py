@@ -132,7 +132,7 @@ class ChatAnswer(BaseModel):
             id=answer.id,
             session_key=answer.session_key,
             answer=answer.answer,
-            sources=_sources(answer.sources),
+            sources=sources_out(answer.sources),
             model_used=answer.model_used,
             provider=answer.provider,
             route=_route(answer.route),
@@ -169,7 +169,7 @@ class ChatMeta(BaseModel):
             session_key=meta.session_key,
             route=_route(meta.route),
             model=meta.model,
-            sources=_sources(meta.sources),
+            sources=sources_out(meta.sources),
             suggestions=offered(meta.suggestions),
             canned_id=meta.canned_id or None,
             trace_id=meta.trace_id,
@@ -311,5 +311,6 @@ def _route(route: RouteTaken) -> RouteOut:
     return RouteOut(tier=route.tier, reason=route.reason, fallbacks_tried=list(route.fallbacks_tried))
 
 
-def _sources(sources: tuple[Source, ...]) -> list[SourceOut]:
+def sources_out(sources: tuple[Source, ...]) -> list[SourceOut]:
+    """Sources as they go out."""
     return [SourceOut.model_validate(source) for source in sources]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from chat.schemas import SessionRow, SourceOut, SuggestionOut, offered
+from chat.schemas import SessionRow, SourceOut, SuggestionOut, offered, sources_out
 from noren.chat.models import Answer, FinishReason, Meta, Session, Turn
 from noren.clock import iso
 
@@ -49,7 +49,7 @@ class VisitorAnswer(BaseModel):
             id=answer.id,
             session_key=answer.session_key,
             answer=answer.answer,
-            sources=[SourceOut.model_validate(source) for source in answer.sources],
+            sources=sources_out(answer.sources),
             suggestions=offered(answer.suggestions),
             canned_id=answer.canned_id or None,
             finish_reason=answer.finish_reason,
@@ -73,7 +73,7 @@ class VisitorMeta(BaseModel):
         return cls(
             id=meta.id,
             session_key=meta.session_key,
-            sources=[SourceOut.model_validate(source) for source in meta.sources],
+            sources=sources_out(meta.sources),
             suggestions=offered(meta.suggestions),
             canned_id=meta.canned_id or None,
             trace_id=meta.trace_id,

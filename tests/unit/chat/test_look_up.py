@@ -13,6 +13,7 @@ import pytest
 
 from noren.chat.both import both
 from noren.errors import NotFound, RateLimited
+from noren.knowledge.retrieval import CURRENT_SECONDS
 from noren.llm.breaker import CACHE_SECONDS
 from noren.llm.models import Message
 from tests.faults import Faulty
@@ -56,6 +57,26 @@ def test_session_turns_breaker_and_rate_are_asked_at_once(rig: Rig) -> None:
     process.chats.reply(rig.member(), rig.ask(session_key=key), rig.run())
     assert sorted(met) == ["get_item runtime", "get_item sites", "query sites", "update_item runtime"]
     assert len(rig.script.prompts[-1].messages) == 4  # the prompt holds the first turn
+
+
+def test_which_index_is_current_is_asked_at_the_same_time(rig: Rig) -> None:
+    client = Faulty(rig.client)
+    process, key = warm(rig, client)
+    rig.clock.skip(CURRENT_SECONDS)
+    gate = threading.Barrier(6)
+    at_once: list[str] = []
+
+    def meet(name: str, options: dict[str, Any]) -> None:
+        seen.append(f"{name} {options['TableName']}")
+        if 2 < len(seen) <= 8:  # the site and its profile come first
+            at_once.append(seen[-1])
+            gate.wait(20)
+
+    seen: list[str] = []
+    client.before = meet
+    process.chats.reply(rig.member(), rig.ask(session_key=key), rig.run())
+    assert "get_item knowledge" in at_once
+    assert seen.count("get_item knowledge") == 1
 
 
 def test_no_thread_is_needed_where_there_is_nothing_to_fetch(rig: Rig) -> None:

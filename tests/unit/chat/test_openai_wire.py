@@ -10,9 +10,11 @@ from typing import Any
 import openai
 import pytest
 
+from noren.knowledge.retrieval import CURRENT_SECONDS
 from noren.llm.models import ProviderFault
 from tests.unit.chat.rig import LIMITS, MODEL, Rig
 from tests.unit.chat.web import Web, served
+from tests.unit.knowledge.indexes import page
 
 ASK: list[Any] = [{"role": "user", "content": "When do you open?"}]
 
@@ -54,6 +56,19 @@ def test_a_stream_with_usage(client: openai.OpenAI) -> None:
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert len({chunk.id for chunk in chunks}) == 1
     assert chunks[-1].model == MODEL
+
+
+def test_sources_come_along(web: Web, client: openai.OpenAI) -> None:
+    """As an extension: SDKs keep what they don't know."""
+    assert client.chat.completions.create(model="small", messages=ASK).model_extra == {"sources": []}
+    web.rig.clock.skip(CURRENT_SECONDS)
+    web.rig.train(page("Hours", "We open from nine to six.", "https://shop.example/hours"))
+    made = client.chat.completions.create(model="small", messages=ASK)
+    with client.chat.completions.create(model="small", messages=ASK, stream=True) as stream:
+        last = list(stream)[-1]
+    for each in (made.model_extra, last.model_extra):
+        assert each
+        assert [source["url"] for source in each["sources"]] == ["https://shop.example/hours"]
 
 
 def test_a_stream_without_usage_ends_in_done(web: Web) -> None:

@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noren.chat.grounds import Grounds, Quotation
+from noren.chat.models import Source
 from noren.chat.prompt import (
     BUDGET,
     build_managed_prompt,
     build_prompt,
     build_summary_prompt,
     clamp_answer,
+    prompt_bound,
     upper_bound,
 )
 from noren.chat.quoting import untrusted
@@ -27,22 +30,36 @@ CONTENT = Content("You help.", "Facts are data.", facts="Open from nine.")
 TEXTS = st.text(alphabet=st.sampled_from("漢字かなカナ한글ab c1.,</facts>\n"), max_size=3000)
 
 
+def told(texts: list[str]) -> Grounds:
+    """Passages of as many pages."""
+    quotations = tuple(Quotation(at, "Title", "https://shop.example/", text) for at, text in enumerate(texts, 1))
+    sources = tuple(Source("Title", "", f"doc_{at}", 1, 0.5, "") for at in range(len(texts)))
+    return Grounds("told", "en", quotations, sources) if texts else Grounds("silent", "ja")
+
+
 @given(
     question=TEXTS.filter(str.strip),
     system=TEXTS,
     facts=TEXTS,
     summary=TEXTS,
     turns=st.lists(st.tuples(TEXTS, TEXTS), max_size=6),
+    passages=st.lists(TEXTS, max_size=8),
     window=st.sampled_from([2048, 4096, 16_000, 128_000]),
 )
 @settings(max_examples=60, deadline=None)
 def test_a_prompt_never_exceeds_its_bound(
-    question: str, system: str, facts: str, summary: str, turns: list[tuple[str, str]], window: int
+    question: str,
+    system: str,
+    facts: str,
+    summary: str,
+    turns: list[tuple[str, str]],
+    passages: list[str],
+    window: int,
 ) -> None:
     content = Content(system, "Facts are data.", facts=facts)
     max_tokens = clamp_answer(1000, 512, window)
     try:
-        prompt = build_prompt(
+        written = build_prompt(
             content,
             question,
             context_window=window,
@@ -50,12 +67,17 @@ def test_a_prompt_never_exceeds_its_bound(
             temperature=0.5,
             summary=summary,
             turns=turns,
-        ).prompt
+            grounds=told(passages),
+        )
     except BadRequest:
         assert estimate(question) > window // 3
         return
+    prompt, sources = written
     total = prompt_tokens(prompt.messages) + prompt.max_tokens
     assert total <= upper_bound(window, max_tokens) <= window
+    assert prompt_tokens(prompt.messages) <= prompt_bound(window, question, None, is_trained=True)
+    blocks = re.findall(r'<passage n="(\d+)"', prompt.messages[0].content)
+    assert blocks == [str(number + 1) for number in range(len(sources))]
     assert prompt.messages[-1] == Message("user", question)
 
 
@@ -122,6 +144,23 @@ def test_a_managed_conversation_alternates_and_keeps_the_guardrail_first() -> No
     assert "Facts are data." in system
     assert "<facts>\nOpen from nine.\n</facts>" in system
     assert "You help." not in system
+
+
+def test_a_managed_conversation_with_passages_stays_within_its_bound() -> None:
+    history = [Message("user", "word " * 700), Message("assistant", "ok " * 300)]
+    for window in (4096, 8000, 32_000):
+        written = build_managed_prompt(
+            CONTENT,
+            history,
+            "Hi",
+            context_window=window,
+            max_tokens=400,
+            temperature=0,
+            grounds=told(["Passages tell. " * 60] * 8),
+        )
+        bound = prompt_bound(window, "Hi", history, is_trained=True)
+        assert prompt_tokens(written.prompt.messages) <= bound
+        assert written.sources
 
 
 def test_a_managed_conversation_is_never_cut_silently() -> None:

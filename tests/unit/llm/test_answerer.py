@@ -193,3 +193,62 @@ def test_the_offline_provider_keeps_its_bound_and_says_what_it_is() -> None:
 def test_the_offline_provider_stops_when_asked() -> None:
     text, finish = run(200, lambda: True)
     assert (text, finish.reason) == ("", "cancelled")
+
+
+def passages(*blocks: tuple[str, str], otherwise: str = "") -> str:
+    """A system message with passages; several of one title are of one page."""
+    made = [
+        f'<passage n="{number}" title="{title}" url="https://shop.example/">\n{text}\n</passage>'
+        for number, (title, text) in enumerate(blocks, 1)
+    ]
+    return "\n".join(["Be kind.", f"<otherwise>{otherwise}</otherwise>" if otherwise else "", *made])
+
+
+@pytest.mark.parametrize(
+    ("question", "fact", "number"),
+    [
+        ("苗字をかなに変えられますか？", "苗字をかなにすることも可能です。", 1),
+        ("アカウントの表示名を変えるには？", "表示名はいつでも変更できます。", 1),
+        ("バックアップはどこに保存されますか？", "保存先は設定画面で選べます。", 2),
+        ("백업은 얼마나 자주 하나요?", "백업은 매일 새벽에 자동으로 실행됩니다.", 3),
+        ("How do I install the plug-in?", "Copy the file into the plugins folder.", 4),
+        ("installing a plug-in", "Copy the file into the plugins folder.", 4),
+    ],
+)
+def test_the_best_sentences_of_passages_are_quoted_with_their_numbers(question: str, fact: str, number: int) -> None:
+    told = passages(
+        ("アカウント › 表示名", "表示名はいつでも変更できます。苗字をかなにすることも可能です。"),
+        ("バックアップ", "保存先は設定画面で選べます。外付けのディスクも使えます。"),
+        ("백업", "백업은 매일 새벽에 자동으로 실행됩니다. 복원은 관리자만 할 수 있습니다."),
+        ("Installing a plug-in", "Copy the file into the plugins folder. Restart the program afterwards."),
+    )
+    answer = ask(question, told)
+    assert f"{fact} [{number}]" in answer
+    assert len({answerer.language(each) for each in answer.split("]") if len(each) > 5}) == 1
+
+
+def test_a_topic_that_no_fact_knows_may_be_told_by_a_passage() -> None:
+    told = "<facts>\n定休日: 水曜日\n</facts>\n" + passages(("ご案内", "店の裏に駐車場が20台分あります。"))
+    assert ask("駐車場はありますか", told) == "店の裏に駐車場が20台分あります。 [1]"
+    assert ask("定休日はいつですか", told) == "定休日: 水曜日。"
+
+
+@pytest.mark.parametrize("question", ["宇宙の年齢は?", "Who won the world cup?", "대통령은 누구입니까?"])
+def test_where_passages_do_not_tell_the_given_sentence_is_said(question: str) -> None:
+    told = passages(("Books", "Books may be returned within thirty days."), otherwise="Nothing here.")
+    assert ask(question, told) == "Nothing here."
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("『안녕』はどういう意味ですか？", "ja"),
+        ("「ありがとう」는 한국어로 무슨 뜻이에요?", "ko"),
+        ("東京", "ja"),
+        ("営業時間 hours", "ja"),
+        ("서울 東京 여행", "ko"),
+        ("Wo ist das?", "en"),
+    ],
+)
+def test_the_language_is_what_most_of_the_question_is_written_in(text: str, spoken: answerer.Language) -> None:
+    assert answerer.language(text) == spoken

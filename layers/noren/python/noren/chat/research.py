@@ -16,7 +16,7 @@ from noren.chat.models import Asker, ChatAsk, Turn
 from noren.clock import Clock
 from noren.errors import NorenError
 from noren.knowledge.confidence import confidence
-from noren.knowledge.embeddings import Embeddings, OnBehalf, to_hold
+from noren.knowledge.embeddings import CLOSING_SECONDS, Embeddings, OnBehalf, to_hold
 from noren.knowledge.models import IndexPointer
 from noren.knowledge.retrieval import IndexUnavailable, Retrieval
 from noren.ledger.models import Hold
@@ -65,6 +65,8 @@ class Inquiry:
     question: str = ""
     wider: str = ""
     """The question with the one before it, where it may stand on that; else ""."""
+    leans: bool = False
+    """It says so itself."""
     hold: int = 0
     """Embedding tokens that its vector takes at most; 0: it gets none."""
 
@@ -107,7 +109,8 @@ class Research:
         """Say what will be looked up, and what that takes. `turns` of the conversation so far, oldest first."""
         inquiry.question = ask.message[:MOST_CHARS]
         before = _question_before(ask, turns)
-        if before and (estimate(ask.message) <= SHORT_TOKENS or _LEANS.search(ask.message[:MOST_CHARS])):
+        inquiry.leans = bool(_LEANS.search(inquiry.question))
+        if before and (inquiry.leans or estimate(ask.message) <= SHORT_TOKENS):
             inquiry.wider = f"{before[:MOST_CHARS]}\n{inquiry.question}"[-MOST_CHARS:]
         if inquiry.pointer and self.vector_policy(tenant, inquiry.pointer):
             inquiry.hold = to_hold([inquiry.asked])
@@ -148,7 +151,7 @@ class Research:
         vector = None
         if pointer and self.vector_policy(tenant, pointer):
             by = OnBehalf(asker.principal, asker.address_prefix, asker.user_agent, asker.trace_id)
-            until, model = self._clock() + EMBEDDING_SECONDS, pointer.embedding_model
+            until, model = self._clock() + EMBEDDING_SECONDS + CLOSING_SECONDS, pointer.embedding_model
             try:
                 made = self._embeddings.vectors(
                     tenant, site, [query], purpose="query", model=model, deadline=until, by=by
@@ -178,9 +181,9 @@ class Research:
     def _told(self, inquiry: Inquiry, vector: tuple[float, ...] | None) -> Grounds:
         found = [self._search(inquiry.site, inquiry.asked, vector, LIMIT)]
         if inquiry.wider:
-            found.append(self._search(inquiry.site, inquiry.question, None, LIMIT))
+            alone = self._search(inquiry.site, inquiry.question, None, LIMIT)
+            found.insert(1 if inquiry.leans else 0, alone)
         answering = [each for each in found if each and each.findings.is_answered]
-        answering.sort(key=lambda each: -each.findings.confidence)
         hits = merged([ranked(each) for each in answering])
         version = answering[0].pointer.version if answering else 0
         return grounds(inquiry.question, hits, version)

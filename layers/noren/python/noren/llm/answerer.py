@@ -121,6 +121,8 @@ _ENOUGH_OF_PASSAGE = 0.3
 """The same of a passage's: the search has found already that the passages answer."""
 _UNDER_TITLE = 0.5
 """What a word counts that only the title above a sentence has."""
+_UNKNOWN = 0.5
+"""What a word counts that no passage has: they may tell it in other words."""
 _PER_PLACE = 0.06
 """How much less a passage counts than the one before it."""
 
@@ -206,11 +208,14 @@ def _best(question: str, sentences: list[Sentence]) -> list[Sentence]:
     if not sum_of_all:
         return []
     own = language(question)
+    told = {feature for each in titles.values() for feature in each} | set(known)
+    sum_of_told = sum(weight if each in told else weight * _UNKNOWN for each, weight in weights.items())
     scores: list[float] = []
     for sentence, each in zip(sentences, features, strict=True):
         score = sum(weights[feature] for feature in each & wanted)
         score += _UNDER_TITLE * sum(weights[feature] for feature in (titles[sentence.title] - each) & wanted)
-        score *= (1.0 if language(sentence.text) == own else _FOREIGN) / sum_of_all
+        score *= 1.0 if language(sentence.text) == own else _FOREIGN
+        score /= sum_of_all if sentence.place is None else sum_of_told
         if sentence.place is None:
             scores.append(score if score >= _ENOUGH and not strange else 0.0)
         else:

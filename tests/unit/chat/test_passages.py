@@ -1,0 +1,504 @@
+"""Chats of trained sites, whole: what is looked up, told, shown and kept; and that nothing there ever fails a chat."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from noren.chat.grounds import SILENT, UNREADABLE
+from noren.chat.models import Answer, Done, Meta
+from noren.chat.research import EMBEDDING_SECONDS, REST_SECONDS
+from noren.errors import NotFound
+from noren.knowledge.index_format import VectorSpace
+from noren.knowledge.retrieval import CURRENT_SECONDS
+from noren.knowledge.vectors import compact
+from noren.llm.answerer import Language
+from noren.llm.models import Cancel, Embedded, Message, Prompt, ProviderFault, TimeLimits
+from noren.llm.providers.offline import OfflineProvider
+from noren.llm.tokens import prompt_tokens
+from noren.plans.models import ModelPolicy
+from tests.faults import Faulty
+from tests.unit.chat.rig import LIMITS, MODEL, Container, Rig, policy
+from tests.unit.knowledge.indexes import page
+from tests.unit.llm.vectors import SMALL, Vectors
+
+HOURS = page(
+    "ご利用案内",
+    "# 営業時間 {hours}\n平日は10時から18時まで営業します。土曜は20時まで開いています。\n"
+    "# 支払い {pay}\n現金とカードが使えます。",
+    "https://shop.example/ja/guide",
+)
+PARKING = page(
+    "주차 안내", "주차장은 가게 뒤편에 스무 대 규모이며 두 시간까지 무료입니다.", "https://shop.example/ko/parking"
+)
+RETURNS = page(
+    "Returns",
+    "Books may be returned within thirty days. The refund is paid to the card that was used.\n"
+    "Gift cards can't be returned.",
+    "https://shop.example/en/returns",
+)
+SITE = (HOURS, PARKING, RETURNS)
+ASKED: dict[Language, tuple[str, str, str]] = {
+    "ja": ("土曜は何時まで営業していますか？", "20時", "https://shop.example/ja/guide#hours"),
+    "ko": ("주차장은 무료인가요?", "무료", "https://shop.example/ko/parking"),
+    "en": ("Can I return a book for a refund?", "thirty days", "https://shop.example/en/returns"),
+}
+STRANGE: dict[Language, str] = {
+    "ja": "富士山の標高は何メートルですか？",
+    "ko": "대통령 선거는 언제 실시됩니까?",
+    "en": "Who won the football world championship yesterday?",
+}
+
+
+def reply(rig: Rig, message: str, process: Container | None = None, **changes: Any) -> Answer:
+    return (process or rig).chats.reply(rig.member(), rig.ask(message, **changes), rig.run())[0]
+
+
+def system(rig: Rig) -> str:
+    """What the model was last told."""
+    return rig.script.prompts[-1].messages[0].content
+
+
+def offline(aws: str) -> Rig:
+    return Rig(providers={"offline": OfflineProvider()})
+
+
+@pytest.mark.parametrize("language", ["ja", "ko", "en"])
+def test_a_question_is_answered_from_the_pages_with_their_addresses(aws: str, language: Language) -> None:
+    rig = offline(aws)
+    pointer = rig.train(*SITE)
+    question, told, url = ASKED[language]
+    answer = reply(rig, question)
+    assert told in answer.answer
+    assert "[1]" in answer.answer
+    first = answer.sources[0]
+    assert (first.url, first.version) == (url, pointer.version)
+    assert first.document_id.startswith("doc_")
+    assert 0.25 <= first.score <= 1
+    assert told in first.snippet
+    assert len(first.snippet) <= 200
+    assert len({each.url for each in answer.sources}) == len(answer.sources)
+    assert rig.records()[-1].retrieval_ms >= 0
+
+
+@pytest.mark.parametrize("language", ["ja", "ko", "en"])
+def test_what_the_site_does_not_tell_is_said_so_in_the_askers_language(aws: str, language: Language) -> None:
+    rig = offline(aws)
+    rig.train(*SITE)
+    answer = reply(rig, STRANGE[language])
+    assert answer.answer == SILENT[language]
+    assert answer.sources == ()
+
+
+def test_a_silent_site_gives_the_model_no_passage_but_the_sentence_to_say(rig: Rig) -> None:
+    rig.train(*SITE)
+    rig.tell(system_prompt="You help.", facts="Phone: 03-1234")
+    assert reply(rig, STRANGE["ko"]).sources == ()
+    assert "<passage" not in system(rig)
+    assert f"<otherwise>{SILENT['ko']}</otherwise>" in system(rig)
+    assert "<facts>\nPhone: 03-1234\n</facts>" in system(rig)
+
+
+def test_facts_of_the_profile_still_answer_where_the_pages_do_not(aws: str) -> None:
+    rig = offline(aws)
+    rig.train(*SITE)
+    rig.tell(facts="電話番号: 03-1234-5678")
+    answer = reply(rig, "電話番号を教えてください")
+    assert "03-1234-5678" in answer.answer
+    assert answer.sources == ()
+
+
+def test_an_untrained_site_is_told_nothing_of_passages(rig: Rig) -> None:
+    answer = reply(rig, "Can I return a book?")
+    assert (answer.sources, rig.records()[-1].retrieval_ms) == ((), 0)
+    assert "passage" not in system(rig)
+    assert "otherwise" not in system(rig)
+
+
+def test_passages_are_delimited_and_numbered_like_their_sources(rig: Rig) -> None:
+    rig.train(*SITE)
+    answer = reply(rig, "営業時間と支払いについて")
+    urls = [each.url for each in answer.sources]
+    assert sorted(urls) == ["https://shop.example/ja/guide#hours", "https://shop.example/ja/guide#pay"]
+    for number, source in enumerate(answer.sources, 1):
+        assert f'<passage n="{number}" title="ご利用案内 › ' in system(rig)
+        assert f'url="{source.url}">' in system(rig)
+    assert "Answer in Japanese" in system(rig)
+
+
+def test_sources_are_in_every_event_kept_and_replayed(rig: Rig) -> None:
+    rig.train(*SITE)
+    question, _, url = ASKED["en"]
+    run = rig.run("key-1")
+    events = list(rig.chats.stream(rig.member(), rig.ask(question), run))
+    meta, done = events[0], events[-1]
+    assert isinstance(meta, Meta)
+    assert isinstance(done, Done)
+    assert [each.url for each in meta.sources] == [url]
+    assert done.answer.sources == meta.sources
+    rig.train()  # and the site forgets it all
+    again, replayed = rig.chats.reply(rig.member(), rig.ask(question), replace(run, deadline=rig.clock() + 60))
+    assert (again, replayed) == (done.answer, True)
+    rig.feedback.rate(rig.member(), done.answer.id, 1, "wrong")
+    rated = rig.feedback.get(rig.tenant.tenant_id, done.answer.id)
+    assert rated.turn
+    assert rated.turn.complete
+    assert rated.turn.complete.sources == meta.sources
+    read = rig.conversations.read(rig.tenant.tenant_id, done.answer.session_key, 10)
+    assert read.turns[0].complete
+    assert read.turns[0].complete.sources == meta.sources
+
+
+def test_a_new_index_is_answered_from_within_30_seconds(rig: Rig) -> None:
+    rig.train(HOURS)
+    question, _, url = ASKED["en"]
+    assert reply(rig, question).sources == ()
+    rig.train(HOURS, RETURNS)
+    rig.clock.skip(CURRENT_SECONDS)
+    assert [each.url for each in reply(rig, question).sources] == [url]
+    rig.train(HOURS)
+    rig.clock.skip(CURRENT_SECONDS)
+    assert reply(rig, question).sources == ()
+
+
+def test_a_question_that_leans_on_the_one_before_is_looked_up_with_it(rig: Rig) -> None:
+    rig.train(
+        page("Pool", "The pool opens at nine and is heated. On Sundays it opens at noon.", "https://shop.example/pool"),
+        page("Bar", "The bar opens at six in the evening. On Sundays it stays closed.", "https://shop.example/bar"),
+        page("Parking", "The car park is free for two hours.", "https://shop.example/parking"),
+    )
+    first = reply(rig, "When does the pool open?")
+    assert first.sources[0].url == "https://shop.example/pool"
+    then = reply(rig, "And on Sundays?", session_key=first.session_key)
+    assert then.sources[0].url == "https://shop.example/pool"
+    other = reply(rig, "Free parking?", session_key=first.session_key)
+    assert other.sources[0].url == "https://shop.example/parking"
+    history = (Message("user", "When does the bar open?"), Message("assistant", "At six."))
+    managed = reply(rig, "And on Sundays?", history=history, source="openai")
+    assert managed.sources[0].url == "https://shop.example/bar"
+
+
+def test_a_client_that_keeps_the_conversation_gets_passages_too(rig: Rig) -> None:
+    rig.train(*SITE)
+    own = (Message("system", "You are a pirate."),)
+    answer = reply(rig, ASKED["en"][0], history=own, source="openai")
+    assert [each.url for each in answer.sources] == [ASKED["en"][2]]
+    assert system(rig).startswith("You are a pirate.")
+    assert "<passage n=" in system(rig)
+    reply(rig, STRANGE["en"], history=own, source="openai")
+    assert "otherwise" not in system(rig)  # it may be asking for something else altogether
+    reply(rig, STRANGE["en"], history=(), source="openai")
+    assert SILENT["en"] in system(rig)
+
+
+# What fails
+
+
+class Broken:
+    """A storage client whose `knowledge` table fails."""
+
+    def __init__(self, client: Any, error: Exception) -> None:
+        self._client, self._error = client, error
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._client, name)
+        if name != "get_item":
+            return inner
+
+        def call(**given: Any) -> Any:
+            if given["TableName"] == "knowledge":
+                raise self._error
+            return inner(**given)
+
+        return call
+
+
+ERRORS = [
+    ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "GetItem"),
+    TimeoutError("secret"),
+]
+
+
+def metrics(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(
+        "IndexUnavailable" in each.__dict__["metrics"].values for each in caplog.records if "metrics" in each.__dict__
+    )
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["throttled", "timeout"])
+def test_a_pointer_that_cannot_be_read_fails_no_chat(
+    rig: Rig, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.train(*SITE)
+    process = Container(Broken(rig.client, error), rig)
+    with caplog.at_level(logging.INFO):
+        answer = reply(rig, ASKED["en"][0], process)
+    assert answer.answer == "Open from nine."
+    assert answer.sources == ()
+    assert UNREADABLE["en"] in system(rig)
+    assert metrics(caplog) == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "unreachable"])
+def test_an_index_that_cannot_be_read_fails_no_chat(rig: Rig, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    key = rig.train(*SITE).key
+    if damage == "missing":
+        rig.bucket.delete([key])
+    elif damage == "damaged":
+        rig.bucket.put(key, rig.bucket.get(key)[:-50])
+    else:
+        rig.bucket.fault = ConnectionError("secret")
+    with caplog.at_level(logging.INFO):
+        answer = reply(rig, ASKED["ja"][0])
+    assert (answer.answer, answer.sources) == ("Open from nine.", ())
+    assert f"<otherwise>{UNREADABLE['ja']}</otherwise>" in system(rig)
+    assert metrics(caplog) == 1
+    assert rig.records()[-1].status == "ok"
+
+
+# What it costs
+
+
+def test_a_warm_chat_asks_storage_for_no_more_than_before(rig: Rig) -> None:
+    rig.train(*SITE)
+    client = Faulty(rig.client)
+    process = Container(client, rig)
+    seen: list[str] = []
+    client.before = lambda name, options: seen.append(f"{name} {options.get('TableName')}")
+    for wanted in (1, 0):
+        seen.clear()
+        reply(rig, ASKED["en"][0], process)
+        assert seen.count("get_item knowledge") == wanted
+    assert len(rig.bucket.fetched) == 1
+    rig.clock.skip(CURRENT_SECONDS)
+    seen.clear()
+    reply(rig, ASKED["en"][0], process)
+    assert seen.count("get_item knowledge") == 1
+    assert len(rig.bucket.fetched) == 1
+
+
+@pytest.mark.parametrize("window", [2_048, 4_096, 16_000])
+def test_prompts_with_passages_stay_within_what_was_admitted(rig: Rig, window: int) -> None:
+    rig.catalogue.models = tuple(replace(each, context_window=window) for each in rig.catalogue.models)
+    rig.tell(system_prompt="You help the visitors of a shop. " * 20, facts="We sell books. " * 200)
+    rig.train(
+        *(
+            page(f"Returns {at}", RETURNS[1] + " Books, refunds. " * 120, f"https://shop.example/{at}")
+            for at in range(6)
+        )
+    )
+    answer = reply(rig, ASKED["en"][0])
+    prompt = rig.script.prompts[-1]
+    assert prompt_tokens(prompt.messages) + prompt.max_tokens <= window * 0.95
+    blocks = system(rig).count("<passage ")
+    assert blocks >= 1
+    assert blocks >= len(answer.sources) >= 1
+    assert "<facts>" in system(rig)
+
+
+def test_a_weaker_model_behind_the_first_has_room_for_the_passages(rig: Rig) -> None:
+    rig.catalogue.tier = "paid"
+    big = replace(policy("big"), context_window=32_000, plans=frozenset({"starter"}))
+    rig.catalogue.models = (big, replace(policy("small"), context_window=4_096, plans=frozenset({"starter", "free"})))
+    rig.train(
+        *(
+            page(f"Returns {at}", RETURNS[1] + " Books, refunds. " * 120, f"https://shop.example/{at}")
+            for at in range(6)
+        )
+    )
+    asked = []
+
+    class First:
+        name = "offline"
+
+        def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Any:
+            asked.append((policy.id, prompt))
+            if policy.id == "big":
+                raise ProviderFault("unauthorized", "scripted")
+            yield from rig.script.stream(policy, prompt, limits, cancel)
+
+    process = Container(rig.client, rig, providers={"offline": First()})
+    answer = reply(rig, ASKED["en"][0], process)
+    assert [each for each, _ in asked] == ["big", "small"]
+    assert answer.sources
+    assert asked[1][1].messages[0].content.count("<passage ") >= len(answer.sources)
+
+
+# Vectors
+
+AXES = {"return": 0, "refund": 0, "chien": 1, "dogs": 1, "pets": 1}
+
+
+class Meanings(Vectors):
+    """Knows that some words of different languages mean the same; speaks to nobody."""
+
+    def embed(self, policy: ModelPolicy, texts: Sequence[str], dimensions: int | None, limits: TimeLimits) -> Embedded:
+        made = super().embed(policy, texts, dimensions, limits)
+        return replace(made, vectors=tuple(struct.pack("<8f", *self.axes(text)) for text in texts))
+
+    @staticmethod
+    def axes(text: str) -> list[float]:
+        found = [0.0] * 8
+        for word, axis in AXES.items():
+            found[axis] += word in text.lower()
+        return found
+
+    def stream(self, *_: Any) -> Any:
+        raise ProviderFault("not_found", "no chats here")
+
+
+PETS = page("House rules", "Small dogs may stay in two of our rooms.", "https://shop.example/rules")
+BILLED = 9
+ABOUT_DOGS = "Est-ce que mon chien peut venir ?"
+
+
+class VectorRig(Rig):
+    """A site whose index has vectors that the gate trusts."""
+
+    def __init__(self, tokens: int = 10_000, *faults: ProviderFault) -> None:
+        self.meanings = Meanings(*faults)
+        self.meanings.billed = lambda _: BILLED
+        super().__init__(replace(LIMITS, embedding_tokens_per_month=tokens))
+        self.catalogue.embeddings = (SMALL,)
+        space = VectorSpace(SMALL.id, 8, weight=0.5, sure_cosine=0.9)
+        texts = {}
+        from noren.knowledge.engine import cut
+        from noren.knowledge.text import Block, Extracted
+
+        for each in (PETS, RETURNS):
+            for chunk in cut(Extracted(each[0], "", tuple(Block("paragraph", line) for line in each[1].split("\n")))):
+                axes = Meanings.axes(chunk.text)
+                texts[chunk.content_hash] = compact(axes if any(axes) else [0.0] * 7 + [1.0])
+        self.train(PETS, RETURNS, embedding_model=SMALL.id, space=(space, texts.get))
+        self.process = self.container()
+
+    def container(self) -> Container:
+        return Container(
+            self.client,
+            self,
+            sleep=self.clock.skip,
+            providers={"offline": self.script, "openai": self.meanings},
+        )
+
+    def used(self) -> int:
+        return self.ledger.standing(self.tenant.tenant_id).embedding_tokens_used
+
+
+def test_a_vector_finds_what_no_word_does_and_is_paid_for_in_the_chats_own_record(aws: str) -> None:
+    rig = VectorRig()
+    answer = reply(rig, ABOUT_DOGS, rig.process)
+    assert [each.url for each in answer.sources] == [PETS[2]]
+    assert rig.meanings.calls == [(ABOUT_DOGS,)]
+    record = rig.records()[-1]
+    assert [call.purpose for call in record.calls] == ["embedding", "answer"]
+    assert record.embedding_charged == record.tokens_embedding == BILLED == rig.used()
+    assert answer.tokens_consumed.embedding == BILLED
+    assert record.cost_usd == sum(call.cost_usd for call in record.calls)
+    assert record.chats == 1
+    assert rig.meanings.limits[0].total <= EMBEDDING_SECONDS
+
+
+def test_without_tokens_words_alone_decide_and_the_chat_goes_on(aws: str) -> None:
+    rig = VectorRig(3)
+    for _ in range(2):
+        answer = reply(rig, ABOUT_DOGS, rig.process)
+        assert (answer.answer, answer.sources) == ("Open from nine.", ())
+    assert reply(rig, ASKED["en"][0], rig.process).sources[0].url == RETURNS[2]
+    assert (rig.meanings.calls, rig.used(), rig.chats_used()) == ([], 0, 3)
+    assert rig.open_holds() == 0
+
+
+@pytest.mark.parametrize("kind", ["timeout", "server", "rejected", "unauthorized"])
+def test_a_failing_model_of_vectors_fails_no_chat_and_is_left_alone(aws: str, kind: Any) -> None:
+    rig = VectorRig(10_000, *(ProviderFault(kind, "scripted") for _ in range(2)))
+    assert reply(rig, ASKED["en"][0], rig.process).sources[0].url == RETURNS[2]
+    asked = len(rig.meanings.calls)
+    if kind != "rejected":
+        rig.meanings.faults.clear()
+        reply(rig, ASKED["en"][0], rig.process)
+        assert len(rig.meanings.calls) == asked
+    rig.meanings.faults.clear()
+    rig.clock.skip(REST_SECONDS + 60)
+    assert [each.url for each in reply(rig, ABOUT_DOGS, rig.process).sources] == [PETS[2]]
+    assert rig.used() == BILLED
+
+
+def test_a_vector_of_no_length_is_none(aws: str) -> None:
+    rig = VectorRig()
+    assert reply(rig, "Will you give my money back, the card refunded within days?", rig.process).sources
+    question = "Books within thirty days?"
+    assert not any(Meanings.axes(question))
+    assert [each.url for each in reply(rig, question, rig.process).sources] == [RETURNS[2]]
+
+
+def test_a_plan_that_lost_its_model_searches_by_words(aws: str) -> None:
+    rig = VectorRig()
+    rig.catalogue.embeddings = ()
+    assert reply(rig, ASKED["en"][0], rig.process).sources[0].url == RETURNS[2]
+    assert (rig.meanings.calls, rig.used()) == ([], 0)
+
+
+def test_a_chat_that_ends_before_its_model_is_asked_costs_nothing(aws: str) -> None:
+    rig = VectorRig()
+    run = rig.run(gone=lambda: True)
+    rig.process.chats.reply(rig.member(), rig.ask(ABOUT_DOGS), run)
+    assert (rig.used(), rig.chats_used()) == (0, 0)
+    record = rig.records()[-1]
+    assert (record.decision, [call.purpose for call in record.calls]) == ("RELEASE", ["embedding"])
+
+
+def test_an_index_without_trusted_vectors_costs_no_question_a_token(aws: str) -> None:
+    rig = VectorRig()
+    rig.train(PETS, RETURNS)
+    assert reply(rig, ASKED["en"][0], rig.container()).sources
+    assert rig.meanings.calls == []
+
+
+# Other tenants
+
+
+def test_no_word_of_one_tenants_pages_reaches_another(rig: Rig) -> None:
+    """Same questions, same container, one after the other; nor does a site's id lead anywhere."""
+    canary = "CANARY-7731"
+    other = rig.add_tenant()
+    rig.train(page("Returns", f"Books may be returned within thirty days. {canary}", "https://victim.example/returns"))
+    rig.train(page("Parking", "The car park is free.", "https://other.example/"), tenant=other)
+    question = ASKED["en"][0]
+    victims = reply(rig, question)
+    assert canary in system(rig)
+    for ask in (rig.ask(question), rig.ask(f"{question} {canary}"), rig.ask("Books returned within thirty days?")):
+        answer, _ = rig.chats.reply(rig.member("eve", other), ask, rig.run())
+        assert canary not in system(rig)
+        assert "victim.example" not in system(rig)
+        assert not any("victim.example" in each.url for each in answer.sources)
+    with pytest.raises(NotFound):
+        rig.chats.reply(
+            rig.member("eve", other), rig.ask(question, site_id=rig.sites.default_id(rig.tenant)), rig.run()
+        )
+    with pytest.raises(NotFound):
+        rig.chats.reply(rig.member("eve", other), rig.ask("And?", session_key=victims.session_key), rig.run())
+
+
+def test_a_visitor_reads_sources_and_no_price(rig: Rig) -> None:
+    from tests.unit.chat.test_visitors import SECRET, SHOP
+    from tests.unit.chat.web import events_of, served
+
+    rig.train(*SITE)
+    site = rig.sites.create_default(rig.tenant)
+    rig.sites.save_site(replace(site, allowed_domains=(SHOP,)))
+    with served(rig) as web:
+        visit = web.visit(rig.sites.get(rig.tenant.tenant_id, site.site_id), SHOP)
+        body = {"message": ASKED["en"][0], "stream": True}
+        events = list(events_of(visit.call("POST", "/api/v1/chat", body, stream=True)))
+        assert visit.call("POST", "/api/v1/search", {"query": "Books?"}).status_code == 403
+    for name, data in (events[0], events[-1]):
+        assert name in ("meta", "done")
+        assert [each["url"] for each in data["sources"]] == [ASKED["en"][2]]
+        assert not set(data) & set(SECRET)
+        assert MODEL not in str(data)
