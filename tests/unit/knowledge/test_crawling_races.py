@@ -1,0 +1,142 @@
+"""Crawls whose workers die at any call, whose messages come twice, late or never: each page once, a true end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from noren.errors import Conflict
+from noren.knowledge.models import Job
+from tests.unit.fetching.net import Net
+from tests.unit.knowledge.training_world import World
+from tests.unit.knowledge.web import HOME, Web
+
+TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
+CUP = "A cup of white porcelain, made by hand, holds a quarter of a litre. " * 4
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    net = Net()
+    made = Web(net)
+    made.put("/", "Shop", "Welcome to a shop for tea and what belongs to it. " * 4, ["/tea", "/tea?print=1"])
+    made.put("/tea", "Tea", TEA, ["/", "/cup"])
+    made.put("/tea?print=1", "Tea", TEA, head="<meta name=print>")  # a near duplicate
+    yield made
+    net.close()
+
+
+def is_true(world: World, job: Job) -> None:
+    """What holds of a crawl that is through, however it came there."""
+    world.check(job)
+    done = world.job(job)
+    assert (done.status, done.left, done.found) == ("succeeded", 0, 4)
+    assert (done.changed + done.unchanged, done.skipped) == (2, 2)
+    assert {name: count for name, count in done.reasons.items() if count} == {"near_duplicate": 1, "missing": 1}
+    pages = {each.name: (each.status, each.reason) for each in world.jobs.pages(done)}
+    assert pages[f"{HOME}tea?print=1"] == ("skipped", "near_duplicate")
+    assert pages[f"{HOME}cup"] == ("skipped", "missing")
+    documents = [each for each in world.documents.every(world.tenant, world.site.site_id) if each.kind == "page"]
+    assert {each.url.removeprefix(HOME): each.version for each in documents} == {"": 1, "tea": 1, "tea?print=1": 1}
+    visible = world.visible()
+    assert visible
+    assert len(visible.find("Uji", 9)) == 1
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_worker_may_die_at_any_call(knowledge_table: Any, web: Web, mode: Literal["before", "after"]) -> None:
+    """One in five of its calls here, others in the other mode and in the machine below."""
+    at, has_died = 0 if mode == "before" else 2, True
+    while has_died:
+        world = World(knowledge_table, web.net)
+        job = world.crawl()
+        has_died = False
+        world.fuse.burn(at, mode)
+        while world.queue.waiting and not has_died:
+            has_died = not world.deliver(alight=True)
+        world.fuse.at = None
+        world.check(job)
+        world.drain()
+        is_true(world, job)
+        assert set(world.told) == {(job.job_id, 1, "succeeded")}, at
+        at += 5
+    assert at > 60
+
+
+def test_the_same_message_may_be_worked_off_between_any_two_calls(knowledge_table: Any, web: Web) -> None:
+    """Of the page that leads to others: those are added once."""
+    at, has_come = 0, True
+    while has_come:
+        world, came = World(knowledge_table, web.net), list[int]()
+        job = world.crawl()
+        world.deliver()
+        message = dict(world.queue.waiting[0])
+
+        def meanwhile(world: World = world, message: dict[str, Any] = message, came: list[int] = came) -> None:
+            came.append(1)
+            world.worker.work(message["tenant_id"], message["job_id"], message["what"], message["page"])
+            if world.queue.waiting:
+                world.deliver(len(world.queue.waiting) - 1)
+
+        world.fuse.burn(at, "before")
+        world.fuse.meanwhile = meanwhile
+        assert world.deliver()
+        has_come = bool(came)
+        world.check(job)
+        world.drain()
+        is_true(world, job)
+        at += 1
+    assert at > 8
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["deliver", "twice", "drop", "die_before", "die_after", "sweep", "cancel", "retry", "text"]),
+        st.integers(0, 60),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_in_whatever_order_things_happen(knowledge_table: Any, web: Web, steps: list[tuple[str, int]]) -> None:
+    world = World(knowledge_table, web.net)
+    job = world.crawl()
+    others = list[Job]()
+    for step, number in steps:
+        waiting = len(world.queue.waiting)
+        if step in ("deliver", "twice", "die_before", "die_after") and waiting:
+            if step.startswith("die"):
+                world.fuse.burn(number, "before" if step == "die_before" else "after")
+            world.deliver(number % waiting, again=step == "twice")
+        elif step == "drop" and waiting:
+            world.queue.waiting.pop(number % waiting)
+        elif step == "sweep":
+            world.now += 700
+            world.sweep()
+        elif step == "text" and len(others) < 2:
+            others.append(world.start((f"Hours {number}", f"Open until {number}")))
+        elif step in ("cancel", "retry"):
+            act = world.training.cancel if step == "cancel" else world.training.retry
+            try:
+                act(world.tenant, job.job_id)
+            except Conflict:
+                continue
+        world.check(job)
+    world.drain()
+    world.check(job)
+    if world.job(job).status == "cancelled":
+        world.training.retry(world.tenant, job.job_id)
+        world.drain()
+    done = world.job(job)
+    if done.status == "partial":  # a page has killed five workers
+        assert done.reasons["gave_up"]
+        world.training.retry(world.tenant, job.job_id)
+        world.drain()
+    assert all(world.job(each).status == "succeeded" for each in others)
+    is_true(world, job)
