@@ -260,6 +260,14 @@ class Slots:
 
     def __init__(self) -> None:
         self.next: dict[str, int] = {}
+        self.held: dict[str, int] = {}
+
+    def hold(self, key: str, until: int) -> None:
+        self.held[key] = max(self.held.get(key, 0), until)
+        self.next[key] = max(self.next.get(key, 0), until)
+
+    def held_until(self, key: str) -> int:
+        return self.held.get(key, 0)
 
     def reserve(self, key: str, now: int, length: int, horizon: int) -> int | None:
         slot = max(self.next.get(key, 0), now)
@@ -286,9 +294,9 @@ class Desk:
 class World:
     """Everything of one tenant's training."""
 
-    def __init__(self, client: Any, network: Network | None = None) -> None:
+    def __init__(self, client: Any, network: Network | None = None, tenant: TenantId | None = None) -> None:
         self.now = NOW
-        self.tenant = TenantId(new_id("ten"))
+        self.tenant = tenant or TenantId(new_id("ten"))
         self.site = Site(new_id("site"), self.tenant, "店", "prof", NOW)
         self.fuse = Fuse()
         self.clock = Ticks(self)

@@ -27,7 +27,7 @@ KINDS = ("FB", "CANNED", "CONV")
 
 @pytest.fixture
 def purge(store: SiteStore, clock: Ticks) -> SitePurge:
-    return SitePurge(PurgeStore(boto3.client("dynamodb"), "sites"), clock)
+    return SitePurge(PurgeStore(boto3.client("dynamodb"), "sites"), lambda *_: None, clock)
 
 
 @pytest.fixture
@@ -89,6 +89,21 @@ def test_a_restored_site_is_not_purged(sites: Sites, purge: SitePurge, pair: tup
     assert purge.run(60).sites == 0, "the days count from the last deletion"
 
 
+def test_what_the_site_knew_goes_ahead_of_its_mark(sites: Sites, pair: tuple[Site, Site], clock: Ticks) -> None:
+    second = delete(sites, pair[1], clock)
+    clock.now += 31 * DAY
+    asked: list[tuple[str, str]] = []
+
+    def remove(tenant_id: TenantId, site_id: str) -> None:
+        asked.append((tenant_id, site_id))
+        if len(asked) == 1:
+            raise OSError("the bucket is away")
+
+    purge = SitePurge(PurgeStore(boto3.client("dynamodb"), "sites"), remove, clock)
+    assert (purge.run(60).failures, purge.run(60).failures, purge.run(60).sites) == (1, 0, 0)
+    assert asked == [(second.tenant_id, second.site_id)] * 2
+
+
 @pytest.mark.parametrize("dies_in", ["remove_contents", "remove_traces"])
 def test_a_purge_that_dies_half_way_is_finished_by_the_next(
     sites: Sites, purge: SitePurge, pair: tuple[Site, Site], clock: Ticks, monkeypatch: Any, dies_in: str
@@ -134,7 +149,7 @@ def test_what_storage_leaves_over_is_tried_again_ever_later(
     clock.now += 31 * DAY
     waits: list[float] = []
     client: Any = Sparing(never)
-    purged = SitePurge(PurgeStore(client, "sites", waits.append), clock).run(60)
+    purged = SitePurge(PurgeStore(client, "sites", waits.append), lambda *_: None, clock).run(60)
     assert (purged.failures, items(second) > 0) == (int(never), never)
     assert all(0 < wait <= 1.5 for wait in waits)
     if never:

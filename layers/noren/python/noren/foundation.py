@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from noren.ratelimit import Limiter
     from noren.runtime.store import RuntimeStore
     from noren.secrets import Secrets, Signer
-    from noren.sites.purge import SitePurge
     from noren.sites.service import Sites
     from noren.sites.store import SiteStore
     from noren.usage.proof import Prover
@@ -169,13 +168,6 @@ class Foundation:
         from noren.chat.feedback_store import FeedbackStore
 
         return FeedbackStore(self.dynamodb, self.settings.sites_table)
-
-    @cached_property
-    def site_purge(self) -> SitePurge:
-        from noren.sites.purge import SitePurge
-        from noren.sites.purge_store import PurgeStore
-
-        return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), self.clock)
 
     @cached_property
     def insight(self) -> InsightStore:

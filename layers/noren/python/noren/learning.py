@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noren.plans.models import Entitlement
     from noren.queues import Queue
     from noren.sites.models import Site
+    from noren.sites.purge import SitePurge
     from noren.tenants.models import Tenant
 
 
@@ -178,6 +179,22 @@ class Learning(Admission):
             self._tell_of_training,
             self.clock,
         )
+
+    @cached_property
+    def site_purge(self) -> SitePurge:
+        """Removes deleted sites, with what they knew."""
+        from noren.knowledge.purge import KnowledgePurge
+        from noren.knowledge.purge_store import KnowledgePurgeStore
+        from noren.knowledge.schedule_store import ScheduleStore
+        from noren.knowledge.vector_indexes import VectorIndexes
+        from noren.sites.purge import SitePurge
+        from noren.sites.purge_store import PurgeStore
+
+        table = self.dynamodb, self.settings.knowledge_table
+        bucket = self.settings.vector_bucket
+        indexes = VectorIndexes(bucket, patient=True) if bucket else None
+        knowledge = KnowledgePurge(KnowledgePurgeStore(*table, ScheduleStore(*table)), self.blobs, indexes)
+        return SitePurge(PurgeStore(self.dynamodb, self.settings.sites_table), knowledge.remove, self.clock)
 
     @cached_property
     def site_vectors(self) -> SiteVectors:

@@ -124,6 +124,11 @@ class S3Blobs:
         return {"url": made["url"], "fields": made["fields"]}
 
 
+def site_prefix(tenant_id: TenantId, site_id: str) -> str:
+    """Where all that is kept of a site is."""
+    return f"{tenant_id}/{site_id}/"
+
+
 def text_key(document: Document) -> str:
     """Where a document's text is. No two jobs write to one key: what one has removed no other has just stored."""
     prefix = texts_prefix(document.tenant_id, document.site_id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from noren.clock import Clock
+from noren.ids import TenantId
 from noren.sites.management import RESTORABLE_SECONDS
 from noren.sites.purge_store import PurgeStore
 
@@ -27,8 +29,8 @@ class Purged:
 class SitePurge:
     """Safe to repeat, and to be cut off anywhere: the mark of a site goes last."""
 
-    def __init__(self, store: PurgeStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: PurgeStore, remove_knowledge: Callable[[TenantId, str], None], clock: Clock) -> None:
+        self._store, self._remove_knowledge, self._clock = store, remove_knowledge, clock
 
     def run(self, seconds: float) -> Purged:
         """Purge what is due, for at most about `seconds`. One site's trouble stops no other's: it is logged."""
@@ -41,6 +43,7 @@ class SitePurge:
             try:
                 if self._store.remove_site(deleted):
                     self._store.remove_contents(deleted)
+                    self._remove_knowledge(deleted.tenant_id, deleted.site_id)
                     self._store.remove_traces(deleted)
             except Exception:
                 failures += 1
