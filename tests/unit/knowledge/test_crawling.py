@@ -211,6 +211,19 @@ def test_a_busy_page_is_asked_for_again_when_it_says(world: World, web: Web) -> 
     assert (world.job(job).status, world.job(job).changed) == ("succeeded", 5)
 
 
+def test_a_busy_host_is_left_alone_by_all_pages(world: World, web: Web) -> None:
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 1\n")
+    times = list[float]()
+    web.on_request = lambda path: times.append(world.now) if path in ("/tea", "/cup", "/help/") else None
+    for path in ("/tea", "/cup", "/help/"):
+        web.paths[path] = Answer(b"", "429 Slow down", retry_after="500")
+    job = crawled(world)
+    assert (job.status, job.reasons) == ("partial", {"busy": 3})
+    times.sort()
+    assert len(times) == 3 * MOST_VISITS
+    assert all(later - earlier >= 499 for earlier, later in pairwise(times))
+
+
 def test_pages_out_of_a_crawls_scope_stay(world: World, web: Web) -> None:
     crawled(world)
     for path in ("/tea", "/help/returns"):

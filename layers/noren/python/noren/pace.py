@@ -21,9 +21,17 @@ class Pace:
         """
         now = self._clock()
         if delay <= 0:
-            return now
+            return max(self.held_until(host), now)
         slot = self._store.reserve(host, _milliseconds(now), _milliseconds(delay), _milliseconds(HORIZON_SECONDS))
         return slot / 1000 if slot is not None else None
+
+    def hold(self, host: str, seconds: float) -> None:
+        """The host has asked to be left alone for so long: for all who would call it."""
+        self._store.hold(host, _milliseconds(self._clock() + min(seconds, HORIZON_SECONDS)))
+
+    def held_until(self, host: str) -> float:
+        """Until when the host is left alone, those too who have a slot (epoch seconds); 0 where it never was."""
+        return self._store.held_until(host) / 1000
 
 
 def _milliseconds(seconds: float) -> int:

@@ -115,15 +115,16 @@ class Crawl:
 
     def wait(self, job: Job, page: JobPage) -> Wait | None:
         """Until when a page has to wait; None if it may be visited now. Raises RobotsUnavailable."""
-        now = self._clock()
+        now, host = self._clock(), host_of(page.source)
         if page.has_slot and now - page.due_at < SLOT_SECONDS:
-            return None
+            held_until = self._pace.held_until(host)
+            return Wait(held_until) if held_until > now else None
         if self._is_spared(job, page, self._known(job, page)):
             return None
         robots = self._hosts.of(job, page.source).robots
         if not robots.allows(page.source):
             return None
-        slot = self._pace.slot(host_of(page.source), robots.delay)
+        slot = self._pace.slot(host, robots.delay)
         if slot is None:
             return Wait(now + HORIZON_SECONDS * (0.9 + _share(page.page_id) / 10))
         # Of a host that may be called several times a second, a second's worth is called at once.
@@ -148,6 +149,8 @@ class Crawl:
             found = visitor.visit(page.source, before, depth=page.depth, lastmod=page.lastmod, audit=is_audit)
         except RobotsUnavailable:
             found = Failed(page.source, "busy", RETRY_SECONDS)
+        if isinstance(found, Failed) and found.reason == "busy" and found.retry_after is not None:
+            self._pace.hold(host_of(page.source), found.retry_after)
         return Visit(found, known)
 
     def follow(self, job: Job, page: JobPage, visit: Visit) -> list[JobPage]:
@@ -176,10 +179,10 @@ class Crawl:
             case Gone() | Skipped():
                 return self._missed(known, found.reason)
             case Unchanged():
-                return self._unchanged(known, found.known)
+                return self._unchanged(page, known, found.known)
         self._blobs.put(_links_key(job, page), json.dumps(found.links).encode())
         if known and known.status == "active" and not found.is_changed and job.mode == "differential":
-            return self._unchanged(known, found.known)
+            return self._unchanged(page, known, found.known)
         document = self._learnt(job, page, known, found)
         self._blobs.put(text_key(document), packed(found.extracted))
         return PageEnd("changed", document=document, document_id=document.document_id)
@@ -227,9 +230,9 @@ class Crawl:
             return False
         return not _remembered(known).is_due(page.lastmod)
 
-    def _unchanged(self, known: Document | None, now_known: Known) -> PageEnd:
+    def _unchanged(self, page: JobPage, known: Document | None, now_known: Known) -> PageEnd:
         assert known is not None  # who knows nothing asks without conditions
-        noted = _remembering(known, now_known, self._clock())
+        noted = _remembering(replace(known, depth=page.depth), now_known, self._clock())
         return PageEnd("unchanged", noted=noted, document_id=known.document_id)
 
     def _missed(self, known: Document | None, reason: str) -> PageEnd:

@@ -121,6 +121,19 @@ class RuntimeStore:
         item, done = self._update(pk, "0", "SET n = n + :length, expires_at = :x", "n <= :last", values)
         return int(item["n"]) - length if done else None
 
+    def hold(self, key: str, until: int) -> None:
+        """Give out no slots before `until`; whoever has one can see it."""
+        pk, values = tables.platform_key("PACE", key), {":u": until, ":x": until // 1000 + LINGER_SECONDS}
+        update, is_ahead = "SET n = :u, h = :u, expires_at = :x", "attribute_not_exists(n) OR n < :u"
+        if not self._update(pk, "0", update, is_ahead, values)[1]:
+            self._update(pk, "0", "SET h = :u", "attribute_not_exists(h) OR h < :u", {":u": until})
+
+    def held_until(self, key: str) -> int:
+        """Until when slots are held; 0 where they never were."""
+        key_of = tables.to_item({"pk": tables.platform_key("PACE", key), "sk": "0"})
+        item = self._client.get_item(TableName=self._table, Key=key_of).get("Item")
+        return int(tables.from_item(item).get("h", 0)) if item else 0
+
     # -- leases
 
     def lease(self, key: str, owner: str, now: float, until: float) -> float | None:
