@@ -312,6 +312,7 @@ def test_a_weaker_model_behind_the_first_has_room_for_the_passages(rig: Rig) -> 
             for at in range(6)
         )
     )
+    rig.tell(facts="We sell books. " * 430)
     asked = []
 
     class First:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,9 +53,11 @@ class Bucket(Memory):
         super().__init__(clock)
         self.fetched: list[str] = []
         self.fault: Exception | None = None
+        self.before: Callable[[], object] = lambda: None
 
     def copy(self, key: str, file: Any) -> int:
         self.fetched.append(key)
+        self.before()
         if self.fault:
             raise self.fault
         return super().copy(key, file)
