@@ -8,7 +8,8 @@ import { count, day, t, teach } from "./i18n.js";
 import { Page } from "./page.js";
 import { findings, isOpen, jobFacts, quoteFacts } from "./training-parts.js";
 
-const LOOK_MS = 1000;
+/** Between looks at a training: at first often, then so that the smallest plan's rate leaves room for more. */
+const LOOK_MS = 1000, MOST_LOOK_MS = 4000;
 const MOST_BYTES = 20_000_000;
 const KINDS = /** @type {const} */ (["Website", "Text", "Qa", "Files"]);
 /** The most often first. */
@@ -89,8 +90,8 @@ class Training extends Page {
   async watch() {
     if (this.watching) return;
     this.watching = true;
-    while (isOpen(this.jobs[0])) {
-      await new Promise((done) => { setTimeout(done, LOOK_MS); });
+    for (let wait = LOOK_MS; isOpen(this.jobs[0]); wait = Math.min(wait * 1.2, MOST_LOOK_MS)) {
+      await new Promise((done) => { setTimeout(done, wait); });
       const { job_id: id } = this.jobs[0] ?? {};
       try {
         const job = await this.api(`/api/v1/train/jobs/${encodeURIComponent(id)}`);
@@ -104,6 +105,7 @@ class Training extends Page {
         return void await this.act(() => this.load());
       } catch (error) {
         if (!(error instanceof Problem) || (error.status && error.status < 429)) break;
+        wait = (error.document.retry_after ?? 4) * 1000;
       }
     }
     this.watching = false;
