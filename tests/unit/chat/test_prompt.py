@@ -16,6 +16,7 @@ from noren.chat.prompt import (
     build_prompt,
     build_summary_prompt,
     clamp_answer,
+    passages_bound,
     prompt_bound,
     upper_bound,
 )
@@ -23,6 +24,7 @@ from noren.chat.quoting import untrusted
 from noren.errors import BadRequest
 from noren.llm.answerer import answer
 from noren.llm.models import Message
+from noren.llm.routes import fit
 from noren.llm.tokens import estimate, prompt_tokens
 from noren.sites.prompt_models import Content
 
@@ -123,6 +125,23 @@ def test_a_small_window_shortens_facts_before_it_refuses() -> None:
     content = Content("You help.", "Guard.", facts="word " * 5000)
     prompt = build_prompt(content, "Hi", context_window=4096, max_tokens=512, temperature=0).prompt
     assert 1000 < estimate(prompt.messages[0].content) < 2600
+
+
+def test_a_fallback_with_a_small_window_has_room_for_the_passages() -> None:
+    content = Content("You help.", "Guard.", facts="word " * 2000)
+    assert estimate(content.facts) > 1000
+    for smallest, is_whole in ((4096, False), (32_000, True)):
+        written = build_prompt(
+            content,
+            "Hi",
+            context_window=32_000,
+            max_tokens=800,
+            temperature=0,
+            grounds=told(["Passages tell. " * 80] * 9),
+            passages=passages_bound(smallest),
+        )
+        assert len(written.sources) >= 3
+        assert (fit(written.prompt, 4096) is None) == is_whole
 
 
 def test_a_managed_conversation_alternates_and_keeps_the_guardrail_first() -> None:
