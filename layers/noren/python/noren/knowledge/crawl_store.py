@@ -17,12 +17,14 @@ from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, var
 from noren.knowledge.job_store import AT_ONCE, JobStore
 from noren.knowledge.models import Job, JobPage
 from noren.knowledge.row_store import RowStore
-from noren.tables import Item, batch_get
+from noren.tables import batch_get
 from noren.tenants.store import Refused, transact
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+JOBS_REMEMBERED = 8
+"""Of which one process remembers the pages."""
 ROUNDS = 20
 """How often to look again because others have added pages meanwhile."""
 
@@ -32,6 +34,7 @@ class CrawlStore:
 
     def __init__(self, client: DynamoDBClient, table: str, jobs: JobStore) -> None:
         self._client, self._rows, self._jobs = client, RowStore(client, table), jobs
+        self._met: dict[str, set[str]] = {}
 
     def add_pages(self, job: Job, pages: Sequence[JobPage], *, listed: bool = False) -> list[JobPage]:
         """Add those pages that the job does not have, while there is room for more; those that were added.
@@ -39,9 +42,10 @@ class CrawlStore:
         Only so many queries of one path are added; those `listed` (known before, or in a sitemap) count as such, but
         all of them are. Raises Refused where the job is not running any more.
         """
-        added: list[JobPage] = []
-        for start in range(0, len(pages), AT_ONCE):
-            added += self._add(job, pages[start : start + AT_ONCE], listed)
+        added, met = list[JobPage](), self._met_of(job)
+        new = [each for each in pages if each.page_id not in met]
+        for start in range(0, len(new), AT_ONCE):
+            added += self._add(job, new[start : start + AT_ONCE], listed)
         return added
 
     def narrow(self, job: Job, max_pages: int) -> None:
@@ -72,8 +76,12 @@ class CrawlStore:
 
     def _add(self, job: Job, some: Sequence[JobPage], listed: bool) -> list[JobPage]:
         for _ in range(ROUNDS):
-            known = self._sorts([page_key(job, each.page_id) for each in some])
-            some = [each for each in some if each.page_id not in known]
+            met = self._met_of(job)
+            keys = [page_key(job, each.page_id) for each in some]
+            met |= {each["sk"] for each in batch_get(self._client, self._rows.table, keys)}
+            some = [each for each in some if each.page_id not in met]
+            if not some:
+                return []
             now = self._jobs.get(job.tenant_id, job.job_id)
             if now is None or now.status != "running" or now.attempt != job.attempt:
                 raise Refused((0,))
@@ -118,8 +126,11 @@ class CrawlStore:
                 updates.append({"Update": self._rows.update(keys[path], update, condition, values)})
         return _Admitted(kept, updates)
 
-    def _sorts(self, keys: list[Item]) -> set[str]:
-        return {each["sk"] for each in batch_get(self._client, self._rows.table, keys)}
+    def _met_of(self, job: Job) -> set[str]:
+        """Pages that a job is known to have, which it keeps: on most sites every page links to the same others."""
+        if job.job_id not in self._met and len(self._met) >= JOBS_REMEMBERED:
+            del self._met[next(iter(self._met))]
+        return self._met.setdefault(job.job_id, set())
 
 
 @dataclass(frozen=True, slots=True)
