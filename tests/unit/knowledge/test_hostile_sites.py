@@ -84,9 +84,9 @@ def test_slow_rules_and_endless_lists_hold_no_quote_up(site: Website) -> None:
         survey = look(slow, "maze/0")
     assert "sitemap_unreachable" in [left.reason for left in survey.skipped]
     with Website(made={**MADE, "/sitemap.xml": MADE["/million.xml"]}) as long:
-        survey = look(long, "maze/0", reach=Reach(max_pages=3_000))
+        survey = look(long, "maze/0", reach=Reach(max_pages=300))
     assert survey.is_cut
-    assert survey.listed == 3_000
+    assert survey.listed == 300
 
 
 def test_a_job_in_a_maze_ends_at_its_limit(knowledge_table: Any) -> None:

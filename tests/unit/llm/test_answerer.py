@@ -167,11 +167,17 @@ def test_cut_is_the_longest_head_within_the_bound(text: str, bound: int) -> None
 
 def test_the_estimator_counts_each_script() -> None:
     assert tokens.estimate("") == tokens.estimate(" \n") == 0
-    assert tokens.estimate("漢" * 100) == 149
-    assert tokens.estimate("か" * 100) == 98
-    assert tokens.estimate("가" * 100) == 141
-    assert tokens.estimate("word " * 100) == 101
-    assert tokens.estimate("7" * 100) == 96
+    assert tokens.estimate("日" * 100) == 72
+    assert tokens.estimate("漢" * 100) == 260
+    assert tokens.estimate("か" * 100) == 94
+    assert tokens.estimate("カ" * 100) == 100
+    assert tokens.estimate("가 " * 100) == 117
+    assert tokens.estimate("갠 " * 100) == 283
+    assert tokens.estimate("word " * 100) == 91
+    assert tokens.estimate("2026") == 3
+    assert tokens.estimate("7" * 100) == 36
+    assert tokens.estimate("a\n \n\nb") == 2
+    assert tokens.estimate("😀" * 100) == tokens.estimate("א" * 100) == 160
 
 
 def run(max_tokens: int, cancel: Cancel = never) -> tuple[str, Finish]:

@@ -300,7 +300,7 @@ def test_closing_the_stream_closes_the_upstream_and_counts_what_was_sent() -> No
     assert provider.closed == 1
     assert (kept.status, kept.provider) == ("cancelled", "runpod")
     [call] = kept.calls
-    assert (call.status, call.estimated, call.tokens_output) == ("cancelled", True, 3)  # 2.02, rounded up
+    assert (call.status, call.estimated, call.tokens_output) == ("cancelled", True, 2)  # 1.82, rounded up
     assert call.gpu_seconds == Decimal("2.000")
     assert kept.cost_usd == call.cost_usd > 0
 
