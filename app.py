@@ -34,7 +34,7 @@ def build(**app_options: Any) -> App:
     console_url = web.url if web else stage.endpoints.console_url
     acl = FirewallStack(app, stage, **common).arn if stage.waf and has(stage, "web_acl") else ""
 
-    data = DataStack(app, stage, **common)
+    data = DataStack(app, stage, console_url=console_url, **common)
     identity = IdentityStack(app, stage, data=data, console_url=console_url, web_acl_arn=acl, **common)
     serving: dict[str, Any] = {"data": data, "identity": identity, "console_url": console_url, "web_acl_arn": acl}
     inference = InferenceStack(app, stage, **serving, **common)

@@ -66,6 +66,8 @@ class Stage:
     platform_concurrency: int | None = None
     chat_seconds: int = 120
     """Time limit of one chat."""
+    s3_vectors: bool = False
+    """Keep the vectors of sites with more than 50,000 chunks in Amazon S3 Vectors (paid per query there)."""
     stripe_tax: bool = False
     """Have Stripe Tax reckon the consumption tax that is in our prices (switched on at Stripe first)."""
     invoice_registration_number: str = ""
@@ -125,4 +127,6 @@ def load(name: str | None, context: Callable[[str], str | None] = lambda _: None
     given = {each.name: context(each.name) for each in fields(Endpoints)}
     overrides = {field_name: value for field_name, value in given.items() if value}
     alarm_email = context("alarm_email") or stage.alarm_email
-    return replace(stage, endpoints=replace(stage.endpoints, **overrides), alarm_email=alarm_email)
+    s3_vectors = stage.s3_vectors or context("s3_vectors") == "true"
+    endpoints = replace(stage.endpoints, **overrides)
+    return replace(stage, endpoints=endpoints, alarm_email=alarm_email, s3_vectors=s3_vectors)

@@ -17,6 +17,7 @@ from config import Stage
 from stacks import nag
 from stacks.function import PythonFunction
 from stacks.local import LEFT_OUT, has
+from stacks.vectors import VectorBucket
 
 TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
 INDEXED = ("tenants",)
@@ -68,7 +69,7 @@ _KEY_ACTIONS = (
 class DataStack(Stack):
     """The stateful stack."""
 
-    def __init__(self, scope: Construct, stage: Stage, **kwargs: Any) -> None:
+    def __init__(self, scope: Construct, stage: Stage, *, console_url: str, **kwargs: Any) -> None:
         super().__init__(scope, f"Noren-{stage.name}-Data", **kwargs)
         self._removal = RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY
         self.key = kms.Key(
@@ -85,8 +86,9 @@ class DataStack(Stack):
         self.queues = {name: self._queue(name, limit, stage) for name, limit in QUEUES.items()}
         # A name that all stacks know: a reference would show up in CDK's policies under a name nobody can foretell.
         self.bucket_name = knowledge_bucket(stage, self.account)
-        self.bucket = self._bucket(stage)
+        self.bucket = self._bucket(stage, console_url)
         """Texts, uploads and indexes of sites."""
+        self.vectors = VectorBucket(self, stage, self.key, self._removal)
         self.passed_over = self._one_queue("StreamDeadLetters", stage)
         """Where in a stream a function gave up; what lies there is found and told by `noren reconcile`."""
         nag.acknowledge(self.passed_over, {"SQS3": "This is a dead-letter queue: a stream's"})
@@ -205,7 +207,7 @@ class DataStack(Stack):
             )
         return table
 
-    def _bucket(self, stage: Stage) -> s3.Bucket:
+    def _bucket(self, stage: Stage, console_url: str) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             "Blobs",
@@ -216,6 +218,14 @@ class DataStack(Stack):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=has(stage, "tls_only"),
+            cors=[  # the console's page posts files here, by forms that we have signed
+                s3.CorsRule(
+                    allowed_methods=[s3.HttpMethods.POST],
+                    allowed_origins=[console_url],
+                    allowed_headers=["content-type"],
+                    max_age=3600,
+                )
+            ],
             removal_policy=self._removal,
         )
         nag.acknowledge(bucket, {"S1": "Only our functions read it, and who trains what is in the audit trail"})

@@ -45,6 +45,7 @@ class InferenceStack(Stack):
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
                 "SIGNING_SECRET_ARN": data.signing_secret.attr_id,
                 "KNOWLEDGE_BUCKET": data.bucket_name,
+                **data.vectors.variables,
                 "CONSOLE_URL": console_url,
                 "CHAT_SECONDS": str(stage.chat_seconds),
             }
@@ -64,6 +65,7 @@ class InferenceStack(Stack):
         data.grant(function, tenants="update", sites="rwd", events="w", runtime="rwd", **ledger)
         data.grant(function, knowledge="r")
         data.grant_blobs(function, "r", objects="*/*/index/*")  # neither texts nor uploads
+        data.vectors.grant(function, "query")
         data.grant_send(function, "summary", "billing")
         data.grant_secrets(function, data.provider_secret, data.signing_secret)
         identity.grant_look_up(function)

@@ -15,6 +15,7 @@ LEFT_OUT = {
     "web_adapter": "Layers of other accounts can't be fetched; uvicorn runs the chat function's app instead",
     "response_streaming": "A REST API in STREAM mode answers 500; uvicorn streams instead",
     "tls_only": "The emulator listens on loopback over plain HTTP, and with AUTH=true it would refuse everything",
+    "s3_vectors": "S3 Vectors has no handler; large sites are served from their files",
     "versions": "Aliases would pin a stale version's warm worker; functions are called as $LATEST",
 }
 

@@ -82,9 +82,12 @@ class WorkersStack(Stack):
             timeout=Duration.minutes(4),
             memory=512,
             reserved_concurrency=1 if stage.retain else None,
-            environment=data.variables(tables=("tenants", "quotas", "credits", "usage", "sites")),
+            environment=data.variables(tables=("tenants", "quotas", "credits", "usage", "sites", "knowledge"))
+            | {"KNOWLEDGE_BUCKET": data.bucket_name, **data.vectors.variables},
         )
-        data.grant(scheduler, tenants="r", quotas="sweep", credits="rw", usage="rw", sites="rwd")
+        data.grant(scheduler, tenants="r", quotas="sweep", credits="rw", usage="rw", sites="rwd", knowledge="rwd")
+        data.grant_blobs(scheduler, "dl")
+        data.vectors.grant(scheduler, "remove")
         self._by_the_clock(scheduler, "sweep", events.Schedule.rate(SWEEP), "Sweeps dead holds, turns months")
         # From three to six in Tokyo; a run that finds the night's work done does nothing.
         night = events.Schedule.cron(minute="0/10", hour="18-20")
@@ -184,6 +187,7 @@ class WorkersStack(Stack):
             | fetching(stage)
             | {
                 "KNOWLEDGE_BUCKET": data.bucket_name,
+                **data.vectors.variables,
                 "PROVIDER_SECRET_ARN": data.provider_secret.attr_id,
                 "CONSOLE_URL": console_url,
             },
@@ -193,6 +197,7 @@ class WorkersStack(Stack):
         data.grant(train, quotas="rw", credits="rw", usage="rw")  # vectors are paid for
         data.grant_secrets(train, data.provider_secret)
         data.grant_blobs(train, "rwdl")
+        data.vectors.grant(train, "build")
         data.grant_send(train, "train")
         self._by_the_clock(
             train, "training", events.Schedule.rate(SWEEP), "Looks after training that has come to a stop"

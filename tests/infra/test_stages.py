@@ -128,8 +128,80 @@ def test_no_policy_has_a_star_beyond_the_list(stage: Synthesized) -> None:
             assert "NotAction" not in statement
             assert "NotResource" not in statement
             for resource in statement["Resource"]:
-                of_bucket = set(statement["Action"]) <= OBJECT_ACTIONS and json.dumps(resource).endswith('/*"]]}')
-                assert "*" not in json.dumps(resource) or resource == "*" or of_bucket, (policy.id, resource)
+                named = json.dumps(resource).replace('", {"Ref": "AWS::AccountId"}, "', "123456789012")
+                if resource == "*" or "*" not in named:
+                    continue
+                things = re.search(rf'"arn:aws:s3:::noren-{stage.stage}-knowledge-[0-9]+-[a-z0-9-]+/([*/a-z]+)"', named)
+                assert things, (policy.id, named)
+                assert things[1] in ("*", "*/*/index/*")
+                assert set(statement["Action"]) <= OBJECT_ACTIONS, (policy.id, statement)
+
+
+def test_objects_are_touched_in_our_bucket_alone(stage: Synthesized) -> None:
+    ours = re.compile(
+        rf'noren-{stage.stage}-knowledge-(", {{"Ref": "AWS::AccountId"}}, "|[0-9]+)-[a-z0-9-]+(/[*/a-z]+)?"'
+    )
+    using: dict[str, set[str]] = {}
+    for policy in own_policies(stage):
+        for statement in statements(policy):
+            if actions := {each for each in statement["Action"] if each.startswith("s3:")}:
+                assert actions <= OBJECT_ACTIONS | {"s3:ListBucket"}
+                for resource in statement["Resource"]:
+                    assert ours.search(json.dumps(resource)), (policy.id, resource)
+                    is_objects = json.dumps(resource).endswith('*"]]}')
+                    assert is_objects is ("s3:ListBucket" not in actions), statement
+                using.setdefault(policy.id.partition("Role")[0], set()).update(actions)
+    assert using == {
+        "Chat": {"s3:GetObject"},
+        "PlatformApi": {"s3:PutObject", "s3:DeleteObject"},
+        "Scheduler": {"s3:DeleteObject", "s3:ListBucket"},
+        "TrainWorker": OBJECT_ACTIONS | {"s3:ListBucket"},
+    }
+
+
+def test_files_are_posted_to_the_bucket_by_the_console_alone(stage: Synthesized) -> None:
+    (bucket,) = [each for each in stage.of("AWS::S3::Bucket") if each.stack.endswith("-Data")]
+    (rule,) = bucket.properties["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedMethods"] == ["POST"]
+    (origin,) = rule["AllowedOrigins"]
+    assert "*" not in json.dumps(origin)
+    assert "*" not in json.dumps(rule["AllowedHeaders"])
+    if stage.stage == "local":
+        assert origin == "http://127.0.0.1:8080"
+
+
+VECTOR_ACTIONS = {
+    "Chat": {"QueryVectors"},
+    "Scheduler": {"DeleteIndex", "ListIndexes"},
+    "TrainWorker": {"CreateIndex", "PutVectors", "QueryVectors", "DeleteIndex", "ListIndexes"},
+}
+
+
+def test_a_stage_has_a_bucket_of_vectors_only_where_it_wants_one(
+    synthesized: Synthesize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert synthesized("dev").of("AWS::S3Vectors::VectorBucket") == []
+    assert config.load("dev", {"s3_vectors": "true"}.get).s3_vectors
+    monkeypatch.setitem(config._STAGES, "dev", replace(config.load("dev"), s3_vectors=True))
+    made = synthesize("dev", tmp_path)
+    (bucket,) = made.of("AWS::S3Vectors::VectorBucket")
+    assert bucket.properties["EncryptionConfiguration"]["SseType"] == "aws:kms"
+    granted: dict[str, set[str]] = {}
+    for policy in own_policies(made):
+        for statement in statements(policy):
+            actions = {each for each in statement["Action"] if each.startswith("s3vectors:")}
+            if actions:
+                for resource in statement["Resource"]:
+                    assert re.search(r':bucket/noren-dev-vectors-.*ap-northeast-1(/index/\*)?"', json.dumps(resource))
+                named = granted.setdefault(policy.id.partition("Role")[0], set())
+                named.update(each.partition(":")[2] for each in actions)
+    assert granted == VECTOR_ACTIONS
+    named_to = {
+        each.id.partition("Function")[0]
+        for each in made.functions()
+        if "VECTOR_BUCKET" in each.properties["Environment"]["Variables"]
+    }
+    assert named_to == set(VECTOR_ACTIONS)
 
 
 def test_only_the_scheduler_scans(stage: Synthesized) -> None:
@@ -180,7 +252,14 @@ GRANTS = {
         "sites": "rw",
         "events": "rw",
     },
-    "Scheduler": {"tenants": "r", "quotas": "rws", "credits": "rw", "usage": "rw", "sites": "rwd"},
+    "Scheduler": {
+        "tenants": "r",
+        "quotas": "rws",
+        "credits": "rw",
+        "usage": "rw",
+        "sites": "rwd",
+        "knowledge": "rwd",
+    },
     "QuotaStream": {
         "tenants": "ru",
         "quotas": "rw",
@@ -198,7 +277,7 @@ GRANTS = {
         "quotas": "rw",
         "credits": "rw",
         "usage": "rw",
-        "sites": "r",
+        "sites": "rw",
         "events": "rw",
         "knowledge": "rwd",
         "runtime": "rwd",
@@ -415,7 +494,7 @@ def test_buckets_are_private_and_pages_guarded(synthesized: Synthesize) -> None:
         assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
     (policy,) = [each for each in prod.of("AWS::CloudFront::ResponseHeadersPolicy") if not each.id.startswith("Widget")]
     headers = policy.properties["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
-    content = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
+    content = json.dumps(headers["ContentSecurityPolicy"]["ContentSecurityPolicy"])
     assert "unsafe-inline" not in content
     assert "{connect}" not in content
     assert "noren-prod-knowledge-" in content, "files are posted to the bucket by the page"

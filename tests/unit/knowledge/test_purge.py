@@ -23,7 +23,8 @@ class Estate:
     """Two sites of one tenant and a neighbour's, each trained, with a schedule and an index of vectors."""
 
     def __init__(self) -> None:
-        self.client, self.service, self.fuse = MemoryDynamoDB(), S3Vectors(), Fuse()
+        self.client: Any = MemoryDynamoDB()
+        self.service, self.fuse = S3Vectors(), Fuse()
         self.indexes = VectorIndexes(self.service.bucket, patient=True)
         self.indexes.__dict__["_client"] = self.service.client()  # made when first needed, in its stead
         self.schedules = ScheduleStore(self.client, "knowledge")
