@@ -174,8 +174,10 @@ def delete_document(call: Call) -> t.JobOut:
 
 def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
     site = _site(call, call.body.site_id)
-    force = call.body.force_retrain
-    return _job(call.services.training.start(site, kind, items, call.caller.principal, force=force))
+    force, actor = call.body.force_retrain, call.caller.principal
+    texts = [f"{each.title}\n{each.text}" for each in items]
+    expected = None if kind == "files" else call.services.quotes.of_texts(site, texts)
+    return _job(call.services.training.start(site, kind, items, actor, force=force, estimate=expected))
 
 
 def _reach(scope: t.ScopeIn) -> Reach:

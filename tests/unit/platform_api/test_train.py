@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from noren.plans.models import ModelPolicy
+from noren.tenants.models import Tenant
+from tests.unit.llm.vectors import SMALL
 from tests.unit.platform_api.changes import FILES, MATE, OWNER, PAIRS, TEXTS, people, train
 from tests.unit.platform_api.kit import Platform, access_token
 from train_worker import main
@@ -102,6 +106,27 @@ def test_viewers_look_and_train_nothing(owned: Platform) -> None:
     tenant = {"x-tenant-id": owned.tenant_of(OWNER)}
     assert owned.call("POST", "/api/v1/train/text", mate, body, headers=tenant).status == 403
     assert owned.call("GET", "/api/v1/train/jobs", mate, headers=tenant).status == 200
+
+
+def test_a_job_of_texts_says_beforehand_what_it_comes_to(owned: Platform) -> None:
+    class Few:
+        """An embedding model, and hardly any of this month's tokens left."""
+
+        def policy(self, tenant: Tenant) -> ModelPolicy:
+            return SMALL
+
+        def would_exceed(self, tenant: Tenant, tokens: int) -> bool:
+            return tokens > 100
+
+    quotes = owned.services.quotes
+    quotes._embeddings = Few()  # type: ignore[assignment]
+    little = start(owned, "text", texts=TEXTS)
+    assert (little["estimated_pages"], little["exceeds_quota"]) == (1, False)
+    assert 0 < little["estimated_tokens"] < 100
+    much = start(owned, "qa", pairs=[PAIRS[0] | {"answer": "駐車場は店の裏です。" * 40}])
+    assert much["exceeds_quota"] is True
+    assert Decimal(much["estimated_cost_usd"]) == much["estimated_tokens"] * SMALL.input_usd / 1000
+    assert start(owned, "files", files=FILES)["estimated_tokens"] is None, "nobody has looked into a file yet"
 
 
 def test_two_texts_of_one_title_are_refused(owned: Platform) -> None:

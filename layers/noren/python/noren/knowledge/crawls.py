@@ -32,7 +32,7 @@ _log = logging.getLogger("noren.knowledge")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a crawl is expected to come to."""
+    """What a training is expected to come to."""
 
     pages: int
     tokens: int

@@ -11,7 +11,7 @@ from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
 from noren.knowledge import blobs as keys
 from noren.knowledge.blobs import Blobs, UploadForm
-from noren.knowledge.crawls import Crawls
+from noren.knowledge.crawls import Crawls, Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
@@ -54,8 +54,17 @@ class Training:
         key = keys.upload_key(site.tenant_id, site.site_id, upload_id)
         return upload_id, self._blobs.upload_form(key, FILE_BYTES, UPLOAD_SECONDS)
 
-    def start(self, site: Site, kind: JobKind, items: Sequence[Given], actor: str, *, force: bool = False) -> Job:
-        """Begin to train on texts, uploaded files or Q&A pairs.
+    def start(
+        self,
+        site: Site,
+        kind: JobKind,
+        items: Sequence[Given],
+        actor: str,
+        *,
+        force: bool = False,
+        estimate: Estimate | None = None,
+    ) -> Job:
+        """Begin to train on texts, uploaded files or Q&A pairs; with what that is expected to come to, where known.
 
         Raises Unprocessable where two have one title, name or question.
         """
@@ -63,6 +72,14 @@ class Training:
             what = {"qa": "question", "files": "name"}.get(kind, "title")
             raise Unprocessable(f"Two of these have the same {what}. Leave one out, then repeat this.")
         job = self._new(site, kind, actor, mode="full" if force else "differential")
+        if estimate:
+            job = replace(
+                job,
+                estimated_pages=estimate.pages,
+                estimated_tokens=estimate.tokens,
+                estimated_cost_usd=estimate.cost_usd,
+                exceeds_quota=estimate.exceeds_quota,
+            )
         self._inputs.keep(job, list(items))
         self._jobs.start(job)
         self._hint(job, "plan")

@@ -4,7 +4,7 @@ month's quota reaches for it. Nothing is stored, nothing is charged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import islice
@@ -13,12 +13,14 @@ from typing import Protocol
 from noren.errors import Unprocessable
 from noren.functions import Function
 from noren.knowledge.crawl.addresses import canonical
+from noren.knowledge.crawls import Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings, NoEmbeddings
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
 from noren.llm import pricing
 from noren.llm.models import TokenUsage
+from noren.llm.tokens import estimate
 from noren.money import CostSnapshot, convert
 from noren.plans.models import ModelPolicy
 from noren.plans.service import Plans
@@ -133,6 +135,16 @@ class Quotes:
         except SiteUnreadable as unreadable:
             raise CannotRead(unreadable.reason) from None
         return self._priced(self._tenant_of(site), survey)
+
+    def of_texts(self, site: Site, texts: Sequence[str]) -> Estimate:
+        """What training on these texts would come to, if all of them are new."""
+        tenant = self._tenant_of(site)
+        wanted = sum(map(estimate, texts))
+        try:
+            cost_usd = pricing.cost(self._embeddings.policy(tenant), TokenUsage(input=wanted))
+        except NoEmbeddings:
+            cost_usd = Decimal(0)
+        return Estimate(len(texts), wanted, cost_usd, self._embeddings.would_exceed(tenant, wanted))
 
     def _known(self, site: Site) -> tuple[KnownPage, ...]:
         documents = islice(self._documents.every(site.tenant_id, site.site_id), MOST_KNOWN)
