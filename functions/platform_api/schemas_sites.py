@@ -52,6 +52,9 @@ class SiteFields(Body):
     allow_server_calls: bool | None = None
     """Whether visitor calls without an `Origin`, as servers make them, are let in."""
     is_embed_enabled: bool | None = None
+    is_enrichment_enabled: bool | None = None
+    """With the vendors' models alone: a model of ours first drafts notes on the passages, which the answering model
+    reads beside them. Costs that model's tokens, and time before the first word."""
     prompt_profile: ProfileId | None = None
     default_model: ModelId | None = None
     """The id of a model of the plan; "" for the plan's own choice."""
@@ -108,6 +111,7 @@ class SiteOut(Answer):
     allowed_domains: list[str]
     allow_server_calls: bool
     is_embed_enabled: bool
+    is_enrichment_enabled: bool
     embed_script_id: str
     widget_config: Widget
     prompt_profile: str

@@ -74,7 +74,7 @@ def test_a_prompt_never_exceeds_its_bound(
     except BadRequest:
         assert estimate(question) > window // 3
         return
-    prompt, sources = written
+    prompt, sources = written.prompt, written.sources
     total = prompt_tokens(prompt.messages) + prompt.max_tokens
     assert total <= upper_bound(window, max_tokens) <= window
     assert prompt_tokens(prompt.messages) <= prompt_bound(window, question, None, is_trained=True)

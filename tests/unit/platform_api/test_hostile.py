@@ -24,6 +24,7 @@ SITE: dict[str, Any] = {
     "allowed_domains": ["shop.example"],
     "allow_server_calls": True,
     "is_embed_enabled": True,
+    "is_enrichment_enabled": True,
     "prompt_profile": "prof_1",
     "default_model": "",
     "daily_quota": 1,

@@ -51,12 +51,11 @@ class Overage:
 
 
 def used(record: UsageRecord, base: int) -> int:
-    """Credits by the tokens of the last call: earlier ones failed, and that was not the asker's fault."""
-    calls = [each for each in record.calls if each.purpose != "embedding"]
-    if not calls:
-        return 0
-    last = calls[-1]
-    return prices.price(base, last.tokens_input + last.tokens_output)
+    """Credits by the tokens of the last call and of drafts: earlier ones failed, and that was not the asker's fault."""
+    last = next((each for each in reversed(record.calls) if each.purpose == "answer"), None)
+    paid = [each for each in record.calls if each.purpose == "draft" and each.status == "ok"]
+    paid += [last] if last else []
+    return prices.price(base, sum(each.tokens_input + each.tokens_output for each in paid)) if paid else 0
 
 
 def credits_of(hold: Hold, base: int) -> Credits:

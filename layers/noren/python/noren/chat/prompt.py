@@ -43,10 +43,15 @@ PASSAGES_SHARE = 0.36
 
 
 class Written(NamedTuple):
-    """A prompt, and the sources of the passages that are in it."""
+    """A prompt, and what of the site's documents is in it."""
 
     prompt: Prompt
-    sources: tuple[Source, ...] = ()
+    grounds: Grounds = UNTRAINED
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Of the passages in it."""
+        return self.grounds.sources
 
 
 def upper_bound(context_window: int, max_tokens: int) -> int:
@@ -116,7 +121,7 @@ def build_prompt(
     for message, answer in _newest(turns, min(BUDGET.turns, room)):
         messages += [Message("user", message), Message("assistant", answer)]
     prompt = Prompt((*messages, Message("user", question)), max_tokens, temperature)
-    return Written(prompt, grounds.sources)
+    return Written(prompt, grounds)
 
 
 def build_managed_prompt(
@@ -155,7 +160,7 @@ def build_managed_prompt(
     room -= estimate(told)
     facts = cut(untrusted(content.facts), min(BUDGET.facts, room))
     system = Message("system", _system(instructions, content.guardrail_prompt, facts, "", told))
-    return Written(Prompt((system, *merged), max_tokens, temperature), grounds.sources)
+    return Written(Prompt((system, *merged), max_tokens, temperature), grounds)
 
 
 def build_summary_prompt(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from noren.chat.models import Answer, Asker, Run
+from noren.chat.models import Answer, Asker, ChatEvent, Delta, Done, Meta, Run
 from noren.chat.sessions import Sessions
 from noren.chat.store import owner_hash
 from noren.clock import Clock
@@ -86,3 +86,21 @@ class Replays:
         if turn.complete is None:
             raise UpstreamFailed("The model broke off.", code="upstream_cut", id=request_id, answer=turn.answer)
         return turn.complete
+
+
+def replayed(answer: Answer) -> Iterator[ChatEvent]:
+    """The events of an answer that was given before."""
+    yield Meta(
+        answer.id,
+        answer.session_key,
+        answer.route,
+        answer.model_used,
+        answer.trace_id,
+        answer.sources,
+        answer.suggestions,
+        answer.canned_id,
+        replayed=True,
+    )
+    if answer.answer:
+        yield Delta(answer.answer)
+    yield Done(answer)

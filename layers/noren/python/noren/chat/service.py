@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from noren.chat.admission import Admission
 from noren.chat.both import both
 from noren.chat.cancel import Stopper
 from noren.chat.canned_answers import CannedAnswers, suggestions
+from noren.chat.drafts import READ_TOKENS, Drafts
 from noren.chat.grounds import Grounds
 from noren.chat.models import (
     Answer,
@@ -32,8 +33,16 @@ from noren.chat.models import (
     Turn,
 )
 from noren.chat.overage import TokenBound, credits_of
-from noren.chat.prompt import Written, build_managed_prompt, build_prompt, clamp_answer, passages_bound, prompt_bound
-from noren.chat.replay import Replays
+from noren.chat.prompt import (
+    BUDGET,
+    Written,
+    build_managed_prompt,
+    build_prompt,
+    clamp_answer,
+    passages_bound,
+    prompt_bound,
+)
+from noren.chat.replay import Replays, replayed
 from noren.chat.research import Inquiry, Research
 from noren.chat.routing import site_route
 from noren.chat.sessions import Conversation, Sessions
@@ -114,6 +123,7 @@ class Chats:
         self._pool, self._research = pool, research
         self._admission = Admission(ledger, limiter, pool, clock, console_url, short_of_credits)
         self._replays = Replays(idempotency, usage, sessions, clock)
+        self._drafts = Drafts(router, clock)
         self._canned = CannedAnswers(canned, sessions, usage, pool, clock)
 
     def stream(self, asker: Asker, ask: ChatAsk, run: Run) -> Generator[ChatEvent, None, None]:
@@ -125,7 +135,7 @@ class Chats:
         started = self._clock()
         with self._replays.claim(asker, run, lambda: new_id("req", self._clock())) as claim, ExitStack() as entered:
             if claim.first is not None:
-                yield from _replayed(claim.first)
+                yield from replayed(claim.first)
                 return
             plan = self._resolve(asker, ask, claim.request_id, run.deadline, entered)
             record = self._record(asker, ask, plan, claim.request_id, started)
@@ -254,7 +264,6 @@ class Chats:
         Returns the answer, or why it broke off: then what was produced is paid for. Raises where nothing was.
         """
         record, route = hold.record, plan.route
-        prompt = replace(written.prompt, whole=run.whole)
         stop = self._stopper(asker, record.request_id, run)
         yield Meta(
             id=record.request_id,
@@ -265,6 +274,7 @@ class Chats:
             sources=written.sources,
             suggestions=suggestions(plan.canned),
         )
+        prompt = self._enriched(plan, written, record, stop, run)
         parts: list[str] = []
         answer: Answer | None = None
         try:
@@ -294,16 +304,27 @@ class Chats:
                 self._keep(asker, ask, plan, record, "".join(parts), kept)
         return answer
 
+    def _enriched(self, plan: _Plan, written: Written, record: UsageRecord, stop: Stopper, run: Run) -> llm.Prompt:
+        """The finished prompt, with a draft where the site wants one."""
+        prompt = replace(written.prompt, whole=run.whole)
+        if route := Drafts.route(plan.site, plan.route):
+            asked = written.grounds, plan.inquiry.asked
+            return self._drafts.added(prompt, route, *asked, record, stop, run.deadline - CLOSING_SECONDS)
+        return prompt
+
     @staticmethod
     def _bound(ask: ChatAsk, plan: _Plan) -> TokenBound:
         """What the request can take at most."""
         wanted, window = ask.max_tokens or plan.prompt.content.max_tokens, plan.route.context_window
         answer = clamp_answer(wanted, plan.entitlement.limits.max_tokens, window)
         prompt = prompt_bound(window, ask.message, ask.history, is_trained=plan.inquiry.needs_room)
+        if plan.inquiry.needs_room and Drafts.route(plan.site, plan.route):
+            prompt += Drafts.bound(plan.inquiry.asked, BUDGET.passages)
         return TokenBound(prompt, answer)
 
     def _written(self, ask: ChatAsk, plan: _Plan, max_tokens: int, grounds: Grounds) -> Written:
         content, window = plan.prompt.content, plan.route.context_window
+        window -= READ_TOKENS if Drafts.route(plan.site, plan.route) else 0
         temperature = content.temperature if ask.temperature is None else ask.temperature
         passages = passages_bound(min(step.policy.context_window for step in plan.route.steps))
         if ask.history is not None:
@@ -344,7 +365,7 @@ class Chats:
             return "deadline"
         if reason == "cancelled":
             # It had not come to a model that answers: nothing to pay for.
-            hold.release = all(call.purpose == "embedding" for call in hold.record.calls)
+            hold.release = all(call.purpose != "answer" for call in hold.record.calls)
         elif not is_produced:
             raise UpstreamFailed("The model gave an empty answer. Please try again.", retry_after=1)
         return reason
@@ -421,21 +442,3 @@ def _log_settled(record: UsageRecord) -> None:
     failed = int(record.status in ("failed", "partial"))
     extra = measured(fields, ChatLatency=record.total_ms, FirstToken=record.first_token_ms, FailedChats=failed)
     _log.info("chat", extra=extra)
-
-
-def _replayed(answer: Answer) -> Iterator[ChatEvent]:
-    """The events of an answer that was given before."""
-    yield Meta(
-        answer.id,
-        answer.session_key,
-        answer.route,
-        answer.model_used,
-        answer.trace_id,
-        answer.sources,
-        answer.suggestions,
-        answer.canned_id,
-        replayed=True,
-    )
-    if answer.answer:
-        yield Delta(answer.answer)
-    yield Done(answer)

@@ -39,6 +39,8 @@ class Site:
     allow_server_calls: bool = False
     """Visitor calls without an `Origin` are let in too: a server makes them."""
     is_embed_enabled: bool = True
+    is_enrichment_enabled: bool = False
+    """VIP routes: a model of ours drafts notes on the passages before the vendor's answers (`noren.chat.drafts`)."""
     embed_script_id: str = ""
     """Part of every loader and visitor token; a new one voids them all."""
     widget_config: Mapping[str, Any] = field(default_factory=dict)
