@@ -70,7 +70,8 @@ def estimate(call: Call) -> t.EstimateOut:
     """What training a site would come to. Looks, and changes nothing."""
     body: t.EstimateIn = call.body
     site, reach = _site(call, body.site_id), _reach(body.scope)
-    return _estimate(call.services.quotes.quote(site, body.url, reach, force=body.force_retrain))
+    url = call.services.crawls.address(site, body.url)
+    return _estimate(call.services.quotes.quote(site, url, reach, force=body.force_retrain))
 
 
 def train_url(call: Call) -> t.JobOut:
@@ -202,7 +203,10 @@ def _site(call: Call, site_id: str | None) -> Site:
 
 def _job(each: Job) -> t.JobOut:
     times = {name: when(getattr(each, name)) for name in ("started_at", "ended_at")}
-    return t.JobOut.model_validate(asdict(each) | times | {"created_at": iso(each.created_at), "fetched": each.fetched})
+    reasons = {name: count for name, count in each.reasons.items() if count}
+    return t.JobOut.model_validate(
+        asdict(each) | times | {"reasons": reasons, "created_at": iso(each.created_at), "fetched": each.fetched}
+    )
 
 
 def _estimate(each: Quote) -> t.EstimateOut:

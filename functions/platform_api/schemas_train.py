@@ -153,6 +153,7 @@ class EstimateOut(Answer):
     skipped: list[SkippedOut]
     listed: int = Field(description="Pages that the site lists itself, or that links led to")
     sampled: int = Field(description="Pages that were read for this")
+    max_pages: int = Field(description="As many would be learnt at most: as asked for, and as the plan has room for")
     is_cut: bool = Field(description="There is more than `max_pages`")
     is_growing: bool = Field(description="Links were still leading to new pages: there may be more than is said")
     embedding_tokens_left: int = Field(description="This month's")

@@ -5,7 +5,7 @@ month's quota reaches for it. Nothing is stored, nothing is charged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Protocol
@@ -93,6 +93,8 @@ class Quote:
     skipped: tuple[Left, ...]
     listed: int
     sampled: int
+    max_pages: int
+    """As many would be learnt at most: as was asked for, and as the plan has room for."""
     is_cut: bool
     """Whether there is more than `max_pages`."""
     is_growing: bool
@@ -129,12 +131,15 @@ class Quotes:
                 "This is no plain URL. Write it as https://shop.example.jp/, without a user name or password.",
                 code="invalid_url",
             )
+        tenant, reach = self._tenant_of(site), reach or Reach()
+        room = self._plans.entitlement(tenant).limits.pages_per_site
+        reach = replace(reach, max_pages=min(reach.max_pages, room))
         known = () if force else self._known(site)
         try:
-            survey = self._surveys.survey(Ask(address, site.domains, reach or Reach(), known))
+            survey = self._surveys.survey(Ask(address, site.domains, reach, known))
         except SiteUnreadable as unreadable:
             raise CannotRead(unreadable.reason) from None
-        return self._priced(self._tenant_of(site), survey)
+        return self._priced(tenant, survey, reach.max_pages)
 
     def of_texts(self, site: Site, texts: Sequence[str]) -> Estimate:
         """What training on these texts would come to, if all of them are new."""
@@ -154,7 +159,7 @@ class Quotes:
             if each.kind == "page" and each.status == "active"
         )
 
-    def _priced(self, tenant: Tenant, survey: Survey) -> Quote:
+    def _priced(self, tenant: Tenant, survey: Survey, max_pages: int) -> Quote:
         try:
             policy = self._embeddings.policy(tenant)
         except NoEmbeddings:
@@ -178,6 +183,7 @@ class Quotes:
             skipped=survey.skipped,
             listed=survey.listed,
             sampled=survey.sampled,
+            max_pages=max_pages,
             is_cut=survey.is_cut,
             is_growing=survey.is_growing,
             embedding_tokens_left=left,
