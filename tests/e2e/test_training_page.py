@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -18,14 +17,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 SOON = 90_000
 
 
-def opened(page: Page, stack: Stack, plan: str) -> Any:
-    sign_in(page, stack.run, plan)
-    page.goto(f"{stack['console_url']}/training.html")
-    return page.locator("#job")
-
-
 def test_an_owner_teaches_a_site_and_a_file_and_asks(page: Page, stack: Stack) -> None:
-    job = opened(page, stack, "starter")
+    owner = stack.user("pro")
+    site_id = owner.ok("POST", "/api/v1/sites", {"name": "Guide"})["site_id"]
+    sign_in(page, stack.run, "pro")
+    page.goto(f"{stack['console_url']}/training.html?site_id={site_id}")
+    job = page.locator("#job")
     guide = f"{stack['demo_page_url']}guide/en/"
     page.get_by_label("Address of your site").fill(guide)
     page.get_by_role("button", name="Look at the site first").click()
@@ -50,8 +47,9 @@ def test_an_owner_teaches_a_site_and_a_file_and_asks(page: Page, stack: Stack) -
     expect(page.locator("#documents")).to_contain_text("Parking", timeout=SOON)
     assert violations(page) == []
     deadline = time.monotonic() + 45  # within 30 s of its publication an index is everywhere
-    while not (answer := stack.user("starter").chat("Where can I park my car?"))["sources"]:
+    while not (answer := owner.chat("Where can I park my car?", site_id=site_id))["sources"]:
         assert time.monotonic() < deadline, answer
         time.sleep(3)
     assert "four parking places" in answer["answer"]
     assert answer["sources"][0]["title"] == "Parking"
+    owner.ok("DELETE", f"/api/v1/sites/{site_id}")

@@ -74,12 +74,13 @@ export function jobFacts(job, pages, zone) {
   const parts = /** @type {[string, number][]} */ (OUTCOMES.map((name) => [name, job[name] ?? 0])).filter(([name, value]) => value && (name !== "left" || isOpen(job)));
   const done = parts.reduce((sum, [name, value]) => sum + (name === "left" ? 0 : value), 0);
   const all = done + (isOpen(job) ? job.left : 0);
-  const unread = pages.filter((page) => page.reason);
+  const unread = pages.filter((page) => page.reason && page.status !== "waiting");
   const error = job.error && (has(`e_${job.error}`) ? t(`e_${job.error}`) : job.error);
   return [
     el("p", { className: "row" }, el("strong", { role: "status" }, t(`s${job.status}`)), el("span", {}, t("progress", { done: count(done), all: count(all) })),
       el("span", { className: "muted" }, t("begun", { date: day(job.created_at, zone) }), job.attempt > 1 && ` · ${t("attempt", { count: count(job.attempt) })}`)),
     error && el("p", { className: "notice error" }, error),
+    job.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(job.max_pages) })) : null,
     strip(parts, t("progress", { done: count(done), all: count(all) })),
     el("ul", { className: "key" }, ...parts.map(([name, value]) => el("li", {}, el("i", { className: name }), el("strong", {}, count(value)), ` ${t(`c${name}`)}`))),
     job.chunks ? el("p", { className: "muted" }, t("chunksTokens", { chunks: count(job.chunks), tokens: count(job.tokens) }),

@@ -162,9 +162,9 @@ class Training extends Page {
 
   scheduleList() {
     return el("details", {}, el("summary", {}, t("schedules")), el("ul", { className: "reasons" }, ...this.schedules.map((each) => el("li", { className: "row" },
-      t("scheduleLine", { url: each.url, every: t(each.schedule), date: day(each.next_at, this.zone) }),
+      t("scheduleLine", { url: each.url, every: t(each.schedule), date: day(each.due_at, this.zone) }),
       el("button", { type: "button", onclick: () => this.act(async () => {
-        await this.api(this.ofSite(`/api/v1/train/schedules/${encodeURIComponent(each.schedule_id)}`), { method: "DELETE" });
+        await this.api(`/api/v1/train/schedules/${encodeURIComponent(each.schedule_id)}`, { method: "DELETE" });
         await this.load();
       }) }, t("stopSchedule"))))));
   }
