@@ -15,6 +15,8 @@ from stacks.bundling import NO_PACKAGES, PLATFORM
 CDK = emulator.HOME / "node" / "node_modules" / ".bin" / "cdk"
 AARCH64 = 183
 """ELF's number for the machine, at byte 18."""
+MOST_BYTES = 160_000_000
+"""Of the chat function's layers together, unzipped, compiled files included."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,18 @@ def layers_of(stage: str, out: Path) -> set[Path]:
     return {each for each in assets if (each / "python").is_dir()}
 
 
+def layers_of_chats(stage: str, out: Path) -> set[Path]:
+    """The folders of the layers that the chat function runs with; the Web Adapter's is AWS's."""
+    resources = json.loads((out / f"Noren-{stage}-Inference.template.json").read_text())["Resources"]
+    files = json.loads((out / f"Noren-{stage}-Inference.assets.json").read_text())["files"]
+    (chat,) = (
+        each for name, each in resources.items() if name.startswith("ChatFunction") and "Layers" in each["Properties"]
+    )
+    layers = [resources[each["Ref"]] for each in chat["Properties"]["Layers"] if isinstance(each, dict)]
+    keys = [each["Properties"]["Content"]["S3Key"].removesuffix(".zip") for each in layers]
+    return {out / files[key]["source"]["path"] for key in keys}
+
+
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
 def test_layers_hold_what_their_stage_runs(stage: str, folders: dict[str, Path]) -> None:
     synthesize(stage, folders[stage])
@@ -56,5 +70,11 @@ def test_layers_hold_what_their_stage_runs(stage: str, folders: dict[str, Path])
     assert libraries
     machines = {int.from_bytes(path.read_bytes()[18:20], "little") for path in libraries}
     assert (machines == {AARCH64}) is (stage != "local"), PLATFORM
+    chats = layers_of_chats(stage, folders[stage])
+    assert len(chats) == 2
+    inside = [path for layer in chats for path in layer.rglob("*") if path.is_file()]
+    if stage == "local":  # elsewhere this machine may have no Python that writes what Lambda's reads
+        assert any(path.suffix == ".pyc" for path in inside)
+    assert sum(path.stat().st_size for path in inside) <= MOST_BYTES
     for layer in layers:
         assert not {"boto3", "botocore", "bin"} & {path.name for path in (layer / "python").iterdir()}
