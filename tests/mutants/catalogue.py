@@ -15,6 +15,9 @@ RACES = f"{LEDGER}/test_races.py"
 CREDITS = f"{LEDGER}/test_credit_races.py"
 PUBLICATION = "tests/unit/knowledge/test_publication_races.py"
 VECTORS = "tests/unit/knowledge/test_site_vectors.py"
+TRAINING = "tests/unit/knowledge/test_training.py"
+CRAWLS = "tests/unit/knowledge/test_crawling.py"
+CRAWL_RACES = "tests/unit/knowledge/test_crawling_races.py"
 OVERAGE = "tests/unit/chat/test_overage.py"
 
 
@@ -254,5 +257,34 @@ MUTANTS = (
         "        self._packs.add(vectors, self._clock())\n",
         "",
         f"{VECTORS}::test_whoever_dies_at_any_call_loses_one_batch_at_most",
+    ),
+    # -- crawls
+    Mutant(
+        "a page ends twice",
+        "knowledge/job_store.py",
+        '"#status = :waiting",\n            {":waiting": "waiting", ":outcome"',
+        '"attribute_exists(pk)",\n            {":outcome"',
+        f"{TRAINING}::test_a_page_counts_once_though_two_work_on_it",
+    ),
+    Mutant(
+        "more pages than there is room for",
+        "knowledge/crawl_store.py",
+        '":most": now.max_pages - count}',
+        '":most": now.max_pages}',
+        f"{CRAWL_RACES}::test_bounds_hold_though_two_add_pages_at_once",
+    ),
+    Mutant(
+        "more queries of a path than are followed",
+        "knowledge/crawl_store.py",
+        '":most": MAX_VARIANTS - len(some)}',
+        '":most": MAX_VARIANTS}',
+        f"{CRAWL_RACES}::test_bounds_hold_though_two_add_pages_at_once",
+    ),
+    Mutant(
+        "two crawls of a site are open",
+        "knowledge/crawls.py",
+        "if job and job.is_open:",
+        "if job and not job.is_open:",
+        f"{CRAWLS}::test_one_crawl_of_a_site_at_a_time_is_open",
     ),
 )

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noren.errors import Conflict
-from noren.knowledge.models import Job
+from noren.knowledge.crawl.scope import MAX_VARIANTS
+from noren.knowledge.models import Job, JobPage, page_id
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.training_world import World
 from tests.unit.knowledge.web import HOME, Web
@@ -91,6 +92,36 @@ def test_the_same_message_may_be_worked_off_between_any_two_calls(knowledge_tabl
         is_true(world, job)
         at += 1
     assert at > 8
+
+
+@pytest.mark.parametrize(
+    ("links", "room"), [(["/a", "/b"], MAX_VARIANTS + 1), (["/list?page=1", "/list?page=2"], 1_000)]
+)
+def test_bounds_hold_though_two_add_pages_at_once(knowledge_table: Any, web: Web, links: list[str], room: int) -> None:
+    """There is room for one page more; and for one query more of a path."""
+    one, other = ([JobPage(page_id(each), HOME + each[1:], each)] for each in links)
+    at, has_come = 0, True
+    while has_come:
+        world, came = World(knowledge_table, web.net), list[int]()
+        job = world.crawl(max_pages=room)
+        world.deliver()
+        known = [f"{HOME}list?page={number + 10}" for number in range(MAX_VARIANTS - 1)]
+        world.crawls.add_pages(job, [JobPage(page_id(each), each, each) for each in known])
+
+        def meanwhile(world: World = world, job: Job = job, came: list[int] = came) -> None:
+            came.append(1)
+            assert len(world.crawls.add_pages(job, other)) == 1
+
+        world.fuse.burn(at, "before")
+        world.fuse.meanwhile = meanwhile
+        added = world.crawls.add_pages(job, one)
+        world.fuse.meanwhile = world.fuse.at = None
+        has_come = bool(came)
+        assert len(added) == (not has_come), at
+        world.check(job)
+        assert (world.job(job).found, world.job(job).is_cut) == (MAX_VARIANTS + 1, links == ["/a", "/b"] and has_come)
+        at += 1
+    assert at > 3
 
 
 STEPS = st.lists(

@@ -41,7 +41,7 @@ MISSES = 2
 """So many crawls in a row must miss a page before it goes."""
 MISSED_SECONDS = 30 * 86400
 """A page that was missed goes after that in any case, unless it is found again."""
-SLOT_SECONDS = 60.0
+SLOT_SECONDS = 300.0
 """A slot that was not used for so long is nobody's any more."""
 RETRY_SECONDS = 60.0
 
