@@ -34,7 +34,7 @@ _COMMON_KANJI = (
     "間関门闭问间队阳陆限院除雅集雷需非面音页项预频题额首验高黑"
 )
 
-_COSTS = {
+COSTS = {
     "K": 0.72,  # common kanji
     "k": 2.6,
     "h": 0.94,  # hiragana
@@ -45,19 +45,20 @@ _COSTS = {
     "l": 0.162,  # Latin letters
     "m": 0.92,  # ASCII marks
     "w": 0.5,  # marks of Japanese width
-    "d": 0.0,
-    "s": 0.0,
-    "n": 0.0,
+    "o": 1.6,  # any other
+    "words": 0.26,  # of Latin letters
+    "hangul": 0.67,  # words of it
+    "numbers": 1.05,  # of up to three digits
+    "lines": 0.8,
 }
-"""Classes of characters, and what one of each costs."""
-_OTHER = 1.6
-_RUNS = (
-    (re.compile("l+"), 0.26),
-    (re.compile("[Gg]+"), 0.67),
-    (re.compile("d{1,3}"), 1.05),
-    (re.compile("n[ns]*"), 0.8),
-)
-"""What costs once, however long it is: words, numbers, ends of lines."""
+"""What a text consists of and what each costs: characters of a class, and what costs once however long it is."""
+_FREE = "dsn"
+_RUNS = {
+    "words": re.compile("l+"),
+    "hangul": re.compile("[Gg]+"),
+    "numbers": re.compile("d{1,3}"),
+    "lines": re.compile("n[ns]*"),
+}
 _RANGES = (
     *(
         ("m", "!", "/"),
@@ -103,10 +104,16 @@ def estimate(text: str) -> int:
     """Tokens of a text, rounded up. 0 only for an empty or blank one."""
     if not text or text.isspace():
         return 0
-    classes = text.translate(_CLASSES)  # what is beyond the basic plane stays itself
-    counts = {name: classes.count(name) for name in _COSTS}
-    total = (len(text) - sum(counts.values())) * _OTHER + sum(counts[name] * cost for name, cost in _COSTS.items())
-    return math.ceil(total + sum(len(run.findall(classes)) * cost for run, cost in _RUNS) - 1e-9)
+    return math.ceil(sum(count * COSTS[name] for name, count in parts(text).items()) - 1e-9)
+
+
+def parts(text: str) -> dict[str, int]:
+    """How many of each of `COSTS` a text has."""
+    classes = text.translate(_CLASSES)
+    counts = {name: classes.count(name) for name in COSTS if len(name) == 1}
+    # What is beyond the basic plane was left as it is, and is of no class.
+    counts["o"] = len(text) - sum(counts.values()) + counts["o"] - sum(map(classes.count, _FREE))
+    return counts | {name: len(run.findall(classes)) for name, run in _RUNS.items()}
 
 
 def prompt_tokens(messages: Iterable[Message]) -> int:

@@ -1,0 +1,175 @@
+"""What a quote makes of a look at a site: price, quota, the plan's room, what is known already, clear refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from noren.errors import Busy, Unprocessable
+from noren.functions import Function
+from noren.ids import TenantId
+from noren.knowledge.embeddings import NoEmbeddings
+from noren.knowledge.models import Document
+from noren.knowledge.quote import CannotRead, Quotes, RemoteSurveyor
+from noren.knowledge.survey.extent import Span
+from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
+from noren.sites.models import Site
+from noren.tenants.models import Tenant
+
+TENANT = TenantId("ten_1")
+SITE = Site("site_1", TENANT, "Shop", "prof_1", 0.0, domains=("shop.example",))
+RATE = ExchangeRate("JPY", Decimal(150), "2026-01-01")
+POLICY = ModelPolicy(
+    id="embedding_3_small",
+    name="Small",
+    type="embedding",
+    provider="openai",
+    model="text-embedding-3-small",
+    endpoint="",
+    plans=frozenset({"starter"}),
+    effective_date="2026-01-01",
+    context_window=8_192,
+    input_usd=Decimal("0.00002"),
+)
+LIMITS = Limits(1, 100_000, 1, 1, 1, 1, 1, 1, pages_per_site=50)
+PLAN = Plan("starter", (), "paid", {"JPY": 1}, LIMITS, POLICY.id, "monthly", "2026-01-01")
+SURVEY = Survey(Span(90, 100, 120), 0, Span(80_000, 95_000, 130_000), (Left("robots", 3, "x"),), 103, 40, False, False)
+PAGE = Document("doc_1", TENANT, "site_1", "page", "http://shop.example/a", "A", "en", "h", 1, 1, 0.0, 0.0, etag='"1"')
+
+
+@dataclass
+class World:
+    """Everything that a quote asks."""
+
+    told: Survey | Exception = SURVEY
+    policy_found: ModelPolicy | None = POLICY
+    documents: list[Document] = field(default_factory=list)
+    asked: list[Ask] = field(default_factory=list)
+
+    @property
+    def quotes(self) -> Quotes:
+        whose = cast(Tenant, type("T", (), {"tenant_id": TENANT, "currency": "JPY"}))
+        return Quotes(self, cast(Any, self), cast(Any, self), cast(Any, self), lambda _: whose)
+
+    def survey(self, ask: Ask) -> Survey:
+        self.asked.append(ask)
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
+
+    def every(self, tenant_id: TenantId, site_id: str) -> Any:
+        return iter(self.documents) if (tenant_id, site_id) == (TENANT, "site_1") else iter(())
+
+    def entitlement(self, _: Tenant) -> Entitlement:
+        return Entitlement(PLAN, LIMITS, (), RATE)
+
+    def rate(self, _: str) -> ExchangeRate:
+        return RATE
+
+    def policy(self, _: Tenant) -> ModelPolicy:
+        if self.policy_found is None:
+            raise NoEmbeddings
+        return self.policy_found
+
+    def left(self, _: Tenant) -> int:
+        return 100_000
+
+
+def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> None:
+    quote = World().quotes.quote(SITE, "http://shop.example/")
+    assert (quote.cost_usd_low, quote.cost_usd, quote.cost_usd_high) == tuple(
+        Decimal(each) for each in ("0.0016", "0.0019", "0.0026")
+    )
+    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.285"), "JPY")
+    assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (100_000, False, True)
+    larger = World(replace(SURVEY, tokens=Span(1, 100_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
+    assert larger.exceeds_quota
+
+
+def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:
+    quote = World(replace(SURVEY, tokens=Span(1, 10**9, 10**9)), None).quotes.quote(SITE, "http://shop.example/")
+    assert (quote.cost_usd_high, quote.embedding_model) == (0, "")
+    assert (quote.exceeds_quota, quote.may_exceed_quota) == (False, False)
+
+
+def test_no_more_is_meant_than_the_plan_has_room_for() -> None:
+    world = World()
+    assert world.quotes.quote(SITE, "http://shop.example/", Reach(max_pages=1_000)).max_pages == 50
+    assert world.quotes.quote(SITE, "http://shop.example/", Reach(max_pages=7)).max_pages == 7
+    assert [each.reach.max_pages for each in world.asked] == [50, 7]
+    assert world.asked[0].domains == ("shop.example",)
+
+
+def test_pages_that_are_known_are_told_unless_all_is_to_be_learnt_anew() -> None:
+    others = [replace(PAGE, kind="file"), replace(PAGE, status="gone"), PAGE]
+    world = World(documents=others)
+    world.quotes.quote(SITE, "http://shop.example/")
+    world.quotes.quote(SITE, "http://shop.example/", force=True)
+    assert [each.known for each in world.asked] == [(KnownPage(PAGE.url, "h", etag='"1"'),), ()]
+
+
+@pytest.mark.parametrize("reason", ["robots", "robots_unavailable", "unreachable", "timed_out", "tls_failed"])
+def test_a_site_of_which_nothing_can_be_read_is_refused_with_what_to_do(reason: str) -> None:
+    with pytest.raises(CannotRead) as refused:
+        World(SiteUnreadable(reason)).quotes.quote(SITE, "http://shop.example/")
+    assert (refused.value.status, refused.value.code) == (422, "site_unreadable")
+    assert refused.value.extra == {"reason": reason}
+    assert refused.value.detail.endswith(".")
+
+
+@pytest.mark.parametrize("url", ["", "ftp://shop.example/", "http://user:word@shop.example/", "javascript:alert(1)"])
+def test_what_is_no_address_is_never_called(url: str) -> None:
+    world = World()
+    with pytest.raises(Unprocessable, match="no plain URL"):
+        world.quotes.quote(SITE, url)
+    assert world.asked == []
+
+
+class Lambda:
+    """The service that calls functions: answers with what it was given."""
+
+    def __init__(self, said: Any, error: str = "") -> None:
+        self.said, self.error, self.events = said, error, list[Any]()
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:
+        self.events.append((FunctionName, json.loads(Payload)))
+        if isinstance(self.said, Exception):
+            raise self.said
+        answer = {"Payload": io.BytesIO(json.dumps(self.said).encode())}
+        return answer | ({"FunctionError": self.error} if self.error else {})
+
+
+def remote(client: Lambda) -> RemoteSurveyor:
+    function = Function("surveyor", 1.0)
+    function.__dict__["_lambda"] = client
+    return RemoteSurveyor(function)
+
+
+def test_another_function_looks() -> None:
+    client = Lambda(SURVEY.told())
+    ask = Ask("http://shop.example/", ("shop.example",), Reach(5), (KnownPage("u", "h"),))
+    assert remote(client).survey(ask) == SURVEY
+    ((name, event),) = client.events
+    assert (name, Ask.parse(event)) == ("surveyor", ask)
+    with pytest.raises(SiteUnreadable, match="robots"):
+        remote(Lambda({"unreadable": "robots"})).survey(ask)
+
+
+def test_one_that_is_busy_or_dies_is_not_called_again() -> None:
+    from botocore.exceptions import ClientError, ReadTimeoutError
+
+    throttled = ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+    for client in (
+        Lambda(throttled),
+        Lambda(ReadTimeoutError(endpoint_url="")),
+        Lambda({"errorMessage": "died"}, "Unhandled"),
+    ):
+        with pytest.raises(Busy):
+            remote(client).survey(Ask("http://shop.example/"))
+        assert len(client.events) == 1
