@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from noren.llm.answerer import Language
+from noren.llm.language import Language
 
 SECRET = "sk-victims-secret-4711"
 EVIL = "evil.example"

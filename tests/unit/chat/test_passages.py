@@ -22,7 +22,7 @@ from noren.knowledge.index_format import VectorSpace
 from noren.knowledge.retrieval import CURRENT_SECONDS
 from noren.knowledge.vectors import compact
 from noren.ledger import prices
-from noren.llm.answerer import Language
+from noren.llm.language import Language
 from noren.llm.models import Cancel, Embedded, Message, Prompt, ProviderFault, TimeLimits
 from noren.llm.providers.offline import OfflineProvider
 from noren.llm.tokens import estimate, prompt_tokens

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from local.seed import FACTS
 from noren.llm import answerer, tokens
+from noren.llm.language import Language
+from noren.llm.language import language as language_of
 from noren.llm.models import Cancel, Delta, Finish, Message, Prompt, TimeLimits
 from noren.llm.providers.offline import OfflineProvider
 from tests.unit.llm.scripted import never, policy
@@ -58,7 +60,7 @@ def test_it_finds_the_fact(question: str, fact: str) -> None:
     ("question", "language"),
     [("宇宙の年齢は?", "ja"), ("Who won the world cup?", "en"), ("대통령은 누구입니까?", "ko")],
 )
-def test_it_says_so_when_there_is_nothing(question: str, language: answerer.Language) -> None:
+def test_it_says_so_when_there_is_nothing(question: str, language: Language) -> None:
     assert ask(question) == answerer.NOT_FOUND[language]
 
 
@@ -97,7 +99,7 @@ def test_instructions_are_never_quoted(question: str) -> None:
 def test_the_demo_answers_natural_questions(plan: str, question: str, fact: str) -> None:
     answer = ask(question, f"<facts>\n{FACTS[plan][1]}\n</facts>")
     assert fact in answer
-    assert len({answerer.language(each) for each in FACTS[plan][1].splitlines() if each in answer}) == 1
+    assert len({language_of(each) for each in FACTS[plan][1].splitlines() if each in answer}) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_the_demo_answers_natural_questions(plan: str, question: str, fact: str)
 )
 def test_what_the_demo_does_not_know_is_not_answered_with_something_else(plan: str, question: str) -> None:
     told = ask(question, f"<facts>\n{FACTS[plan][1]}\n</facts>")
-    assert told == answerer.NOT_FOUND[answerer.language(question)]
+    assert told == answerer.NOT_FOUND[language_of(question)]
 
 
 def test_facts_in_a_user_message_are_not_quoted() -> None:
@@ -230,7 +232,7 @@ def test_the_best_sentences_of_passages_are_quoted_with_their_numbers(question: 
     )
     answer = ask(question, told)
     assert f"{fact} [{number}]" in answer
-    assert len({answerer.language(each) for each in answer.split("]") if len(each) > 5}) == 1
+    assert len({language_of(each) for each in answer.split("]") if len(each) > 5}) == 1
 
 
 def test_a_topic_that_no_fact_knows_may_be_told_by_a_passage() -> None:
@@ -256,5 +258,5 @@ def test_where_passages_do_not_tell_the_given_sentence_is_said(question: str) ->
         ("Wo ist das?", "en"),
     ],
 )
-def test_the_language_is_what_most_of_the_question_is_written_in(text: str, spoken: answerer.Language) -> None:
-    assert answerer.language(text) == spoken
+def test_the_language_is_what_most_of_the_question_is_written_in(text: str, spoken: Language) -> None:
+    assert language_of(text) == spoken

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from noren.chat.models import Source
 from noren.chat.quoting import attribute, quotable, safe_url
-from noren.llm.answerer import Language, language
+from noren.llm.language import Language, language
 from noren.llm.tokens import cut, estimate
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from noren.knowledge.embeddings import CLOSING_SECONDS, Embeddings, OnBehalf, to
 from noren.knowledge.models import IndexPointer
 from noren.knowledge.retrieval import IndexUnavailable, Retrieval
 from noren.ledger.models import Hold
-from noren.llm.answerer import language
+from noren.llm.language import language
 from noren.llm.models import numbers
 from noren.llm.tokens import estimate
 from noren.metrics import measured

@@ -13,12 +13,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from noren.llm.language import Language, language
 from noren.llm.models import Message
 from noren.llm.tokens import estimate
-
-Language = Literal["ja", "ko", "en"]
 
 NOT_FOUND: dict[Language, str] = {
     "ja": "申し訳ありませんが、手元の情報の中に、ご質問への答えは見つかりませんでした。",
@@ -150,14 +149,6 @@ def answer(messages: Sequence[Message]) -> str:
         return _otherwise(messages) or NOT_FOUND[language(last)]
     quotes = [_ended(each.text) + (f" [{each.number}]" if each.number else "") for each in best]
     return ("" if language(last) == "ja" else " ").join(quotes)
-
-
-def language(text: str) -> Language:
-    """The asker's language by script: of two that are mixed, the one that more of the text is in."""
-    korean, kana = len(re.findall(r"[\uac00-\ud7a3]", text)), len(re.findall(r"[\u3041-\u30ff]", text))
-    if korean > kana:
-        return "ko"
-    return "ja" if kana or re.search(r"[\u3400-\u9fff]", text) else "en"
 
 
 def pieces(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noren.llm import answerer, tokens
+from noren.llm import tokens
 from noren.llm.models import Cancel, Delta, Event, Finish, Prompt, TimeLimits, TokenUsage
 from noren.plans.models import ModelPolicy
 
@@ -18,6 +18,8 @@ class OfflineProvider:
 
     def stream(self, policy: ModelPolicy, prompt: Prompt, limits: TimeLimits, cancel: Cancel) -> Iterator[Event]:
         """See `llm.models.Provider`."""
+        from noren.llm import answerer  # its patterns take their time, and few platforms ever ask it
+
         pieces = answerer.pieces(answerer.answer(prompt.messages))
         sent = 0
         for piece in pieces[: prompt.max_tokens]:
