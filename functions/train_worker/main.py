@@ -1,5 +1,5 @@
-"""Trains sites: a message names a step of a job. Every few minutes trainings are begun whose time has come, and jobs
-looked for that have come to a stop.
+"""Trains sites: a message names a step of a job. Every few minutes trainings are begun whose time has come, sites
+published anew whose documents have expired, and jobs looked for that have come to a stop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ log.configure(SERVICES.settings.stage)
 def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """Lambda's entry: a message of the queue, or the rule's job."""
     if event.get("job") == "training":
-        return {"begun": SERVICES.schedules.run(), "stopped": SERVICES.train_worker.sweep()}
+        begun = SERVICES.schedules.run() + SERVICES.crawls.expire()
+        return {"begun": begun, "stopped": SERVICES.train_worker.sweep()}
     return work_off(event, _work)
 
 

@@ -163,12 +163,39 @@ def test_a_page_that_was_missed_expires_though_nobody_asks_for_it_again(world: W
     crawled(world)
     web.paths.pop("/cup")
     crawled(world)
-    world.now += MISSED_SECONDS + 1
-    world.start(("Hours", "From ten to six"))
+    visible = world.visible()
+    assert visible
+    assert visible.find("porcelain", 5)
+    world.now += MISSED_SECONDS - 1000
+    assert expired(world) == 0
+    world.now += 86400 + 1000
+    assert [expired(world) for _ in range(2)] == [1, 0]
     world.drain()
     visible = world.visible()
     assert visible
     assert not visible.find("porcelain", 5)
+
+
+def expired(world: World) -> int:
+    """How many sites were begun to be published anew: of this tenant alone, for the tests share a table."""
+    every = world.crawls.expired
+    world.crawls.expired = lambda now: (each for each in every(now) if each.tenant_id == world.tenant)  # type: ignore[method-assign]
+    done = world.crawling.expire()
+    world.crawls.expired = every  # type: ignore[method-assign]
+    return done
+
+
+def test_a_page_that_came_back_in_time_does_not_expire(world: World, web: Web) -> None:
+    crawled(world)
+    cup = web.paths.pop("/cup")
+    crawled(world)
+    web.paths["/cup"] = cup
+    crawled(world)
+    world.now += MISSED_SECONDS + 90000
+    version = world.documents.pointer(world.tenant, world.site.site_id)
+    assert expired(world) == 1
+    world.drain()
+    assert world.documents.pointer(world.tenant, world.site.site_id) == version
 
 
 def test_a_fetch_that_failed_is_no_miss(world: World, web: Web) -> None:

@@ -15,7 +15,7 @@ from tests.unit.runtime.conftest import Time
 @pytest.fixture(params=["table", "fake"])
 def pace(request: pytest.FixtureRequest, time: Time) -> Pace:
     slots = request.getfixturevalue("store") if request.param == "table" else Slots()
-    return Pace(slots, time)
+    return Pace(slots, time)  # type: ignore[arg-type]
 
 
 def test_each_caller_has_its_own_time(pace: Pace, time: Time) -> None:

@@ -1,13 +1,13 @@
 """What only crawls store: pages that were found on pages, within a job's bounds, and whose turn it is on a site.
 
 `JOBV#<tenant>#<job>` / digest: how many queries of one path a job has. `IDX#<tenant>#<site>` / `CRAWL`: the site's
-latest crawl, of which one at a time may be open.
+latest crawl, of which one at a time may be open. `EXPIRIES` / day, tenant and site: when documents expire.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, var
 from noren.knowledge.job_store import AT_ONCE, JobStore
 from noren.knowledge.models import Job, JobPage
 from noren.knowledge.row_store import RowStore
-from noren.tables import batch_get
+from noren.tables import batch_get, platform_key, to_item
 from noren.tenants.store import Refused, transact
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 JOBS_REMEMBERED = 8
 """Of which one process remembers the pages."""
+DAY = 86_400
 ROUNDS = 20
 """How often to look again because others have added pages meanwhile."""
 
@@ -63,6 +64,26 @@ class CrawlStore:
         values = {":one": 1, ":minus": -1, ":chunks": -page.chunks, ":tokens": -page.tokens}
         update = f"ADD #{page.status} :minus, #skipped :one, #reasons.#{reason} :one, #chunks :chunks, #tokens :tokens"
         transact(self._client, [{"Update": through}, self._jobs.counting(job, update, values)])
+
+    def note_expiries(self, job: Job, times: Iterable[float]) -> None:
+        """Note that documents of a job's site expire then, each on the day after."""
+        for day in sorted({int(each // DAY + 1) * DAY for each in times}):
+            key = {"pk": _expiries_key(), "sk": f"{day:012d}#{job.tenant_id}#{job.site_id}"}
+            item = key | {"tenant_id": job.tenant_id, "site_id": job.site_id}
+            self._client.put_item(TableName=self._rows.table, Item=to_item(item))
+
+    def expired(self, now: float) -> Iterator[Expiry]:
+        """The notes whose time has come, the oldest first."""
+        for item in self._rows.until(_expiries_key(), f"{int(now) + 1:012d}"):
+            yield Expiry(TenantId(item["tenant_id"]), item["site_id"], item["sk"])
+
+    def forgetting(self, expiry: Expiry) -> dict[str, Any]:
+        """The removal of a note that is still there, as a part of a transaction."""
+        return self._rows.delete({"pk": _expiries_key(), "sk": expiry.sk}, "attribute_exists(pk)", {})
+
+    def forget(self, expiry: Expiry) -> None:
+        """Remove a note of which nothing follows."""
+        transact(self._client, [self._rows.delete({"pk": _expiries_key(), "sk": expiry.sk}, "", {})])
 
     def latest(self, tenant_id: TenantId, site_id: str) -> str:
         """The id of the site's latest crawl, "" where there was none."""
@@ -134,7 +155,20 @@ class CrawlStore:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiry:
+    """A note that documents of a site expire."""
+
+    tenant_id: TenantId
+    site_id: str
+    sk: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Admitted:
     pages: list[JobPage]
     counts: list[Any]
     """What is counted with them."""
+
+
+def _expiries_key() -> str:
+    return platform_key("EXPIRIES")

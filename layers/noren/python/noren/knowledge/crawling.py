@@ -108,7 +108,7 @@ class Crawl:
             max_urls=room,
             may_fetch=lambda url: self._clock() < until and (url in robots.sitemaps or _is_on(scope, url)),
         ).pages
-        depths = {scope.start: 0} | known
+        depths = {scope.start: 0} | known | {scope.start: 0}  # the start comes first, however it was found before
         depths |= {url: 1 for url in found if url not in depths}
         pages = [_page(url, depth, found.get(url, "")) for url, depth in depths.items()]
         self._pages.add_pages(job, pages, listed=True)
@@ -188,10 +188,13 @@ class Crawl:
         return PageEnd("changed", document=document, document_id=document.document_id)
 
     def settle(self, job: Job) -> None:
-        """Count pages that say what others of the site say as left out. Raises Refused where the job has moved on."""
+        """Count pages that say what others of the site say as left out, and note when those missed expire. Raises
+        Refused where the job has moved on.
+        """
         now = self._clock()
         every = self._documents.every(job.tenant_id, job.site_id)
         pages = {each.document_id: each for each in every if each.kind == "page" and is_valid(each, now)}
+        self._pages.note_expiries(job, (each.valid_until for each in pages.values() if each.valid_until))
         for copy in sorted(copies_among(pages.values())):
             page = self._jobs.page(job, page_id(pages[copy].url))
             if page and page.status in ("changed", "unchanged"):

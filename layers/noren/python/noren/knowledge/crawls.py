@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from noren.clock import Clock
-from noren.errors import Conflict, Unprocessable
+from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import new_id
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawl.scope import is_within
-from noren.knowledge.crawl_store import CrawlStore
+from noren.knowledge.crawl_store import CrawlStore, Expiry
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
@@ -24,6 +25,8 @@ from noren.sites.models import Site
 from noren.sites.service import Sites
 from noren.tenants.store import Refused
 
+AT_ONCE = 200
+"""Sites published anew in one sweep."""
 TURN = 3
 """Where, in the transaction that starts a job, it stands that it is its site's turn."""
 
@@ -114,7 +117,7 @@ class Crawls:
             self._jobs.start(job, [turn, *also])
 
         self._in_turn(job, begin)
-        self._hint(job)
+        self._hint(job, "plan")
         return job
 
     def retry(self, job: Job) -> bool:
@@ -142,6 +145,35 @@ class Crawls:
             )
         return latest
 
+    def expire(self) -> int:
+        """Have those sites published anew whose documents have expired, each once; how many were begun."""
+        return sum(self._expire(each) for each in islice(self._pages.expired(self._clock()), AT_ONCE))
+
+    def _expire(self, expiry: Expiry) -> bool:
+        try:
+            site = self._sites.now(expiry.tenant_id, expiry.site_id)
+        except NotFound:
+            self._pages.forget(expiry)
+            return False
+        now = self._clock()
+        job = Job(
+            job_id=new_id("job", now),
+            tenant_id=site.tenant_id,
+            site_id=site.site_id,
+            kind="refresh",
+            mode="differential",
+            status="publishing",
+            source="",
+            created_at=now,
+            created_by="",
+            moved_at=now,
+            left=0,
+        )
+        if not self._jobs.begin_refresh(job, [self._pages.forgetting(expiry)]):
+            return False
+        self._hint(job, "publish")
+        return True
+
     def _in_turn(self, job: Job, begin: Callable[[Any], None]) -> None:
         """Do what begins a crawl, with the part of the transaction that lets one at a time be open."""
         while True:
@@ -167,9 +199,9 @@ class Crawls:
     def _has_pages(self, site: Site) -> bool:
         return self._documents.has_pages(site.tenant_id, site.site_id)
 
-    def _hint(self, job: Job) -> None:
+    def _hint(self, job: Job, what: str) -> None:
         """Have a worker begin. Where the message is lost, the sweep finds the job."""
         try:
-            self._queue.send(message(job, "plan"))
+            self._queue.send(message(job, what))
         except Exception as error:
             _log.warning("a job is left to the sweep: %s", type(error).__name__)

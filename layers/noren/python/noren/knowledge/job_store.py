@@ -56,14 +56,17 @@ class JobStore:
         made = self._rows.new(job_item(job)), self._rows.new(plan), self._rows.put(open_item(job))
         transact(self._client, [*made, *also])
 
-    def remove_document(self, document: Document, job: Job) -> bool:
-        """Delete a document and store the job that publishes without it; False where the document has changed."""
-        made = self._rows.new(job_item(job)), self._rows.put(open_item(job))
+    def begin_refresh(self, job: Job, also: Sequence[Any]) -> bool:
+        """Store a job that publishes what there is, and `also` what goes with it; False where a condition fails."""
         try:
-            transact(self._client, [self._documents.removing(document), *made])
+            transact(self._client, [self._rows.new(job_item(job)), self._rows.put(open_item(job)), *also])
         except Refused:
             return False
         return True
+
+    def remove_document(self, document: Document, job: Job) -> bool:
+        """Delete a document and store the job that publishes without it; False where the document has changed."""
+        return self.begin_refresh(job, [self._documents.removing(document)])
 
     def get(self, tenant_id: TenantId, job_id: str) -> Job | None:
         """The job as it is now, or None."""

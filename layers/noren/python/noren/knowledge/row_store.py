@@ -36,6 +36,17 @@ class RowStore:
         for page in pages:
             yield from map(from_item, page["Items"])
 
+    def until(self, pk: str, end: str) -> Iterator[Item]:
+        """The items of a partition whose sort key is below `end`, in order."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND sk < :end",
+            ExpressionAttributeValues=to_item({":pk": pk, ":end": end}),
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(from_item, page["Items"])
+
     def page(
         self, pk: str, limit: int, position: Position | None, *, newest: bool = False, only: Item | None = None
     ) -> tuple[list[Item], Position | None]:

@@ -13,7 +13,7 @@ from noren.ids import TenantId, is_id
 from noren.knowledge.items import made_of
 from noren.knowledge.models import Schedule
 from noren.knowledge.row_store import Position, RowStore
-from noren.tables import Item, from_item, platform_key, tenant_key, to_item
+from noren.tables import Item, platform_key, tenant_key
 from noren.tenants.store import Refused, transact
 
 if TYPE_CHECKING:
@@ -41,15 +41,8 @@ class ScheduleStore:
 
     def due(self, now: float) -> Iterator[tuple[TenantId, str, int]]:
         """Whose schedules' time has come, and which time that is; the longest due first."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._rows.table,
-            KeyConditionExpression="pk = :pk AND sk < :end",
-            ExpressionAttributeValues=to_item({":pk": _due_pk(), ":end": f"{int(now) + 1:012d}"}),
-            ConsistentRead=True,
-        )
-        for page in pages:
-            for item in map(from_item, page["Items"]):
-                yield TenantId(item["tenant_id"]), item["schedule_id"], item["due_at"]
+        for item in self._rows.until(_due_pk(), f"{int(now) + 1:012d}"):
+            yield TenantId(item["tenant_id"]), item["schedule_id"], item["due_at"]
 
     def forget(self, tenant_id: TenantId, schedule_id: str, due_at: int) -> None:
         """Remove a time at which nothing is to begin any more."""
