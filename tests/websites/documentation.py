@@ -50,6 +50,11 @@ def pages_of(folder: Path) -> list[Path]:
     ]
 
 
+def start_of(folder: Path) -> str:
+    """The name of its first page, or "" where a server finds it by itself."""
+    return "" if (folder / "index.html").exists() else next(folder.glob("index.*.html")).name
+
+
 def _fetch(package: str, kept: Path) -> None:
     apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
     if not apt or not dpkg:

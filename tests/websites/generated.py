@@ -73,6 +73,14 @@ def generate(folder: Path, plan: Plan, origin: str) -> Made:
     return made
 
 
+def note_edit(folder: Path, url: str, day: str = "2026-11-20") -> None:
+    """Say in the site's sitemap that a page has changed."""
+    file = folder / "sitemap.xml"
+    known = f"<loc>{escape(url)}</loc><lastmod>"
+    before, found, after = file.read_text().partition(known)
+    file.write_text(before + found + (day + after[len(day) :] if found else ""))
+
+
 def sitemap(urls: object, lastmod: str = "2026-11-01") -> str:
     """A sitemap of those URLs."""
     entries = "".join(f"<url><loc>{escape(str(each))}</loc><lastmod>{lastmod}</lastmod></url>" for each in urls)  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> N
 
 def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:
     quote = World(replace(SURVEY, tokens=Span(1, 10**9, 10**9)), None).quotes.quote(SITE, "http://shop.example/")
-    assert (quote.cost_usd_high, quote.embedding_model) == (0, "")
+    assert (quote.cost_usd_high, quote.embedding_model) == (Decimal(0), "")
     assert (quote.exceeds_quota, quote.may_exceed_quota) == (False, False)
 
 

@@ -18,7 +18,8 @@ COUNTED = json.loads(Path(__file__).with_name("cl100k.json").read_text())
 
 def ours(counted: Any) -> float:
     """Half a token a text is what rounding up adds."""
-    return sum(count * tokens.COSTS[name] for name, count in counted["parts"].items()) + counted["texts"] / 2
+    costs = (count * tokens.COSTS[name] for name, count in counted["parts"].items())
+    return float(sum(costs) + counted["texts"] / 2)
 
 
 @pytest.mark.parametrize("counted", COUNTED, ids=lambda each: f"{each['name']}-{each['language']}")

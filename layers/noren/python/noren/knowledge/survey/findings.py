@@ -14,8 +14,10 @@ from noren.knowledge.crawl.scope import Scope, Variants
 from noren.knowledge.survey.extent import Level, Part, Span, share, total, unseen
 from noren.knowledge.survey.models import Left, Survey
 
-ESTIMATE_ERROR = 0.05
-"""By which our count of tokens may be off from the bill's."""
+ESTIMATE_ERROR = 0.1
+"""By which our count of tokens may be off from the bill's on one small site; on a whole documentation it is 0.04."""
+OPEN_END = 0.5
+"""Where each of the last pages read still led to so many new ones, nobody can say how many there are."""
 _FEW = 2
 """Of a kind of page, fewer than so many read say nothing about it."""
 _MOST_REFUSED = 20_000
@@ -184,7 +186,7 @@ class Findings:
         settled = sum(page.state == "settled" for page in self._pages.values())
         room = max(0, self.most - len(self._pages))
         more, most_more = unseen(self._levels(), room)
-        more = min(more, self._unmet())
+        more, most_more = min(more, self._unmet()), room if self._is_open_ended() else most_more
         if population := sum(map(_size, kinds)):
             tokens = _grown(tokens, more / population, most_more / population)
             pages = _grown(pages, more / population, most_more / population)
@@ -234,6 +236,12 @@ class Findings:
         if known == len(later):
             return 0
         return round(len(self._pages) * (len(later) - known) / known) if known else self.most
+
+    def _is_open_ended(self) -> bool:
+        last = self._in_order[-max(4, len(self._in_order) // 4) :]
+        return any(page.state == "waiting" for page in self._pages.values()) and (
+            sum(page.led_to for page in last) > OPEN_END * len(last)
+        )
 
     def _skipped(self, kinds: list[list[Seen]]) -> tuple[Left, ...]:
         counts = Counter(self._left)
