@@ -51,7 +51,7 @@ soak: setup ## SEED=1 HISTORIES=10000: seeded histories of accounts with crashes
 	@$(PY) -m bench.simulate $(SEED) $(HISTORIES)
 	@$(PY) -m bench.races
 
-bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale, billing, the widget's size: tables, not tests
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale, billing, the widget's size, quotes, training: tables, not tests
 	@sh bench/setup.sh
 	@$(PY) -m bench.coldstart
 	@$(PY) -m bench.gateway
@@ -61,6 +61,9 @@ bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, s
 	@$(PY) -m bench.stripe_orders --orders 100 --interleaved 10
 	@$(PY) -m bench.webhook
 	@$(PY) -m bench.widget_size
+	@$(PY) -m bench.tokens
+	@$(PY) -m bench.quotes
+	@$(PY) -m bench.training
 
 openapi: setup ## write the OpenAPI documents and docs/api.md
 	@$(PY) -m noren.edge.openapi --write
