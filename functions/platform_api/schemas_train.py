@@ -105,7 +105,11 @@ class TrainFilesIn(Body):
     force_retrain: bool = Field(False, description="Learn again even what has not changed")
 
 
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^(/|https?://|\*)[^\s]*$")]
+Pattern = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=300, pattern=r"^(/|https?://|\*)[^\s]*$"),
+    Field(examples=["/help/*"]),
+]
 
 
 class ScopeIn(Body):

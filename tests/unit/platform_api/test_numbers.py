@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from noren.edge.http import Route
 from noren.edge.paging import PageQuery
 from noren.ids import TenantId
+from noren.limits import RATES, Rate
 from noren.tables import from_item
 from platform_api.routes import ROUTES
 from tests.unit.platform_api import changes
@@ -132,7 +133,10 @@ def test_numbers_are_found_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize("route", BODIES, ids=name)
-def test_what_is_no_fitting_number_is_refused(platform: Platform, route: Route) -> None:
+def test_what_is_no_fitting_number_is_refused(
+    platform: Platform, route: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RATES, "train", Rate(10**6, 60))  # refused for what it is, not for how often
     changes.people(platform)
     change = CHANGES[name(route)](platform)
     token = changes.token(platform, route)
