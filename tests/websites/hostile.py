@@ -162,7 +162,7 @@ PAGES: dict[str, tuple[Made, str]] = {
     "/loop": (leads(lambda _: "/loop"), "redirect_loop"),
     "/ring/1": (leads(lambda path: f"/ring/{int(path.rpartition('/')[2]) + 1}"), "redirect_loop"),
     "/private": (leads(lambda _: "http://192.168.0.1/"), "other_site"),
-    "/shop@": (leads(lambda _: "http://user:word@127.0.0.1/"), "blocked"),
+    "/shop@": (leads(lambda _: "http://user@127.0.0.1/"), "blocked"),
     "/deep": (says(b"<div>" * 300_000 + b"text"), "empty"),
     "/wide": (says(b"<p " + b"a=1 " * 300_000 + b">text</p>"), "text"),
     "/tables": (says(b"<table><tr><td>" * 20_000), "empty"),
