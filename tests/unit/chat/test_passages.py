@@ -22,13 +22,14 @@ from noren.knowledge.index_format import VectorSpace
 from noren.knowledge.retrieval import CURRENT_SECONDS
 from noren.knowledge.vectors import compact
 from noren.ledger import prices
+from noren.llm.breaker import CACHE_SECONDS
 from noren.llm.language import Language
 from noren.llm.models import Cancel, Embedded, Message, Prompt, ProviderFault, TimeLimits
 from noren.llm.providers.offline import OfflineProvider
 from noren.llm.tokens import estimate, prompt_tokens
 from noren.plans.models import ModelPolicy
 from tests.faults import Faulty
-from tests.unit.chat.rig import LIMITS, MODEL, Container, Rig, Script, policy
+from tests.unit.chat.rig import LIMITS, MODEL, Container, Inline, Rig, Script, policy
 from tests.unit.knowledge.indexes import page
 from tests.unit.llm.vectors import SMALL, Vectors
 
@@ -383,11 +384,12 @@ class VectorRig(Rig):
         self.train(PETS, RETURNS, embedding_model=SMALL.id, space=(space, texts.get))
         self.process = self.container()
 
-    def container(self) -> Container:
+    def container(self, client: Any = None) -> Container:
         return Container(
-            self.client,
+            client or self.client,
             self,
             sleep=self.clock.skip,
+            pool=Inline(),
             providers={"offline": self.script, "openai": self.meanings},
         )
 
@@ -407,6 +409,20 @@ def test_a_vector_finds_what_no_word_does_and_is_paid_for_in_the_chats_own_recor
     assert record.cost_usd == sum(call.cost_usd for call in record.calls)
     assert record.chats == 1
     assert rig.meanings.limits[0].total <= EMBEDDING_SECONDS
+
+
+def test_the_health_of_its_model_is_asked_ahead_of_the_reserve(aws: str) -> None:
+    rig = VectorRig()
+    client = Faulty(rig.client)
+    process = rig.container(client)
+    reply(rig, ABOUT_DOGS, process)
+    rig.clock.skip(CACHE_SECONDS)
+    seen: list[str] = []
+    client.before = lambda name, options: seen.append(f"{name} {options.get('TableName')}")
+    assert reply(rig, ABOUT_DOGS, process).sources
+    reserve = seen.index("update_item quotas")
+    assert seen[:reserve].count("get_item runtime") == 2
+    assert "get_item runtime" not in seen[reserve:]
 
 
 def test_without_tokens_words_alone_decide_and_the_chat_goes_on(aws: str) -> None:

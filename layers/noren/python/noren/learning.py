@@ -68,9 +68,10 @@ class Learning(Admission):
 
     @cached_property
     def index_files(self) -> IndexFiles:
+        from noren.knowledge.blobs import S3Blobs
         from noren.knowledge.index_cache import IndexFiles
 
-        return IndexFiles(self.blobs, self.clock)
+        return IndexFiles(S3Blobs(self.settings.knowledge_bucket, patient=False), self.clock)
 
     @cached_property
     def s3_searcher(self) -> Searcher:

@@ -59,7 +59,7 @@ class Admission:
         self._ledger, self._limiter, self._pool, self._clock = ledger, limiter, pool, clock
         self._console_url = console_url
         self._spent: dict[TenantId, float] = {}
-        self._wordly: TtlCache[TenantId, bool] = TtlCache(VECTORLESS_SECONDS, clock, REMEMBERED)
+        self._vectorless: TtlCache[TenantId, bool] = TtlCache(VECTORLESS_SECONDS, clock, REMEMBERED)
         """Tenants whose embedding tokens are spent: their questions are looked up by words alone."""
 
     @staticmethod
@@ -128,7 +128,7 @@ class Admission:
         answer if they don't reach (`hold.max_tokens`). Where the month's embedding tokens don't reach, none are held.
         Raises RateLimited, QuotaExceeded, Forbidden(suspended) or Busy, with nothing held.
         """
-        if self._wordly.fresh(tenant.tenant_id):
+        if self._vectorless.fresh(tenant.tenant_id):
             embedding_tokens = 0
         ask = Ask(
             tenant_id=tenant.tenant_id,
@@ -167,7 +167,7 @@ class Admission:
         except Denied as denied:
             if denied.reason != "embedding":
                 raise
-        self._wordly.get(ask.tenant_id, lambda: True)
+        self._vectorless.get(ask.tenant_id, lambda: True)
         return self._hold_chat(stack, replace(ask, embedding_tokens=0), record, overage)
 
     def _hold_chat(self, stack: ExitStack, ask: Ask, record: UsageRecord, overage: Overage) -> Hold:

@@ -46,8 +46,9 @@ SHORT_TOKENS = 12
 """A question no longer than this may well stand on the one before it."""
 
 _LEANS = re.compile(
-    r"^\s*(?:それ|その|そこ|これ|この|あれ|では|じゃ|あと|また|ほか|他に|もっと|なら|그|거기|이건|이것|더\b|또)"
-    r"|\b(?:and|also|then|what about|how about|it|its|they|them|that|those|these|there)\b",
+    r"^\s*(?:それ|その|そこ|これ|この|あれ|では|じゃ|あと|また|ほか|他に|もっと|なら"
+    r"|그(?:럼|러면|리고|거|건|것|곳|때|날|\s)|거기|이건|이것|더\s|또|"
+    r"(?:and|also|then|so|but|what about|how about)\b)|\b(?:it|they|them|that|those|these|there)\W*$",
     re.IGNORECASE,
 )
 
@@ -58,6 +59,7 @@ _log = logging.getLogger("noren.chat")
 class Inquiry:
     """What one chat asks of its site's documents."""
 
+    tenant: Tenant
     site: Site
     pointer: IndexPointer | None = None
     state: State = "untrained"
@@ -88,9 +90,12 @@ class Research:
         self._retrieval, self._embeddings, self._clock = retrieval, embeddings, clock
         self._resting: TtlCache[str, bool] = TtlCache(REST_SECONDS, clock)
 
-    def begin(self, site: Site) -> Inquiry:
-        """An inquiry; `look` has to be called ahead of all else."""
-        return Inquiry(site)
+    def begin(self, tenant: Tenant, site: Site) -> Inquiry:
+        """An inquiry; where no storage has to be asked for it, it has been looked up already."""
+        inquiry = Inquiry(tenant, site)
+        if not self.must_ask_storage(inquiry):
+            self.look(inquiry)
+        return inquiry
 
     def must_ask_storage(self, inquiry: Inquiry) -> bool:
         """Whether `look` takes a round trip."""
@@ -105,34 +110,29 @@ class Research:
             self._tell_unreadable(inquiry.site, error)
             inquiry.state = "unreadable"
 
-    def prepare(self, inquiry: Inquiry, tenant: Tenant, ask: ChatAsk, turns: Sequence[Turn]) -> None:
+    def prepare(self, inquiry: Inquiry, ask: ChatAsk, turns: Sequence[Turn]) -> None:
         """Say what will be looked up, and what that takes. `turns` of the conversation so far, oldest first."""
         inquiry.question = ask.message[:MOST_CHARS]
         before = _question_before(ask, turns)
         inquiry.leans = bool(_LEANS.search(inquiry.question))
         if before and (inquiry.leans or estimate(ask.message) <= SHORT_TOKENS):
             inquiry.wider = f"{before[:MOST_CHARS]}\n{inquiry.question}"[-MOST_CHARS:]
-        if inquiry.pointer and self.vector_policy(tenant, inquiry.pointer):
+        if self.models(inquiry):
             inquiry.hold = to_hold([inquiry.asked])
 
-    def vector_policy(self, tenant: Tenant, pointer: IndexPointer) -> ModelPolicy | None:
-        """The model of the index's vectors, if questions may have one by it just now."""
-        model = pointer.embedding_model
-        if not model or self._resting.fresh(model):
-            return None
-        try:
-            return self._embeddings.policy(tenant, model)
-        except NorenError:  # the plan has changed since the site was trained
-            return None
+    def models(self, inquiry: Inquiry) -> list[ModelPolicy]:
+        """The model that the question's vector is made by, as far as is known; none where it gets no vector."""
+        found = self._vector_policy(inquiry.tenant, inquiry.pointer) if inquiry.pointer else None
+        return [found] if found else []
 
-    def grounds(self, inquiry: Inquiry, tenant: Tenant, hold: Hold, deadline: float) -> Grounds:
+    def grounds(self, inquiry: Inquiry, hold: Hold, deadline: float) -> Grounds:
         """What the site's documents give; the vector's call goes onto the hold's record. Never raises."""
         spoken = language(inquiry.question)
         if not inquiry.pointer:
             return UNTRAINED if inquiry.state == "untrained" else Grounds("unreadable", spoken)
         started = self._clock()
         try:
-            vector = self._vector(inquiry, inquiry.pointer, tenant, hold, deadline)
+            vector = self._vector(inquiry, inquiry.pointer, hold, deadline)
             return self._told(inquiry, vector)
         except Exception as error:
             self._tell_unreadable(inquiry.site, error)
@@ -149,7 +149,7 @@ class Research:
         Admission.check_open(asker, tenant, site)
         pointer = self._retrieval.pointer(site)
         vector = None
-        if pointer and self.vector_policy(tenant, pointer):
+        if pointer and self._vector_policy(tenant, pointer):
             by = OnBehalf(asker.principal, asker.address_prefix, asker.user_agent, asker.trace_id)
             until, model = self._clock() + EMBEDDING_SECONDS + CLOSING_SECONDS, pointer.embedding_model
             try:
@@ -165,17 +165,26 @@ class Research:
             self._tell_unreadable(site, error)
             raise
 
-    def _vector(
-        self, inquiry: Inquiry, pointer: IndexPointer, tenant: Tenant, hold: Hold, deadline: float
-    ) -> tuple[float, ...] | None:
+    def _vector(self, inquiry: Inquiry, pointer: IndexPointer, hold: Hold, deadline: float) -> tuple[float, ...] | None:
         if not hold.held.embedding_tokens:
             return None
         until = min(self._clock() + EMBEDDING_SECONDS, deadline)
         try:
-            made = self._embeddings.within(hold, tenant, [inquiry.asked], until=until, model=pointer.embedding_model)
+            asked, model = [inquiry.asked], pointer.embedding_model
+            made = self._embeddings.within(hold, inquiry.tenant, asked, until=until, model=model)
             return numbers(made.vectors[0])
         except NorenError as error:
             self._tell_vectorless(inquiry.site, pointer, error)
+            return None
+
+    def _vector_policy(self, tenant: Tenant, pointer: IndexPointer) -> ModelPolicy | None:
+        """The model of the index's vectors, if questions may have one by it just now."""
+        model = pointer.embedding_model
+        if not model or self._resting.fresh(model):
+            return None
+        try:
+            return self._embeddings.policy(tenant, model)
+        except NorenError:  # the plan has changed since the site was trained
             return None
 
     def _told(self, inquiry: Inquiry, vector: tuple[float, ...] | None) -> Grounds:

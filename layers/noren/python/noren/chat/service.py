@@ -152,7 +152,7 @@ class Chats:
                     claim.hold = hold
                     record.admission_ms = self._since(started)
                     answer_tokens = min(bound.answer, hold.max_tokens or bound.answer)
-                    grounds = self._research.grounds(plan.inquiry, plan.tenant, hold, run.deadline - CLOSING_SECONDS)
+                    grounds = self._research.grounds(plan.inquiry, hold, run.deadline - CLOSING_SECONDS)
                     written = self._written(ask, plan, answer_tokens, grounds)
                     outcome = yield from self._produce(asker, ask, plan, hold, run, written)
             finally:
@@ -193,11 +193,11 @@ class Chats:
         visit: Callable[[], object] | None = None
         if asker.kind == "visitor":
             visit = partial(entered.enter_context, self._admission.visit(asker, site, entitlement, deadline))
-        inquiry = self._research.begin(site)
+        inquiry = self._research.begin(tenant, site)
         conversation = self._look_up(asker, ask, site, entitlement, route, inquiry, visit)
         prompt = profile.for_session(conversation.session_key or request_id)
         canned = self._canned.match(site, ask)
-        self._research.prepare(inquiry, tenant, ask, conversation.turns)
+        self._research.prepare(inquiry, ask, conversation.turns)
         return _Plan(tenant, site, prompt, entitlement, route, conversation, canned, inquiry)
 
     def _look_up(
@@ -223,8 +223,8 @@ class Chats:
             rest = partial(both, self._pool, partial(self._canned.load, site), rest)
         if self._research.must_ask_storage(inquiry):
             rest = partial(both, self._pool, partial(self._research.look, inquiry), rest)
-        else:
-            self._research.look(inquiry)
+        if stale := breaker.stale(self._research.models(inquiry)):
+            rest = partial(both, self._pool, partial(breaker.refresh, stale), rest)
         if visit:
             rest = partial(both, self._pool, visit, rest)
         if ask.session_key and ask.history is None:

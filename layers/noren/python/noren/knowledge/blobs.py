@@ -56,8 +56,9 @@ class UploadForm(TypedDict):
 class S3Blobs:
     """A bucket, which encrypts by its own rules. The client is made when it is first needed."""
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, *, patient: bool = True) -> None:
+        """Not `patient`: somebody waits for it."""
+        self._bucket, self._patient = bucket, patient
         self._made: S3Client | None = None
         self._making = Lock()
 

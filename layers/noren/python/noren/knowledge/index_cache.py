@@ -28,7 +28,7 @@ from noren.sites.models import Site
 
 MOST_BYTES = 160 * 1024 * 1024
 """Of all files together; one that is larger is kept alone. Of Lambda's 512 MB it leaves the largest file its room."""
-REST_SECONDS = 5.0
+REST_SECONDS = 15.0
 """After a failure an index is not fetched again for so long: an outage of the bucket costs few chats their time."""
 
 _NAME = re.compile(r"\d{8,12}-[0-9a-f]{16}\.idx")
