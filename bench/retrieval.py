@@ -38,8 +38,9 @@ from noren.knowledge.chunks import Chunk  # noqa: E402
 from noren.knowledge.gate import quality  # noqa: E402
 from noren.knowledge.index_build import Document, build_index  # noqa: E402
 from noren.knowledge.index_file import IndexFile  # noqa: E402
-from noren.knowledge.index_format import Identity  # noqa: E402
+from noren.knowledge.index_format import Identity, VectorSpace  # noqa: E402
 from noren.knowledge.search import search  # noqa: E402
+from noren.knowledge.vectors import Compact  # noqa: E402
 
 DEPTH = 10
 APART = 25
@@ -85,12 +86,19 @@ class Set:
         self.queries: list[tuple[str, int]] = [(each[0], each[1]) for each in data["queries"]]
 
 
-def build(path: Path, corpus: Sequence[str]) -> None:
+def build(
+    path: Path,
+    corpus: Sequence[str],
+    space: VectorSpace | None = None,
+    vector_of: Callable[[str], Compact | None] | None = None,
+) -> None:
     """Noren's index of passages, one to a document."""
     build_index(
         path,
         Identity("bench", "bench", "1"),
         [(Document(f"{number:08}", "", ""), [Chunk((), text, "", 0, 0)]) for number, text in enumerate(corpus)],
+        space,
+        vector_of,
     )
 
 

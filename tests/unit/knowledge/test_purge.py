@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ class Estate:
     """Two sites of one tenant and a neighbour's, each trained, with a schedule and an index of vectors."""
 
     def __init__(self) -> None:
-        self.client: Any = MemoryDynamoDB()
+        self.client = cast(Any, MemoryDynamoDB())
         self.service, self.fuse = S3Vectors(), Fuse()
         self.indexes = VectorIndexes(self.service.bucket, patient=True)
         self.indexes.__dict__["_client"] = self.service.client()  # made when first needed, in its stead

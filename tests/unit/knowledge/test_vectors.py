@@ -86,7 +86,7 @@ def test_comparing_a_part_of_the_signs_first_loses_next_to_nothing(count: int) -
         assert distances == sorted(distances)
         assert len(set(found)) == len(found) == min(count, 4_000)
         same += len(set(found[:LIKE]) & set(vectors.nearest(whole, wanted, min(count, LIKE))))
-    assert same >= 0.97 * 20 * min(count, LIKE)
+    assert same >= 0.95 * 20 * min(count, LIKE)
 
 
 def test_few_are_all_compared_by_all_signs() -> None:

@@ -30,6 +30,7 @@ from noren.knowledge.index_format import (
     decode_head,
     key_of,
 )
+from noren.knowledge.vectors import Signatures
 
 _TERM_BLOCK = CHECKSUM.size + TERMS_PER_BLOCK * TERM_BYTES
 
@@ -99,7 +100,7 @@ class IndexFile:
             self.close()
             raise
         self._chunk_width: Literal["H", "I"] = "H" if self.head.chunks <= 0x10000 else "I"
-        self._signatures: list[int] | None = None
+        self._signatures: Signatures | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -168,19 +169,15 @@ class IndexFile:
         """Whether the file itself holds vectors."""
         return self.head.vectors is not None and "vectors" in self.head.sections
 
-    def signatures(self) -> list[int]:
-        """The signs of every chunk's vector, as one number each; read once."""
+    def signatures(self) -> Signatures:
+        """The signs of every chunk's vector; read once."""
         if self._signatures is None:
             width = -(-self._dimensions() // 8)
-            _, length = self._section("signatures")
-            block = bytes(self._block("signatures", 0, length))
-            self._signatures = [
-                int.from_bytes(block[place : place + width], "little")
-                for place in range(0, width * self.head.chunks, width)
-            ]
+            block = self._block("signatures", 0, self._section("signatures")[1])
+            self._signatures = Signatures(bytes(block[: width * self.head.chunks]), self._dimensions())
         return self._signatures
 
-    def vector(self, chunk: int) -> tuple[float, Sequence[int]]:
+    def vector(self, chunk: int) -> tuple[float, memoryview[int]]:
         """The step and the int8 numbers of a chunk's vector."""
         dimensions = self._dimensions()
         length = ROW_HEAD.size + -(-dimensions // ALIGNMENT) * ALIGNMENT

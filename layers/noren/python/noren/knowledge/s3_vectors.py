@@ -90,7 +90,7 @@ class S3VectorsEngine:
         self._indexes.put(name, ((chunk, numbers) for chunk, step, numbers in rows if step), space.dimensions)
         for chunk in range(0, index.head.chunks, -(-index.head.chunks // TRIED)):
             step, numbers = index.vector(chunk)
-            found = self._indexes.nearest(name, numbers, 10) if step else {chunk: 1.0}
+            found = self._indexes.nearest(name, list(numbers), 10) if step else {chunk: 1.0}
             if chunk not in found and max(found.values(), default=0.0) < SAME:
                 raise BadIndex("A vector that was stored is not found again.")
 

@@ -25,7 +25,7 @@ READ = 30
 """Chunks that are read for nearness."""
 LEADING = 64
 """Chunks that commoner terms still add to."""
-LIKE = 100
+LIKE = 64
 """Chunks that are compared by their vectors besides those found by words."""
 ADDING_SHARE = 0.25
 """Terms that together hold less than this share of a question's weight bring no new chunks in: they lead nowhere."""
@@ -251,9 +251,10 @@ def _likeness(index: IndexFile) -> Likeness | None:
 
     def compared(vector: Sequence[float], also: Iterable[int]) -> dict[int, float]:
         wanted = int.from_bytes(vectors.signature(vector), "little")
-        chunks = dict.fromkeys((*also, *vectors.nearest(index.signatures(), wanted, LIKE)))
+        chunks = dict.fromkeys((*also, *index.signatures().nearest(wanted, LIKE)))
+        asked = vectors.Asked(vector)
         rows = ((chunk, *index.vector(chunk)) for chunk in chunks)
-        return {chunk: vectors.cosine(vector, step, numbers) for chunk, step, numbers in rows if step}
+        return {chunk: asked.cosine(step, numbers) for chunk, step, numbers in rows if step}
 
     return compared
 

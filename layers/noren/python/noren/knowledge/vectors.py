@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
-from operator import mul
-from typing import NamedTuple
+from collections.abc import Sequence
+from heapq import nsmallest
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 _STEPS = 127
-_dot: Callable[[Sequence[float], Sequence[int]], float] = getattr(math, "sumprod", lambda a, b: sum(map(mul, a, b)))
-"""`math.sumprod` came with Python 3.12 and is several times as fast."""
+_SHIFT = bytes(range(128, 256)) + bytes(range(128))
+"""From an int8 to the byte that is greater by 128: a tuple of bytes is made several times as fast as one of int8."""
+COARSE_SHARE = 4
+"""One sign in so many is compared first."""
+KEPT_SHARE = 8
+"""One chunk in so many is compared by all its signs."""
+FEW = 2_000
+"""So few chunks are all compared by all signs."""
 
 
 class Compact(NamedTuple):
@@ -68,13 +77,55 @@ def nearest(signatures: Sequence[int], wanted: int, count: int) -> list[int]:
     """The places of the `count` signatures that differ least from `wanted`, the nearest first."""
     distances = [(each ^ wanted).bit_count() for each in signatures]
     if count < len(distances):
-        bound = sorted(distances)[count]
+        bound = nsmallest(count, distances)[-1]
         places = [place for place, distance in enumerate(distances) if distance <= bound]
     else:
         places = list(range(len(distances)))
     return sorted(places, key=distances.__getitem__)[:count]
 
 
-def cosine(question: Sequence[float], step: float, numbers: Sequence[int]) -> float:
-    """Likeness of a normalized question and a quantized vector of length 1."""
-    return step * float(sum(map(mul, question, numbers)))
+class Signatures:
+    """The signatures of many vectors, in their order."""
+
+    def __init__(self, block: bytes, dimensions: int) -> None:
+        width = -(-dimensions // 8)
+        coarse = width // COARSE_SHARE
+        self._whole = [int.from_bytes(block[at : at + width], "little") for at in range(0, len(block), width)]
+        self._coarse = (
+            [int.from_bytes(block[at : at + coarse], "little") for at in range(0, len(block), width)]
+            if len(self._whole) > FEW and coarse
+            else []
+        )
+        self._mask = (1 << 8 * coarse) - 1
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def nearest(self, wanted: int, count: int) -> list[int]:
+        """The places of `count` signatures that differ least from `wanted`, the nearest first: nearly always those."""
+        if not self._coarse or count > len(self._coarse) // KEPT_SHARE:
+            return nearest(self._whole, wanted, count)
+        start = wanted & self._mask
+        sample = sorted([(each ^ start).bit_count() for each in self._coarse[::KEPT_SHARE]])
+        bound = sample[len(sample) // KEPT_SHARE]
+        places = [place for place, each in enumerate(self._coarse) if (each ^ start).bit_count() <= bound]
+        if len(places) < count:  # the sample was not like the rest
+            return nearest(self._whole, wanted, count)
+        found = nearest([self._whole[place] for place in places], wanted, count)
+        return [places[each] for each in found]
+
+
+class Asked:
+    """A vector of length 1 that many are compared with."""
+
+    def __init__(self, vector: Sequence[float]) -> None:
+        self._scale = _STEPS / max(max(vector), -min(vector))
+        self._shifted = tuple([self._scale * value + 128 for value in vector])
+
+    def cosine(self, step: float, numbers: Buffer) -> float:
+        """Likeness to a quantized vector of length 1.
+
+        By the law of cosines: how far two points are apart is what the standard library reckons fastest.
+        """
+        apart = math.dist(self._shifted, tuple(bytes(numbers).translate(_SHIFT)))
+        return step * (self._scale**2 + step**-2 - apart**2) / (2 * self._scale)
