@@ -246,11 +246,12 @@ class SessionPage(BaseModel):
 
 
 class TurnOut(BaseModel):
-    """A question and its answer."""
+    """A question and its answer, with what it rests on."""
 
     id: str
     message: str
     answer: str
+    sources: list[SourceOut]
     model: str
     finish_reason: str
     at: str
@@ -273,6 +274,7 @@ class SessionOut(SessionRow):
                     id=turn.request_id,
                     message=turn.message,
                     answer=turn.answer,
+                    sources=sources_out(turn.sources),
                     model=turn.model,
                     finish_reason=turn.finish_reason,
                     at=iso(turn.at),

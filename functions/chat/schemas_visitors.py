@@ -81,11 +81,12 @@ class VisitorMeta(BaseModel):
 
 
 class VisitorTurn(BaseModel):
-    """A question and its answer."""
+    """A question and its answer, with what it rests on."""
 
     id: str
     message: str
     answer: str
+    sources: list[SourceOut]
     finish_reason: str
     at: str
 
@@ -105,6 +106,7 @@ class VisitorSession(SessionRow):
                     id=turn.request_id,
                     message=turn.message,
                     answer=turn.answer,
+                    sources=sources_out(turn.sources),
                     finish_reason=turn.finish_reason,
                     at=iso(turn.at),
                 )

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from noren.chat.conversations import Conversation, Read
 from noren.chat.feedback import Rated
-from noren.chat.models import Feedback, Source, Turn
+from noren.chat.models import Feedback, Turn
 from noren.clock import iso
 from noren.edge.paging import PageQuery
 from noren.sites.canned_models import Pattern
@@ -196,5 +196,4 @@ def _canned_id(turn: Turn | None) -> str | None:
 
 
 def _sources(turn: Turn | None) -> list[SourceOut]:
-    sources: tuple[Source, ...] = turn.complete.sources if turn and turn.complete else ()
-    return [SourceOut.model_validate(each) for each in sources]
+    return [SourceOut.model_validate(each) for each in turn.sources] if turn else []

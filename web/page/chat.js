@@ -101,7 +101,7 @@ export class Chat {
       this.log.replaceChildren(...session.messages.map((/** @type {any} */ past) => {
         const { turn, answer } = bubbles(past.message);
         answer.append(render(past.answer));
-        turn.append(el("div", { className: "foot" }, past.model, this.feedback(past.id)));
+        turn.append(el("div", { className: "foot" }, ...sourcesOf(past), past.model, this.feedback(past.id)));
         return turn;
       }));
       this.draw();
@@ -225,13 +225,7 @@ export class Chat {
   account(turn, done) {
     if (done.quota) this.host.onQuota(done.quota);
     const foot = el("div", { className: "foot" });
-    const sources = done.sources ?? [];
-    if (sources.length) {
-      foot.append(el("details", { className: "sources" }, el("summary", {}, t("sources", { count: sources.length })),
-        el("ol", {}, ...sources.map((/** @type {any} */ source) => el("li", {},
-          outsideLink(source.url ?? "", [source.title || source.url]) ?? source.title ?? "",
-          source.snippet && el("div", { className: "muted" }, source.snippet))))));
-    }
+    foot.append(...sourcesOf(done));
     const used = done.tokens_consumed ?? {};
     const tokens = t("tokens", { input: count(used.input ?? 0), output: count(used.output ?? 0) });
     const local = done.cost_local;
@@ -293,6 +287,20 @@ export class Chat {
     if (about.trace_id) box.append(el("p", { className: "muted trace" }, `${t("trace")}: ${about.trace_id}`));
     answer.append(box);
   }
+}
+
+/**
+ * The places that an answer rests on, folded away; nothing where there are none.
+ * @param {{ sources?: any[] }} answered
+ * @returns {HTMLElement[]}
+ */
+function sourcesOf({ sources = [] }) {
+  if (!sources.length) return [];
+  const items = sources.map((source) => el("li", {},
+    outsideLink(source.url ?? "", [source.title || source.url]) ?? source.title ?? "",
+    source.snippet && el("div", { className: "muted" }, source.snippet)));
+  const summary = el("summary", {}, t("sources", { count: sources.length }));
+  return [el("details", { className: "sources" }, summary, el("ol", {}, ...items))];
 }
 
 /**

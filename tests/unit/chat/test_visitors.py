@@ -108,7 +108,8 @@ def test_a_visitor_chats_and_is_told_nothing_of_money_or_models(web: Web, site: 
     assert set(events["done"]) == ANSWER
     session = f"/api/v1/sessions/{answer['session_key']}"
     shown, listed = visit.call("GET", session), visit.call("GET", "/api/v1/sessions?limit=1")
-    assert [set(turn) for turn in shown.json()["messages"]] == [{"id", "message", "answer", "finish_reason", "at"}] * 2
+    told = {"id", "message", "answer", "sources", "finish_reason", "at"}
+    assert [set(turn) for turn in shown.json()["messages"]] == [told] * 2
     assert [row["session_key"] for row in listed.json()["items"]] == [answer["session_key"]]
     rated = visit.call("POST", f"/api/v1/chat/{answer['id']}/feedback", {"rating": 5})
     assert rated.status_code == 200

@@ -77,13 +77,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A passage that an answer rests on (empty until sites are trained)."""
+    """A place in a document that an answer rests on."""
 
     title: str
     url: str
+    """With the anchor; "" where the document is no page."""
     document_id: str
     version: int
+    """Of the index."""
     score: float
+    """How sure it is that it answers, 0 to 1."""
     snippet: str
 
 
@@ -204,6 +207,11 @@ class Turn:
     finish_reason: str = "stop"
     complete: Answer | None = None
     """The whole answer, for replays; None where it broke off."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the answer rests on."""
+        return self.complete.sources if self.complete else ()
 
 
 @dataclass(frozen=True, slots=True)
