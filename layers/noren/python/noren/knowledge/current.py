@@ -21,11 +21,11 @@ def is_valid(document: Document, now: float) -> bool:
 
 
 def copies_among(documents: Iterable[Document]) -> frozenset[str]:
-    """The ids of pages that are near duplicates of others. Of several the one with the shortest address stays, so that
-    it is always the same, in whatever order they were read.
+    """The ids of pages that are near duplicates of others. Of several the one with the shortest address stays, one over
+    TLS before any: so it is always the same, in whatever order they were read.
     """
     near = Near()
     pages = [each for each in documents if each.kind == "page" and each.fingerprint]
-    pages.sort(key=lambda each: (len(each.url), each.url))
+    pages.sort(key=lambda each: (each.url.startswith("http:"), len(each.url), each.url))
     found = ((each, near.add(each.document_id, Fingerprint.restored(each.fingerprint, each.title))) for each in pages)
     return frozenset(each.document_id for each, other in found if other is not None)
