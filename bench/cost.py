@@ -42,6 +42,12 @@ DOCUMENT = emulator.ROOT / "docs" / "cost.md"
 BEGIN, END = "<!-- counted by bench/cost.py: do not edit -->", "<!-- end of what was counted -->"
 QUOTA_PATH = ("quotas", "usage")
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+PAGES = {
+    "https://shop.example/hours": "On Mondays the shop opens at ten and closes at six. On Sundays it stays closed.",
+    "https://shop.example/parking": "The car park behind the shop is free for two hours.",
+    "https://shop.example/returns": "Books that were bought in the shop may be returned within thirty days.",
+}
+ON_MONDAYS = "When does the shop open on Mondays?"
 NO_SESSION = ChatAsk(
     "When is it open?", history=(Message("user", "Hello"), Message("assistant", "Hi!")), source="openai"
 )
@@ -174,6 +180,11 @@ class Bench:
         self.services.plans.seed()
         self.services.tenants.ensure_platform()
         self.tenant, _ = storage.tenant_with_key(self.services, "bench", "starter", **storage.NO_LIMITS)
+        self.trained, _ = storage.tenant_with_key(self.services, "trained", "starter", **storage.NO_LIMITS)
+        storage.train(self.services, self.trained, PAGES)
+        found = self.services.retrieval.search(self.services.sites.create_default(self.trained), ON_MONDAYS)
+        if not found or not found.findings.is_answered:
+            raise SystemExit("the trained site does not tell what it is asked")
         self.spent, _ = storage.tenant_with_key(self.services, "spent", "starter", chats_per_month=0)
         limits = storage.NO_LIMITS | {"chats_per_month": 0}
         self.on_credits, _ = storage.tenant_with_key(self.services, "credits", "starter", **limits)
@@ -213,16 +224,20 @@ class Bench:
     def scenarios(self) -> dict[str, list[Operation]]:
         """Every kind of chat."""
         member, anonymous = self.asker(self.tenant.tenant_id), self.asker(PLATFORM_TENANT, "anonymous")
+        reader = self.asker(self.trained.tenant_id)
         payer, visitor = self.asker(self.on_credits.tenant_id), self.asker(self.tenant.tenant_id, "visitor")
         ask = ChatAsk("When is it open?")
         session, paid, visited = self.chat(member, ask), self.chat(payer, ask), self.chat(visitor, ask)
+        read = self.chat(reader, ask)
         for _ in range(3):
             self.chat(member, ChatAsk("And on Sundays?", session_key=session))
             self.chat(payer, ChatAsk("And on Sundays?", session_key=paid))
             self.chat(visitor, ChatAsk("And on Sundays?", session_key=visited))
+            self.chat(reader, ChatAsk("And on Sundays?", session_key=read))
         once = Run(self.now + 3600, once=IdempotencyKey("POST /api/v1/chat", "bench-key", b"{}"))
         return {
             "a chat in a session": self.counted(member, ChatAsk("And on Mondays?", session_key=session)),
+            "one in a session, of a site with documents": self.counted(reader, ChatAsk(ON_MONDAYS, session_key=read)),
             "one in a session, on credits": self.counted(payer, ChatAsk("And on Mondays?", session_key=paid)),
             "the first chat of a session": self.counted(member, ask),
             "one in OpenAI's format (no session)": self.counted(member, NO_SESSION),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,11 @@ import boto3
 
 from local import emulator
 from noren import tables
+from noren.knowledge.blobs import index_key
+from noren.knowledge.chunks import Section, chunks
+from noren.knowledge.index_build import Document, build_index
+from noren.knowledge.index_format import Identity
+from noren.knowledge.models import IndexPointer
 from noren.settings import Settings
 from noren.tenants.models import Tenant
 from noren.wiring import Services
@@ -129,6 +135,7 @@ def environment(upstream: str, prefix: str = "") -> dict[str, str]:
         "STAGE": "local",
         **{f"{name.upper()}_TABLE": prefix + name for name in TABLES},
         "SUMMARY_QUEUE_URL": queue,
+        "KNOWLEDGE_BUCKET": f"{prefix}knowledge",
         "PROVIDER_SECRET_ARN": provider["ARN"],
         "SIGNING_SECRET_ARN": signing["ARN"],
         "USER_POOL_ID": "ap-northeast-1_bench",
@@ -139,6 +146,25 @@ def environment(upstream: str, prefix: str = "") -> dict[str, str]:
         "RUNPOD_PHI3_ENDPOINT": "phi3",
         "RUNPOD_MISTRAL_ENDPOINT": "mistral",
     }
+
+
+def train(services: Services, tenant: Tenant, pages: Mapping[str, str]) -> None:
+    """Make texts, by their addresses, what the tenant's default site answers from. Makes the bucket."""
+    place: Any = {"LocationConstraint": services.settings.region}
+    boto3.client("s3").create_bucket(Bucket=services.settings.knowledge_bucket, CreateBucketConfiguration=place)
+    where = tenant.tenant_id, services.sites.default_id(tenant)
+    documents = [
+        (Document(f"doc_{number}", url, url, "en"), chunks([Section((), text)]))
+        for number, (url, text) in enumerate(pages.items())
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        head = build_index(path, Identity(*where, "1"), documents)
+        key = index_key(*where, 1, "0" * 16)
+        services.blobs.put(key, path.read_bytes())
+    pointer = IndexPointer(1, key, services.clock(), len(pages), head.chunks, ("en",), "", "")
+    put = services.documents.moving(*where, None, pointer)["Put"]
+    services.dynamodb.put_item(**put)
 
 
 def tenant_with_key(services: Services, person: str, plan: str, **overrides: int | None) -> tuple[Tenant, str]:
