@@ -113,6 +113,16 @@ def test_uvicorn_gets_the_chat_functions_variables_and_role(deployed: cloud.Outp
     assert deployed.chat_role_arn.rsplit("/", 1)[-1] in caller.get_caller_identity()["Arn"]
 
 
+def test_the_consoles_page_may_post_files_to_the_bucket(deployed: cloud.Outputs) -> None:
+    store, bucket = client("s3", deployed), deployed.chat_environment()["KNOWLEDGE_BUCKET"]
+    (rule,) = store.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["http://127.0.0.1:8080"], ["POST"])
+    key = "ten_1/site_1/uploads/upl_1"
+    form = store.generate_presigned_post(bucket, key, ExpiresIn=60)
+    assert requests.post(form["url"], form["fields"], files={"file": b"text"}).status_code == 204
+    store.delete_object(Bucket=bucket, Key=key)
+
+
 def test_mail_can_be_sent(deployed: cloud.Outputs) -> None:
     """The sender that functions are told is one that the (emulated) SES accepts."""
     sender = "Noren <no-reply@noren.localhost>"
