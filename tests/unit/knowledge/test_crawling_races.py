@@ -94,6 +94,15 @@ def test_the_same_message_may_be_worked_off_between_any_two_calls(knowledge_tabl
     assert at > 8
 
 
+def test_a_page_that_is_named_twice_is_added_once_as_it_was_named_first(knowledge_table: Any, web: Web) -> None:
+    world = World(knowledge_table, web.net)
+    job = world.crawl()
+    world.deliver()
+    named = [JobPage(page_id(each), each, each, depth=depth) for depth, each in enumerate(("a", "b", "a"))]
+    assert [(each.name, each.depth) for each in world.crawls.add_pages(job, named)] == [("a", 0), ("b", 1)]
+    world.check(job)
+
+
 @pytest.mark.parametrize(
     ("links", "room"), [(["/a", "/b"], MAX_VARIANTS + 1), (["/list?page=1", "/list?page=2"], 1_000)]
 )

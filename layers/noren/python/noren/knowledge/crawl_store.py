@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from noren.ids import TenantId
 from noren.knowledge.crawl.scope import MAX_VARIANTS, variant_key
 from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, variants_key
-from noren.knowledge.job_store import AT_ONCE, JobStore
+from noren.knowledge.job_store import AT_ONCE, JobStore, counted
 from noren.knowledge.models import Job, JobPage
 from noren.knowledge.row_store import RowStore
 from noren.tables import batch_get, platform_key, to_item
@@ -44,7 +44,10 @@ class CrawlStore:
         all of them are. Raises Refused where the job is not running any more.
         """
         added, met = list[JobPage](), self._met_of(job)
-        new = [each for each in pages if each.page_id not in met]
+        once: dict[str, JobPage] = {}
+        for each in pages:
+            once.setdefault(each.page_id, each)  # a transaction may write to an item only once
+        new = [each for each in once.values() if each.page_id not in met]
         for start in range(0, len(new), AT_ONCE):
             added += self._add(job, new[start : start + AT_ONCE], listed)
         return added
@@ -61,8 +64,9 @@ class CrawlStore:
             "#status = :read",
             {":skipped": "skipped", ":reason": reason, ":none": 0, ":read": page.status},
         )
-        values = {":one": 1, ":minus": -1, ":chunks": -page.chunks, ":tokens": -page.tokens}
-        update = f"ADD #{page.status} :minus, #skipped :one, #reasons.#{reason} :one, #chunks :chunks, #tokens :tokens"
+        values = {":one": 1, ":minus": -1, ":zero": 0, ":chunks": -page.chunks, ":tokens": -page.tokens}
+        update = f"ADD #{page.status} :minus, #skipped :one, #chunks :chunks, #tokens :tokens"
+        update += f" SET {counted(reason, ':one')}"
         transact(self._client, [{"Update": through}, self._jobs.counting(job, update, values)])
 
     def note_expiries(self, job: Job, times: Iterable[float]) -> None:

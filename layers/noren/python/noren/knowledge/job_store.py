@@ -179,10 +179,10 @@ class JobStore:
         for start in range(0, len(pages), AT_ONCE):
             some = pages[start : start + AT_ONCE]
             reasons = Counter(each.reason for each in some)
-            fewer = "".join(f", #reasons.#{each} :fewer_{each}" for each in reasons)
-            counts = {":by": len(some), ":minus": -len(some)}
+            fewer = ", ".join(counted(each, f":fewer_{each}") for each in reasons)
+            counts = {":by": len(some), ":minus": -len(some), ":zero": 0}
             counts |= {f":fewer_{each}": -count for each, count in reasons.items()}
-            count = self.counting(job, f"ADD #left :by, #failed :minus{fewer}", counts)
+            count = self.counting(job, f"ADD #left :by, #failed :minus SET {fewer}", counts)
             again = [
                 self._rows.update(page_key(job, each.page_id), update, "#status = :failed", values) for each in some
             ]
@@ -209,8 +209,10 @@ class JobStore:
             | {":tokens": tokens, ":document": end.document_id},
         )
         counts = {":one": 1, ":minus": -1, ":chunks": chunks, ":tokens": tokens, ":now": int(now)}
-        why = f", #reasons.#{end.reason} :one" if end.reason else ""
-        update = f"ADD #{end.outcome} :one, #left :minus, #chunks :chunks, #tokens :tokens{why} SET #moved_at = :now"
+        update = f"ADD #{end.outcome} :one, #left :minus, #chunks :chunks, #tokens :tokens SET #moved_at = :now"
+        if end.reason:
+            counts[":zero"] = 0
+            update += f", {counted(end.reason, ':one')}"
         writes = [{"Update": through}, self.counting(job, update, counts)]
         if document:
             writes.append(self._documents.next_version(document))
@@ -320,3 +322,8 @@ class JobStore:
                 return None
             raise
         return from_item(done["Attributes"])
+
+
+def counted(reason: str, by: str) -> str:
+    """The part of an update that counts pages under a reason; needs the value `:zero`."""
+    return f"#reasons.#{reason} = if_not_exists(#reasons.#{reason}, :zero) + {by}"
