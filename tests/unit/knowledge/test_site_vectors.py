@@ -10,7 +10,7 @@ import pytest
 
 from noren.errors import BadRequest, Busy, Forbidden, RateLimited, UpstreamFailed
 from noren.knowledge.models import IndexPointer, Job
-from noren.knowledge.site_vectors import EMBEDDING_SECONDS, PATIENT_TRIES, UNUSED_SECONDS
+from noren.knowledge.site_vectors import CROWDED_SECONDS, EMBEDDING_SECONDS, PATIENT_TRIES, UNUSED_SECONDS
 from noren.knowledge.worker import MOST_TRIES
 from noren.llm import embedder
 from tests.dynamodb import MemoryDynamoDB
@@ -133,6 +133,15 @@ def test_a_model_that_is_away_is_asked_again_and_no_batch_is_lost(world: World, 
     done = world.job(job)
     assert (done.status, done.embedded_chunks) == ("succeeded", 10)
     assert len(world.model.embedded) == 10
+
+
+def test_a_batch_waits_its_turn_while_visitors_chat(world: World) -> None:
+    world.model.faults = [RateLimited(retry_after=2)] * 5
+    job = world.start(OPEN)
+    job = to_publishing(world, job)
+    before = world.now
+    world.deliver()
+    assert (world.job(job).status, world.now - before) == ("succeeded", 5 * CROWDED_SECONDS)
 
 
 def test_the_queue_keeps_it_back_while_the_model_is_away(world: World) -> None:

@@ -312,7 +312,7 @@ class World:
         inputs = Inputs(blobs)
         self.model = Model(self.clock)
         whose = lambda *_: (None, self.site)  # noqa: E731 - the model asks no more of them
-        vectors = SiteVectors(self.model, whose, blobs, self.jobs, POOL, self.clock)  # type: ignore[arg-type]
+        vectors = SiteVectors(self.model, whose, blobs, self.jobs, POOL, self.clock, self.clock.skip)  # type: ignore[arg-type]
         self.publisher = Publisher(self.jobs, self.documents, blobs, self.engine, vectors, POOL, self.clock)
         stores = self.jobs, self.documents, blobs, inputs
         self.slots = Slots()

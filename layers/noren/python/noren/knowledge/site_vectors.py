@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from typing import Literal
@@ -21,7 +22,7 @@ from noren.knowledge.job_store import JobStore
 from noren.knowledge.models import Job
 from noren.knowledge.vector_packs import VectorPacks
 from noren.knowledge.vectors import Compact, compact
-from noren.llm.models import numbers
+from noren.llm.models import Embedded, numbers
 from noren.plans.models import ModelPolicy
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
@@ -30,6 +31,9 @@ EMBEDDING_SECONDS = 120.0
 """No batch is begun later in a publication: one may take 50 s, and the index has to be built within the rest."""
 PATIENT_TRIES = 3
 """A publication that finds the model away so often, and no vector in between, goes on without."""
+CROWDED_SECONDS = 5
+"""While visitors chat, as many at once as the plan lets, a batch waits its turn for so long each time."""
+CROWDED_TRIES = 6
 PAUSE_SECONDS = 60, 600
 """Between such tries, at least and at most."""
 UNUSED_SECONDS = 86400
@@ -63,9 +67,10 @@ class SiteVectors:
         jobs: JobStore,
         pool: Executor,
         clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._embeddings, self._whose, self._blobs = embeddings, whose, blobs
-        self._jobs, self._pool, self._clock = jobs, pool, clock
+        self._jobs, self._pool, self._clock, self._sleep = jobs, pool, clock, sleep
 
     def begin(self, job: Job) -> Vectors | None:
         """The vectors of a job's publication; None where its plan has none."""
@@ -74,7 +79,8 @@ class SiteVectors:
             policy = self._embeddings.policy(tenant)
         except (Forbidden, NotFound):
             return None
-        return Vectors(self._embeddings, tenant, site, policy, job, self._jobs, self._blobs, self._pool, self._clock)
+        parts = self._jobs, self._blobs, self._pool, self._clock, self._sleep
+        return Vectors(self._embeddings, tenant, site, policy, job, *parts)
 
 
 class Vectors:
@@ -91,9 +97,10 @@ class Vectors:
         blobs: Blobs,
         pool: Executor,
         clock: Clock,
+        sleep: Callable[[float], None],
     ) -> None:
         self._embeddings, self._tenant, self._site, self._policy = embeddings, tenant, site, policy
-        self._job, self._jobs, self._clock = job, jobs, clock
+        self._job, self._jobs, self._clock, self._sleep = job, jobs, clock, sleep
         self._name = hashlib.sha256(f"{policy.provider}\0{policy.model}".encode()).hexdigest()[:16]
         self._packs = VectorPacks(blobs, f"{vectors_prefix(job.tenant_id, job.site_id)}{self._name}/", pool)
         self._started = clock()
@@ -152,15 +159,27 @@ class Vectors:
         """Drop vectors of texts that there are no more; recent ones too if it is to be `at_once`."""
         self._packs.join(wanted, self._clock() - (0 if at_once else UNUSED_SECONDS))
 
+    def _bought(self, texts: list[str]) -> Embedded:
+        """The vectors of a batch, once there is room for it beside the chats. Raises what `Embeddings.vectors` does."""
+        for tries_left in reversed(range(CROWDED_TRIES)):
+            try:
+                return self._embeddings.vectors(
+                    self._tenant, self._site, texts, purpose="training", model=self._policy.id
+                )
+            except RateLimited as error:
+                seconds = int(error.extra.get("retry_after", 1))
+                if not tries_left or seconds > CROWDED_SECONDS:
+                    raise
+                self._sleep(CROWDED_SECONDS)
+        raise AssertionError("unreachable")
+
     def _has(self, hash: str, must_be_fresh: bool) -> bool:
         return self._packs.get(hash, self._job.created_at if must_be_fresh else 0.0) is not None
 
     def _made(self, texts: Mapping[str, str]) -> bool:
         """Embed one batch, store and count it; False where no more can be had."""
         try:
-            made = self._embeddings.vectors(
-                self._tenant, self._site, list(texts.values()), purpose="training", model=self._policy.id
-            )
+            made = self._bought(list(texts.values()))
         except EmbeddingQuotaSpent:
             self.notice = "embedding_quota_spent"
             return False
