@@ -110,6 +110,16 @@ def test_a_silent_site_gives_the_model_no_passage_but_the_sentence_to_say(rig: R
     assert "<facts>\nPhone: 03-1234\n</facts>" in system(rig)
 
 
+def test_an_answer_that_says_it_found_nothing_has_no_sources(rig: Rig) -> None:
+    rig.train(*SITE)
+    rig.script.pieces = [SILENT["en"]]
+    events = list(rig.chats.stream(rig.member(), rig.ask(ASKED["en"][0]), rig.run()))
+    assert isinstance(events[0], Meta)
+    assert events[0].sources
+    assert isinstance(events[-1], Done)
+    assert events[-1].answer.sources == ()
+
+
 def test_facts_of_the_profile_still_answer_where_the_pages_do_not(aws: str) -> None:
     rig = offline(aws)
     rig.train(*SITE)

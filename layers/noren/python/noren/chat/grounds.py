@@ -99,6 +99,10 @@ class Grounds:
             return replace(self, state="unreadable", quotations=(), sources=())
         return replace(self, quotations=tuple(kept), sources=self.sources[: max(each.number for each in kept)])
 
+    def sources_of(self, answer: str) -> tuple[Source, ...]:
+        """What an answer rests on: nothing, where it says that it found nothing."""
+        return () if self._otherwise() in answer else self.sources
+
     def text(self) -> str:
         """The part of the system message; "" for a site without documents."""
         if self.state == "untrained":
@@ -107,8 +111,10 @@ class Grounds:
 
     def _instruction(self) -> str:
         rule = (_TOLD if self.state == "told" else _UNTOLD).format(spoken=_SPOKEN[self.spoken])
-        otherwise = (UNREADABLE if self.state == "unreadable" else SILENT)[self.spoken]
-        return f"{rule}\n<otherwise>{otherwise}</otherwise>"
+        return f"{rule}\n<otherwise>{self._otherwise()}</otherwise>"
+
+    def _otherwise(self) -> str:
+        return (UNREADABLE if self.state == "unreadable" else SILENT)[self.spoken]
 
 
 UNTRAINED = Grounds()

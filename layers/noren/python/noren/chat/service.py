@@ -28,7 +28,6 @@ from noren.chat.models import (
     Quota,
     RouteTaken,
     Run,
-    Source,
     Tokens,
     Turn,
 )
@@ -288,7 +287,7 @@ class Chats:
                     else:
                         finish = event
             reason = self._finished(finish, stop, hold, bool(parts))
-            answer = self._answer(asker, plan, hold, "".join(parts), reason, written.sources)
+            answer = self._answer(asker, plan, hold, "".join(parts), reason, written.grounds)
         except NorenError as error:
             error.extra["id"] = record.request_id
             if not parts:
@@ -371,7 +370,7 @@ class Chats:
         return reason
 
     def _answer(
-        self, asker: Asker, plan: _Plan, hold: Hold, text: str, reason: FinishReason, sources: tuple[Source, ...]
+        self, asker: Asker, plan: _Plan, hold: Hold, text: str, reason: FinishReason, grounds: Grounds
     ) -> Answer:
         record, base = hold.record, plan.entitlement.limits.credits_per_overage_chat
         tried = dict.fromkeys(call.policy_id for call in record.calls[:-1] if call.purpose == "answer")
@@ -396,7 +395,7 @@ class Chats:
             latency_ms=self._since(record.occurred_at),
             trace_id=asker.trace_id,
             finish_reason=reason,
-            sources=sources,
+            sources=grounds.sources_of(text),
             suggestions=suggestions(plan.canned),
         )
 

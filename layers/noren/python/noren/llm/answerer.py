@@ -116,7 +116,7 @@ _FOREIGN = 0.8
 """What a sentence in another language than the asker's counts."""
 _ENOUGH = 0.5
 """Share of the question's weight that a sentence must cover to be quoted."""
-_ENOUGH_OF_PASSAGE = 0.3
+_ENOUGH_OF_PASSAGE = 0.35
 """The same of a passage's: the search has found already that the passages answer."""
 _UNDER_TITLE = 0.5
 """What a word counts that only the title above a sentence has."""
