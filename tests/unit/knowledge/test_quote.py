@@ -83,10 +83,12 @@ class World:
 
 def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> None:
     quote = World().quotes.quote(SITE, "http://shop.example/")
+    # A hundred titles and headings of twelve tokens are embedded along with the pages.
+    assert (quote.tokens_low, quote.tokens, quote.tokens_high) == (80_000, 96_200, 132_400)
     assert (quote.cost_usd_low, quote.cost_usd, quote.cost_usd_high) == tuple(
-        Decimal(each) for each in ("0.0016", "0.0019", "0.0026")
+        Decimal(each) for each in ("0.0016", "0.001924", "0.002648")
     )
-    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.285"), "JPY")
+    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.2886"), "JPY")
     assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (100_000, False, True)
     larger = World(replace(SURVEY, tokens=Span(1, 100_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
     assert larger.exceeds_quota

@@ -27,6 +27,12 @@ from noren.plans.service import Plans
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
 
+MOST_PROBES = 100
+PROBES_A_PAGE = 6
+PROBE_TOKENS = 12
+"""A publication with vectors embeds some of the site's own titles and headings too, to see what they are good for
+(`probes.py`): about so many, of about so many tokens.
+"""
 MOST_KNOWN = 5_000
 """Documents that are told apart; the rest count as new."""
 
@@ -165,6 +171,8 @@ class Quotes:
         except NoEmbeddings:
             policy = None
         left = self._embeddings.left(tenant)
+        if policy is not None and survey.tokens.high:
+            survey = replace(survey, tokens=_with_probes(survey))
         costs = _costs(policy, survey.tokens)
         rate = self._plans.rate(tenant.currency)
         return Quote(
@@ -190,6 +198,12 @@ class Quotes:
             exceeds_quota=policy is not None and survey.tokens.likely > left,
             may_exceed_quota=policy is not None and survey.tokens.high > left,
         )
+
+
+def _with_probes(survey: Survey) -> Span:
+    probes = PROBE_TOKENS * min(MOST_PROBES, PROBES_A_PAGE * survey.pages.likely)
+    tokens = survey.tokens
+    return Span(tokens.low, tokens.likely + probes, tokens.high + 2 * probes)
 
 
 def _costs(policy: ModelPolicy | None, tokens: Span) -> list[Decimal]:
