@@ -222,6 +222,32 @@ def test_what_failed_is_done_again_on_demand(world: World, web: Web) -> None:
     assert again.reasons == {"busy": 0}
 
 
+def test_what_failed_ends_truly_though_robots_txt_can_not_be_read_any_more(world: World, web: Web) -> None:
+    web.paths["/cup"] = Answer(b"", "500 Oops")
+    job = crawled(world)
+    web.paths["/robots.txt"] = Answer(b"", "503 Busy")
+    world.training.retry(world.tenant, job.job_id)
+    while world.queue.waiting:
+        world.deliver()
+    world.check(job)
+    again = world.job(job)
+    assert (again.status, again.error, counts(again)) == ("partial", "robots_unavailable", (5, 4, 0, 0, 1, 0))
+
+
+def test_the_sweep_leaves_alone_what_is_kept_back(world: World, web: Web) -> None:
+    web.paths["/cup"] = Answer(b"", "503 Busy", retry_after="3600")
+    job = world.crawl()
+    while not any(each.reason for each in world.jobs.pages(job)):
+        world.deliver()
+    while any(not each.get("delay") for each in world.queue.waiting):
+        world.deliver(next(at for at, each in enumerate(world.queue.waiting) if not each.get("delay")))
+    waiting = len(world.queue.waiting)
+    world.now += 700
+    assert (world.worker.sweep(), len(world.queue.waiting)) == (0, waiting)
+    world.now += 3600
+    assert world.worker.sweep() == 1
+
+
 def test_a_busy_page_is_asked_for_again_when_it_says(world: World, web: Web) -> None:
     web.paths["/cup"] = Answer(b"", "503 Busy", retry_after="1800")
     job = world.crawl()

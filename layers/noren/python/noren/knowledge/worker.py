@@ -89,22 +89,32 @@ class Worker:
                 continue
             if not job.is_open:
                 self._close(job)
-            elif self._clock() - job.moved_at > IDLE_SECONDS and self._jobs.touch(job, self._clock()):
+            elif self._is_idle(job) and self._ask_again(job):
                 _log.warning("a job had come to a stop", extra={"fields": {"job": job_id, "status": job.status}})
-                self._ask_again(job)
                 lost += 1
         return lost
 
-    def _ask_again(self, job: Job) -> None:
-        plan = self._jobs.page(job, PLAN)
+    def _is_idle(self, job: Job) -> bool:
+        """Whether nothing has come of a job for long, and nobody else has just seen that."""
+        now = self._clock()
+        return now - job.moved_at > IDLE_SECONDS and self._jobs.touch(job, now)
+
+    def _ask_again(self, job: Job) -> bool:
+        """Have done what has lost its message. False where all that waits is kept back for now."""
+        now, plan = self._clock(), self._jobs.page(job, PLAN)
         if plan and plan.status == "waiting":
+            if plan.due_at > now:
+                return False
             self._queue.send(message(job, "plan"))
         elif job.status == "running":
-            now = self._clock()
-            self._hint(job, (each for each in self._jobs.pages(job) if each.due_at <= now))
+            due = [each for each in self._jobs.pages(job) if each.status == "waiting" and each.due_at <= now]
+            if job.left and not due:
+                return False
+            self._hint(job, due)
             self._follow(job)
         else:
             self._queue.send(message(job, "publish"))
+        return True
 
     def _plan(self, job: Job) -> None:
         plan = self._jobs.page(job, PLAN)
@@ -134,6 +144,8 @@ class Worker:
             self._jobs.end_plan(job, self._clock(), error)
         except Refused:
             return
+        if error:
+            self._hint(job, self._jobs.pages(job))  # those to be done again all the same
 
     def _add_pages(self, job: Job) -> None:
         if job.kind == "url":
