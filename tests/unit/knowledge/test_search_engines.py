@@ -31,16 +31,15 @@ PAGES = 40
 
 def meaning(text: str) -> list[float]:
     """Pages and titles by their number, a question by the number it has in words."""
-    words = re.match(r"\D*(\d+)(!?)", text)
-    about = int(words[1]) - bool(words[2]) if words else 0
+    words = re.match(r"\D*(\d+)", text)
+    about = int(words[1]) if words else 0
     drawn, own = random.Random(about), random.Random(text)
     return [drawn.gauss(0, 1) + 0.3 * own.gauss(0, 1) for _ in range(64)]
 
 
 def pages() -> list[tuple[str, str]]:
-    """Every other page of half of them has a title that is another's to whoever looks at words."""
-    titles = [f"thing{each + 1}!" if each < PAGES // 2 and each % 2 == 0 else f"thing{each}" for each in range(PAGES)]
-    return [(title, f"secret{number} is told here.") for number, title in enumerate(titles)]
+    """No page shares a word with its title."""
+    return [(f"thing{number}", f"secret{number} is told here.") for number in range(PAGES)]
 
 
 class Place:

@@ -8,15 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from noren.ids import TenantId
-from noren.knowledge import gate, index_build
+from noren.knowledge import index_build
 from noren.knowledge.chunks import Chunk, Section, chunks
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import Identity, VectorSpace
 from noren.knowledge.models import Document, IndexEngine
-from noren.knowledge.probes import probes
 from noren.knowledge.search import search
 from noren.knowledge.site_vectors import Vectors
 from noren.knowledge.text import Extracted
+from noren.knowledge.trial import judged
 
 ENOUGH = 0.9
 """An index is searched by vectors where so large a share of its chunks has one: the others are found by words."""
@@ -81,7 +81,7 @@ class FileEngine:
             path = Path(folder) / "index"
             index_build.build_index(path, identity, named, space, vectors.get if vectors else None)
             if space and vectors:
-                _judge(path, documents, vectors)
+                _judge(path, documents, vectors, Path(folder))
             opened = IndexFile(path, identity)
             opened.verify()
             return FileIndex(path.read_bytes(), opened)
@@ -99,10 +99,10 @@ def _space(documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors |
     return VectorSpace(vectors.model, vectors.dimensions) if has >= ENOUGH * len(hashes) else None
 
 
-def _judge(path: Path, documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors) -> None:
-    """Let the gate decide how far an index's vectors count. Where they don't help they are cut off."""
+def _judge(path: Path, documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors, folder: Path) -> None:
+    """Let a trial decide how far an index's vectors count. Where they don't help they are cut off."""
     with IndexFile(path) as index:
-        space = gate.trusted(index, probes(index, documents, vectors))
+        space = judged(index, documents, vectors, folder)
     if space.weight:
         index_build.trust_vectors(path, space)
     else:

@@ -20,10 +20,10 @@ from noren.knowledge.current import current
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.models import Document, IndexEngine, IndexPointer, Job, JobStatus, contents_of
-from noren.knowledge.probes import hashes_of_probes
 from noren.knowledge.site_vectors import Later, SiteVectors, Stopped, Vectors
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
+from noren.knowledge.trial import hashes_of_trial
 from noren.tenants.store import Refused
 
 ROUNDS = 5
@@ -227,7 +227,7 @@ class Publisher:
         """Drop the vectors of what is not said any more: at once where that was deleted. The next one may do it."""
         try:
             hashes = {chunk.content_hash for _, chunks in cut for chunk in chunks}
-            vectors.tidy(hashes | hashes_of_probes(cut), at_once=job.kind == "refresh")
+            vectors.tidy(hashes | hashes_of_trial(cut), at_once=job.kind == "refresh")
         except Exception as error:
             _log.warning("unused vectors were left: %s", type(error).__name__)
 
