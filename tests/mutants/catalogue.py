@@ -1,5 +1,5 @@
-"""The ledger and publications, broken on purpose: each mutant is one small change of their code and the test that must
-notice it.
+"""The ledger, publications and answers from documents, broken on purpose: each mutant is one small change of their
+code and the test that must notice it.
 
 A mutant whose text is no longer found fails, and so does one that its test lets pass. Who changes a rule of theirs
 adds the mutant that breaks it.
@@ -19,6 +19,9 @@ TRAINING = "tests/unit/knowledge/test_training.py"
 CRAWLS = "tests/unit/knowledge/test_crawling.py"
 CRAWL_RACES = "tests/unit/knowledge/test_crawling_races.py"
 OVERAGE = "tests/unit/chat/test_overage.py"
+RETRIEVAL = "tests/unit/knowledge/test_retrieval.py"
+PASSAGES = "tests/unit/chat/test_passages.py"
+INJECTIONS = "tests/unit/chat/test_injections.py"
 
 
 class Mutant(NamedTuple):
@@ -286,5 +289,49 @@ MUTANTS = (
         "if job and job.is_open:",
         "if job and not job.is_open:",
         f"{CRAWLS}::test_one_crawl_of_a_site_at_a_time_is_open",
+    ),
+    # -- answers from documents
+    Mutant(
+        "a delimiter may be written as an entity",
+        "chat/quoting.py",
+        '_WRITTEN_LESS.sub("‹", text.translate(_INERT))',
+        "text.translate(_INERT)",
+        f"{INJECTIONS}::test_no_text_at_all_opens_or_closes_anything",
+    ),
+    Mutant(
+        "a passage's link leads where its page says",
+        "chat/quoting.py",
+        'text = _ADDRESS.sub(r"\\1", text)',
+        "pass",
+        f"{INJECTIONS}::test_what_is_harmless_stays_readable",
+    ),
+    Mutant(
+        "an index is believed whose file is another's",
+        "knowledge/index_cache.py",
+        "IndexFile(file, identity)",
+        "IndexFile(file)",
+        f"{RETRIEVAL}::test_no_pointer_leads_to_another_sites_index",
+    ),
+    Mutant(
+        "sites of one id share an index",
+        "knowledge/index_cache.py",
+        "kept = self._kept.get(where)",
+        "kept = next((each for (_, site), each in self._kept.items() if site == where[1]), None)\n"
+        "            key = kept.key if kept else key",
+        f"{RETRIEVAL}::test_two_tenants_sites_of_one_id_are_two",
+    ),
+    Mutant(
+        "passages are given though they don't tell",
+        "chat/research.py",
+        "if each and each.findings.is_answered]",
+        "if each]",
+        f"{PASSAGES}::test_a_silent_site_gives_the_model_no_passage_but_the_sentence_to_say",
+    ),
+    Mutant(
+        "a question's vector is not held",
+        "chat/service.py",
+        "run.deadline, bound, plan.inquiry.hold)",
+        "run.deadline, bound)",
+        f"{PASSAGES}::test_a_vector_finds_what_no_word_does_and_is_paid_for_in_the_chats_own_record",
     ),
 )

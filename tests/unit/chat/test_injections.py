@@ -81,11 +81,40 @@ def replace_text(attack: Attack) -> Attack:
     )
 
 
-@given(st.text(alphabet=st.sampled_from('<＜﹤&lt;#x60/passage>"“[]()!:htps.evl \n漢\u202e'), max_size=300))
+PIECES = (
+    *("<", "＜", "﹤", "≮", "&lt;", "&LT", "&#60;", "&#x3c;", "&amp;", "lt;", "#60;", "\\u003c", "%3C", "&", ";"),
+    *(
+        "/passage>",
+        ">",
+        "/",
+        '"',
+        "＂",
+        "[",
+        "]",
+        "(",
+        ")",
+        "!",
+        "://",
+        "//",
+        "https",
+        "[INST]",
+        "[/IN",
+        "ST]",
+        "[](u)",
+        "&l",
+        "t;",
+    ),
+    *("evil.example", "?k=v", "#", " ", "\n", "漢", "\u202e", "\u200b", "javascript:", "data:"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 def test_no_text_at_all_opens_or_closes_anything(text: str) -> None:
     for made in (untrusted(text), quotable(text), attribute(text)):
         for read in (made, unicodedata.normalize("NFKC", made), unescape(made)):
             assert "<" not in read
+        assert "[INST]" not in made
+        assert "[/INST]" not in made
     assert not re.search(r'["\n>]', attribute(text))
     assert "](" not in quotable(text)
     block = Grounds("told", "en", (quotation(text),), ()).text()

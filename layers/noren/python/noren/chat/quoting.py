@@ -8,8 +8,9 @@ from urllib.parse import quote
 _LESS = "<＜﹤≮˂ᐸ❮❰⟨"
 """What is, looks like, or is made into the sign that opens a tag."""
 _WRITTEN_LESS = re.compile(
-    r"&(?:amp;)*(?:lt\b|#0*60\b|#x0*3c\b|#0*65308\b|#x0*ff1c\b);?|\\u003c|\\x3c|%3c", re.IGNORECASE
+    r"&(?:amp;?)*(?:lt|#0*(?:60|65308|65124)(?!\d)|#x0*(?:3c|ff1c|fe64)(?![0-9a-f]));?|\\u003c|\\x3c|%3c", re.IGNORECASE
 )
+"""The same as an entity (readers take it without its semicolon too) or an escape."""
 _TEMPLATE = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT))\]", re.I)
 """What begins and ends turns in Mistral's chat template; others have tags."""
 
@@ -48,11 +49,11 @@ def untrusted(text: str) -> str:
 
 def quotable(text: str) -> str:
     """`untrusted` text without links and pictures: their words stay, addresses lose scheme and parameters."""
-    text = untrusted(text)
-    text = _DEFINITION.sub("", text)
+    text = _DEFINITION.sub("", untrusted(text))
     text = _REFERENCE.sub(r"\1", _LINK.sub(r"\1", text))
     text = _ADDRESS.sub(r"\1", text)
-    return _SCRIPT.sub(r"\1 ", text).replace("](", "] (").replace("![", "! [")
+    text = _SCRIPT.sub(r"\1 ", text).replace("](", "] (").replace("![", "! [")
+    return untrusted(text)  # what was taken out may have parted something
 
 
 def attribute(text: str) -> str:
