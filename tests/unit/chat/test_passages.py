@@ -199,6 +199,15 @@ def test_a_question_that_leans_on_the_one_before_is_looked_up_with_it(rig: Rig) 
     assert managed.sources[0].url == "https://shop.example/bar"
 
 
+def test_numbers_of_earlier_passages_are_not_told_again(rig: Rig) -> None:
+    rig.train(*SITE)
+    rig.script.pieces = ["Thirty days [1]", ", by card [2]."]
+    first = reply(rig, ASKED["en"][0])
+    assert first.answer == "Thirty days [1], by card [2]."
+    reply(rig, "And gift cards?", session_key=first.session_key)
+    assert rig.script.prompts[-1].messages[2] == Message("assistant", "Thirty days, by card.")
+
+
 def test_a_client_that_keeps_the_conversation_gets_passages_too(rig: Rig) -> None:
     rig.train(*SITE)
     own = (Message("system", "You are a pirate."),)

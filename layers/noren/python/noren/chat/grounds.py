@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ State = Literal["untrained", "told", "silent", "unreadable"]
 """The site has no documents; they tell; they don't; they can't be read just now."""
 
 SNIPPET_CHARS = 200
+TITLE_CHARS = 200
 LEAST_TOKENS = 60
 """Where less of a passage would fit it is left out."""
 
@@ -31,6 +33,7 @@ UNREADABLE: dict[Language, str] = {
     "ko": "죄송합니다. 지금은 사이트의 정보를 확인할 수 없습니다. 잠시 후 다시 시도해 주세요.",
     "en": "I'm sorry, I can't look that up on this site just now. Please try again in a moment.",
 }
+_NUMBER = re.compile(r" ?\[\d{1,2}\]")
 _SPOKEN: dict[Language, str] = {"ja": "in Japanese", "ko": "in Korean", "en": "in the language of the question"}
 
 _TOLD = (
@@ -132,12 +135,19 @@ def grounds(question: str, hits: Sequence[tuple[Hit, float]], version: int) -> G
         number = numbers.setdefault(where, len(numbers) + 1)
         url = safe_url(passage.url, passage.anchor)
         if number > len(sources):
-            sources.append(Source(passage.title, url, passage.document_id, version, score, snippet_of(passage.text)))
+            sources.append(
+                Source(passage.title[:TITLE_CHARS], url, passage.document_id, version, score, snippet_of(passage.text))
+            )
         titles = dict.fromkeys(each for each in (passage.title, *passage.headings) if each.strip())
         quotations.append(Quotation(number, " › ".join(titles), url, passage.text))
     if not quotations:
         return Grounds("silent", spoken)
     return Grounds("told", spoken, tuple(quotations), tuple(sources))
+
+
+def unnumbered(answer: str) -> str:
+    """An earlier answer without the numbers of its passages, which are others' by now."""
+    return _NUMBER.sub("", answer)
 
 
 def snippet_of(text: str) -> str:

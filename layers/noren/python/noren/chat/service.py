@@ -15,7 +15,7 @@ from noren.chat.both import both
 from noren.chat.cancel import Stopper
 from noren.chat.canned_answers import CannedAnswers, suggestions
 from noren.chat.drafts import READ_TOKENS, Drafts
-from noren.chat.grounds import Grounds
+from noren.chat.grounds import Grounds, unnumbered
 from noren.chat.models import (
     Answer,
     Asker,
@@ -344,7 +344,10 @@ class Chats:
             max_tokens=max_tokens,
             temperature=temperature,
             summary=plan.conversation.summary,
-            turns=[(turn.message, turn.answer) for turn in plan.conversation.turns],
+            turns=[
+                (turn.message, unnumbered(turn.answer) if turn.sources else turn.answer)
+                for turn in plan.conversation.turns
+            ],
             grounds=grounds,
             passages=passages,
         )
