@@ -60,8 +60,9 @@ def patch_site(call: Call) -> s.SiteOut:
 
 
 def delete_site(call: Call) -> Response:
-    """Out of reach within 30 s."""
+    """Out of reach within 30 s, and crawled no more."""
     call.services.site_management.delete(*_which(call), call.caller.principal)
+    call.services.crawls.stop(*_which(call))
     return Response(status=204)
 
 

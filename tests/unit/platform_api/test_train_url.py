@@ -99,6 +99,18 @@ def test_an_address_of_another_site_is_refused_and_what_is_wrong_is_said(shop: P
     assert open_one["job_id"] == look(shop, "train/jobs")["items"][0]["job_id"]
 
 
+def test_a_deleted_site_is_crawled_no_more(shop: Platform, web: Web) -> None:
+    plan(shop, "enterprise")
+    site_id = shop.json("POST", "/api/v1/sites", token(shop), {"name": "Second"})["site_id"]
+    job = start(shop, site_id=site_id, schedule="daily")
+    assert shop.call("DELETE", f"/api/v1/sites/{site_id}", token(shop)).status == 204
+    train(shop)
+    assert look(shop, f"train/jobs/{job['job_id']}")["status"] == "cancelled"
+    assert not web.asked
+    shop.time.ahead += DAY + 1
+    assert sweep()["begun"] == 0
+
+
 def test_a_plans_pages_bound_a_crawl(shop: Platform) -> None:
     assert start(shop, scope={"max_pages": 20_000})["max_pages"] == 200
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from noren.clock import Clock
 from noren.errors import Conflict, NotFound, Unprocessable
-from noren.ids import new_id
+from noren.ids import TenantId, new_id
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawl.scope import is_within
 from noren.knowledge.crawl_store import CrawlStore, Expiry
@@ -144,6 +144,13 @@ class Crawls:
                 job_id=latest,
             )
         return latest
+
+    def stop(self, tenant_id: TenantId, site_id: str) -> None:
+        """Cancel the crawl of a site, if one is open."""
+        latest = self._pages.latest(tenant_id, site_id)
+        job = self._jobs.get(tenant_id, latest) if latest else None
+        if job:
+            self._jobs.cancel(job, self._clock())
 
     def expire(self) -> int:
         """Have those sites published anew whose documents have expired, each once; how many were begun."""
