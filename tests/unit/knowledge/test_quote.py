@@ -78,19 +78,19 @@ class World:
         return self.policy_found
 
     def left(self, _: Tenant) -> int:
-        return 100_000
+        return 110_000
 
 
 def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> None:
     quote = World().quotes.quote(SITE, "http://shop.example/")
-    # A hundred titles and headings of twelve tokens are embedded along with the pages.
-    assert (quote.tokens_low, quote.tokens, quote.tokens_high) == (80_000, 96_200, 132_400)
+    # Sixty headings with a hundred tokens under each, at most, are embedded along with the pages.
+    assert (quote.tokens_low, quote.tokens, quote.tokens_high) == (80_000, 100_400, 140_800)
     assert (quote.cost_usd_low, quote.cost_usd, quote.cost_usd_high) == tuple(
-        Decimal(each) for each in ("0.0016", "0.001924", "0.002648")
+        Decimal(each) for each in ("0.0016", "0.002008", "0.002816")
     )
-    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.2886"), "JPY")
-    assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (100_000, False, True)
-    larger = World(replace(SURVEY, tokens=Span(1, 100_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
+    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.3012"), "JPY")
+    assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (110_000, False, True)
+    larger = World(replace(SURVEY, tokens=Span(1, 110_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
     assert larger.exceeds_quota
 
 

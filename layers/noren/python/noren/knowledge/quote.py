@@ -27,11 +27,11 @@ from noren.plans.service import Plans
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
 
-MOST_PROBES = 100
+MOST_PROBES = 60
 PROBES_A_PAGE = 6
-PROBE_TOKENS = 12
-"""A publication with vectors embeds some of the site's own titles and headings too, to see what they are good for
-(`probes.py`): about so many, of about so many tokens.
+PROBE_TOKENS = 90
+"""A publication with vectors embeds some of the site's own headings, and the beginning of what stands under them, to see
+what vectors are good for (`trial.py`): about so many, of about so many tokens.
 """
 MOST_KNOWN = 5_000
 """Documents that are told apart; the rest count as new."""

@@ -22,9 +22,12 @@ from noren.knowledge.index_format import VectorSpace
 from noren.knowledge.models import Document
 from noren.knowledge.site_vectors import Vectors
 from noren.knowledge.vectors import restored
+from noren.llm import tokens
 
-MOST = 100
-"""Headings that ask: two calls to the model, for them and for what is under them."""
+MOST = 60
+"""Headings that ask."""
+TEXT_TOKENS = 100
+"""Of the text under each: what is embedded for the trial alone is small beside a site."""
 MOST_CHARACTERS = 500
 """Of a heading that asks."""
 
@@ -72,7 +75,7 @@ def _sections(documents: Sequence[Cut]) -> list[_Section]:
     found: defaultdict[str, dict[tuple[str, tuple[str, ...]], _Section]] = defaultdict(dict)
     for document, chunks in documents:
         for heading, chunk in _headed(document, chunks):
-            text = Chunk((), chunk.text, "", 0, chunk.tokens)
+            text = Chunk((), tokens.cut(chunk.text, TEXT_TOKENS), "", 0, TEXT_TOKENS)
             place = document.document_id, chunk.headings
             found[heading].setdefault(place, _Section(heading, document.document_id, text))
     return [next(iter(places.values())) for places in found.values() if len(places) == 1]
