@@ -30,8 +30,8 @@ from noren.tenants.models import Tenant
 MOST_PROBES = 60
 PROBES_A_PAGE = 6
 PROBE_TOKENS = 90
-"""A publication with vectors embeds some of the site's own headings, and the beginning of what stands under them, to see
-what vectors are good for (`trial.py`): about so many, of about so many tokens.
+"""A publication with vectors embeds some of the site's own headings, and the beginning of what stands under them, to
+see what vectors are good for (`trial.py`): about so many, of about so many tokens.
 """
 MOST_KNOWN = 5_000
 """Documents that are told apart; the rest count as new."""
