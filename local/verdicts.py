@@ -16,6 +16,9 @@ from typing import Any, TextIO
 from ministack.app import main
 from ministack.core import iam_evaluator
 
+AS_ON_AWS = {"sqs:SendMessageBatch": "sqs:SendMessage"}
+"""What the emulator asks policies for, and what AWS does: a batch needs no right of its own."""
+
 
 def record(out: TextIO) -> None:
     """Write every distinct verdict from now on."""
@@ -24,6 +27,7 @@ def record(out: TextIO) -> None:
     seen: set[tuple[str, ...]] = set()
 
     def remember(question: Any, *rest: Any) -> Any:
+        question.action = AS_ON_AWS.get(question.action, question.action)
         if asked.get() is None:  # one verdict may ask more than one policy
             asked.set(question)
         return evaluate(question, *rest)
