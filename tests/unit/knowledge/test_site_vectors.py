@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given as hypothetically
+from hypothesis import settings
+from hypothesis import strategies as st
 
-from noren.errors import BadRequest, Busy, Forbidden, RateLimited, UpstreamFailed
+from noren.errors import BadRequest, Busy, Conflict, Forbidden, RateLimited, UpstreamFailed
+from noren.knowledge.blobs import text_key
+from noren.knowledge.chunks import Chunk
+from noren.knowledge.engine import cut
 from noren.knowledge.models import IndexPointer, Job
 from noren.knowledge.site_vectors import CROWDED_SECONDS, EMBEDDING_SECONDS, PATIENT_TRIES, UNUSED_SECONDS
+from noren.knowledge.texts import unpacked
 from noren.knowledge.worker import MOST_TRIES
 from noren.llm import embedder
 from tests.dynamodb import MemoryDynamoDB
@@ -284,3 +293,62 @@ def test_another_site_of_the_tenant_has_vectors_of_its_own(world: World) -> None
     world.drain()
     assert prefixes
     assert all(each.startswith(f"{world.tenant}/{world.site.site_id}/") for each in prefixes)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["deliver", "twice", "drop", "die", "sweep", "cancel", "retry", "more", "away", "spend", "buy"]
+        ),
+        st.integers(0, 40),
+    ),
+    max_size=30,
+)
+
+
+@hypothetically(STEPS)
+@settings(max_examples=30, deadline=None)
+def test_in_whatever_order_things_happen_no_text_is_paid_for_twice(steps: list[tuple[str, int]]) -> None:
+    world = World(MemoryDynamoDB())
+    world.model.is_had = True
+    jobs, deaths = [world.start(*many(6))], 0
+    for step, number in steps:
+        waiting = len(world.queue.waiting)
+        if step in ("deliver", "twice", "die") and waiting:
+            if step == "die":
+                world.fuse.burn(number, "after")
+            deaths += not world.deliver(number % waiting, again=step == "twice")
+        elif step == "drop" and waiting:
+            world.queue.waiting.pop(number % waiting)
+        elif step == "sweep":
+            world.now += 700
+            world.sweep()
+        elif step == "more" and len(jobs) < 4:
+            jobs.append(world.start(*many(3), (f"more{number}", f"other{number}")))
+        elif step == "away":
+            world.model.faults.append(Busy(retry_after=1))
+        elif step == "spend":
+            world.model.left = number % 5
+        elif step == "buy":
+            world.model.left = 1_000
+        elif step in ("cancel", "retry"):
+            act = world.training.cancel if step == "cancel" else world.training.retry
+            with suppress(Conflict):
+                act(world.tenant, jobs[number % len(jobs)].job_id)
+    world.model.left, world.model.faults = 1_000, []
+    world.drain()
+    last = world.start(OPEN)
+    world.drain()
+    assert (world.job(last).status, world.job(last).error) == ("succeeded", "")
+    times = Counter(world.model.embedded)
+    assert {each.embedded for each in chunks_of(world)} <= set(times)
+    assert sum(times.values()) - len(times) <= BATCH * deaths
+    counted = sum(world.job(each).embedded_chunks for each in (*jobs, last))
+    assert sum(times.values()) - BATCH * deaths <= counted <= sum(times.values())
+    assert pointer(world).embedding_model == SMALL.id
+
+
+def chunks_of(world: World) -> list[Chunk]:
+    """All that the site's documents say."""
+    texts = (unpacked(world.bucket.get(text_key(each))) for each in world.texts().values())
+    return [chunk for text in texts for chunk in cut(text)]
