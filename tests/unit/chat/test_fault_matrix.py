@@ -20,6 +20,8 @@ from noren.chat.models import Answer, Asker, ChatEvent, Delta, Done, Meta
 from noren.edge.respond import told
 from noren.errors import NorenError
 from noren.ids import new_id
+from noren.knowledge.index_format import VectorSpace
+from noren.knowledge.vectors import compact
 from noren.ledger.fold import Gift
 from noren.ledger.lots import NEVER
 from noren.ledger.store import LedgerStore
@@ -29,6 +31,8 @@ from tests.aws import shared
 from tests.faults import Crash, Fault, Faulty
 from tests.unit.chat.rig import Clock, Container, Inline, Rig, make_tables
 from tests.unit.chat.web import events_of, served
+from tests.unit.knowledge.indexes import page
+from tests.unit.llm.vectors import SMALL, Vectors
 
 CaseFault = Fault | Literal["down"]
 """`down`: storage gives in at this call and stays so."""
@@ -71,6 +75,8 @@ class World:
         self.rig.catalogue.models = tuple(replace(each, endpoint=endpoint) for each in self.rig.catalogue.models)
         self.device = replace(self.rig.device(new_id("dev"), new_id("adr")), tenant_id=self.rig.tenant.tenant_id)
         self.session_key = ""
+        self.vectors = Vectors()
+        self.vectors.billed = lambda _: 5
         self.other: Generator[ChatEvent, None, None] | None = None
         """An answer that another process has under way, and its request."""
         self.running = ""
@@ -85,7 +91,18 @@ class World:
 
     def process(self, client: Any) -> Container:
         """A fresh process: nothing cached, and no time lost by waiting."""
-        return Container(client, self.rig, sleep=self.rig.clock.skip, pool=Inline())
+        providers = {"offline": self.rig.script, "openai": self.vectors}
+        return Container(client, self.rig, sleep=self.rig.clock.skip, pool=Inline(), providers=providers)  # type: ignore[arg-type]
+
+    def train(self) -> None:
+        """The site has documents, with vectors that questions are compared with."""
+        rig = self.rig
+        rig.catalogue.limits = replace(rig.catalogue.limits, embedding_tokens_per_month=1000)
+        rig.catalogue.embeddings = (replace(SMALL, endpoint=new_id("case")),)
+        rig.tenant = rig.add_tenant()
+        space = VectorSpace(SMALL.id, 3, weight=0.5, sure_cosine=0.9)
+        text = page("Hours", "The shop opens from nine to six.", "https://shop.example/hours")
+        rig.train(text, embedding_model=SMALL.id, space=(space, lambda _: compact([1.0, 1.0, 1.0])))
 
     def faulty(self, number: int | None = None, fault: CaseFault | None = None) -> Faulty:
         """A client that notes its calls and breaks one of them."""
@@ -153,7 +170,8 @@ class World:
         used = [record for record in records if record.decision == "USAGE"]
         assert account.chats_used == sum(record.chats for record in records) == sum(record.chats for record in used)
         assert sum(account.site_counts.values()) == len(used)
-        assert account.embedding_left == account.embedding_grant.limit
+        charged = sum(record.embedding_charged for record in used)
+        assert account.embedding_left == account.embedding_grant.limit - charged
         assert account.credits_used == sum(record.credits for record in used)
         assert account.credits == self.credits - account.credits_used
         assert all(record.chats + bool(record.credits) == 1 for record in used)
@@ -178,6 +196,11 @@ def on_credits(world: World, process: Container) -> Answer:
 
 def in_a_session(world: World, process: Container) -> Answer:
     return process.chats.reply(world.asker, world.rig.ask(session_key=world.session_key), world.rig.run())[0]
+
+
+def with_a_vector(world: World, process: Container) -> Answer:
+    """Of a site with documents, whose index has vectors."""
+    return under_a_key(world, process)
 
 
 def anonymous(world: World, process: Container) -> Answer:
@@ -244,6 +267,8 @@ def prepare(world: World, scenario: Scenario) -> None:
         under_a_key(world, world.rig)
     elif scenario is on_credits:
         world.spend_the_plan()
+    elif scenario is with_a_vector:
+        world.train()
     elif scenario is stop_button:
         world.begin_other()
     world.start()
@@ -272,6 +297,7 @@ CALLS: dict[Scenario, tuple[str, ...]] = {
         *(*SITE, "get_item sites", "query sites", *CANNED, *BREAKER, "update_item runtime"),  # the session, its turns
         *(*HOLD, "put_item sites", "update_item sites", *SETTLE),
     ),
+    with_a_vector: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *BREAKER, *TURN, *SETTLE),
     anonymous: (
         *(*SITE, *CANNED, *BREAKER, *RATE),
         *("update_item runtime", "update_item runtime", "update_item runtime"),  # lease, device's day, address' day
@@ -285,15 +311,17 @@ CALLS: dict[Scenario, tuple[str, ...]] = {
     model_breaks_off: (*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD, *FAILURE, *TURN, *SETTLE),
     answered_before: ("put_item runtime", "get_item usage", "get_item sites"),
 }
-KEYED = (under_a_key, on_credits, cancelled, client_gone, model_down, model_breaks_off, answered_before)
+KEYED = (under_a_key, on_credits, with_a_vector, cancelled, client_gone, model_down, model_breaks_off, answered_before)
 BEGUN = len((*CLAIM, *SITE, *CANNED, *BREAKER, *RATE, *HOLD))
 """Calls up to the model's answer: these are broken in `under_a_key` for all scenarios that begin like it."""
-ALIKE = (client_gone, model_down, model_breaks_off)
+ALIKE: tuple[Scenario, ...] = (client_gone, model_down, model_breaks_off)
+FROM: dict[Scenario, int] = dict.fromkeys(ALIKE, BEGUN) | {with_a_vector: BEGUN - 1}
+"""The first call that is broken in a scenario; `with_a_vector` holds otherwise than the rest."""
 
 
 def cases() -> Iterator[tuple[Scenario, int, CaseFault]]:
     for scenario, calls in CALLS.items():
-        for number in range(BEGUN if scenario in ALIKE else 0, len(calls)):
+        for number in range(FROM.get(scenario, 0), len(calls)):
             for fault in READ_FAULTS if is_read(calls[number]) else WRITE_FAULTS:
                 yield scenario, number, fault
         yield scenario, len(calls) - 1, LAST_FAULT
@@ -311,9 +339,9 @@ MATRIX = [
 
 def test_the_matrix_is_complete() -> None:
     """So many calls, so many cases: who changes one of them has to look at the other."""
-    calls = [call for scenario, calls in CALLS.items() for call in calls[BEGUN if scenario in ALIKE else 0 :]]
+    calls = [call for scenario, calls in CALLS.items() for call in calls[FROM.get(scenario, 0) :]]
     reads = sum(map(is_read, calls))
-    assert (reads, len(calls) - reads) == (36, 68)
+    assert (reads, len(calls) - reads) == (37, 73)
     assert len(MATRIX) == reads * len(READ_FAULTS) + (len(calls) - reads) * len(WRITE_FAULTS) + len(CALLS)
 
 
@@ -329,6 +357,8 @@ def test_a_clean_run(world: World, scenario: Scenario) -> None:
     else:
         assert outcome.error is None
         assert (outcome.answer is None) == (scenario in (client_gone, stop_button))
+    assert len(world.vectors.calls) == (scenario is with_a_vector)
+    assert sum(each.embedding_charged for each in world.records()) == (5 if scenario is with_a_vector else 0)
     assert world.asked() == (scenario not in (answered_before, stop_button))
     assert world.charged() == (scenario not in (answered_before, model_down))
 
