@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from noren.knowledge.s3_searcher import S3VectorsSearcher
 from noren.knowledge.s3_vectors import S3VectorsEngine
 from noren.knowledge.search import Findings
 from noren.knowledge.vector_indexes import VectorIndexes, name_of, prefix_of
+from noren.settings import Settings
 from noren.sites.models import Site
+from noren.wiring import Services
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.knowledge.s3_vectors import MOST_BYTES, Refusal, S3Vectors
 from tests.unit.knowledge.training_world import POOL, World
@@ -217,3 +220,14 @@ def test_requests_keep_the_services_limits(remote: Published, monkeypatch: pytes
     for _ in range(2):
         indexes.delete("many")
     assert list(indexes.listed("many")) == ["many-wide"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "engine", "searcher"), [("", FileEngine, IndexFiles), ("v", S3VectorsEngine, S3VectorsSearcher)]
+)
+def test_a_stage_with_a_bucket_of_vectors_uses_it(bucket: str, engine: type, searcher: type) -> None:
+    services = Services(Settings(vector_bucket=bucket))
+    pointer = IndexPointer(1, "k", 0.0, 1, 1, (), "m", "", "s3_vectors")
+    assert isinstance(services.search_engine, engine)
+    assert isinstance(services._searcher(pointer), searcher)
+    assert isinstance(services._searcher(replace(pointer, engine="file")), IndexFiles)
