@@ -199,6 +199,12 @@ def test_a_question_that_leans_on_the_one_before_is_looked_up_with_it(rig: Rig) 
     assert managed.sources[0].url == "https://shop.example/bar"
 
 
+def test_a_document_without_title_or_address_can_be_told_by_its_words(rig: Rig) -> None:
+    rig.train(page("", "Books may be returned within thirty days, for a refund."))
+    (source,) = reply(rig, ASKED["en"][0]).sources
+    assert (source.title, source.url) == ("Books may be returned within thirty days, for a refund.", "")
+
+
 def test_numbers_of_earlier_passages_are_not_told_again(rig: Rig) -> None:
     rig.train(*SITE)
     rig.script.pieces = ["Thirty days [1]", ", by card [2]."]

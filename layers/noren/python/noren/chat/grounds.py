@@ -20,6 +20,8 @@ State = Literal["untrained", "told", "silent", "unreadable"]
 
 SNIPPET_CHARS = 200
 TITLE_CHARS = 200
+UNTITLED_CHARS = 60
+"""Of its text, as the title of a document that has none."""
 LEAST_TOKENS = 60
 """Where less of a passage would fit it is left out."""
 
@@ -135,9 +137,9 @@ def grounds(question: str, hits: Sequence[tuple[Hit, float]], version: int) -> G
         number = numbers.setdefault(where, len(numbers) + 1)
         url = safe_url(passage.url, passage.anchor)
         if number > len(sources):
-            sources.append(
-                Source(passage.title[:TITLE_CHARS], url, passage.document_id, version, score, snippet_of(passage.text))
-            )
+            snippet = snippet_of(passage.text)
+            title = passage.title.strip()[:TITLE_CHARS] or snippet[:UNTITLED_CHARS]
+            sources.append(Source(title, url, passage.document_id, version, score, snippet))
         titles = dict.fromkeys(each for each in (passage.title, *passage.headings) if each.strip())
         quotations.append(Quotation(number, " › ".join(titles), url, passage.text))
     if not quotations:
