@@ -15,6 +15,7 @@ RACES = f"{LEDGER}/test_races.py"
 CREDITS = f"{LEDGER}/test_credit_races.py"
 PUBLICATION = "tests/unit/knowledge/test_publication_races.py"
 VECTORS = "tests/unit/knowledge/test_site_vectors.py"
+ENGINES = "tests/unit/knowledge/test_search_engines.py"
 TRAINING = "tests/unit/knowledge/test_training.py"
 CRAWLS = "tests/unit/knowledge/test_crawling.py"
 CRAWL_RACES = "tests/unit/knowledge/test_crawling_races.py"
@@ -253,6 +254,20 @@ MUTANTS = (
         "unused = [key for key, _ in indexes if key not in indexed and",
         "unused = [key for key, _ in indexes if",
         f"{PUBLICATION}::test_two_publications_of_one_site",
+    ),
+    Mutant(
+        "tries of a publication that came on are counted",
+        "knowledge/job_store.py",
+        "SET #tries = :one, #moved_at = :now",
+        "SET #moved_at = :now, #reset = :one",
+        f"{VECTORS}::test_a_large_site_goes_on_in_a_fresh_function_as_often_as_it_must",
+    ),
+    Mutant(
+        "a site's id alone leads to its vectors",
+        "knowledge/vector_indexes.py",
+        'f"{tenant_id}\\0{site_id}"',
+        'f"{site_id}"',
+        f"{ENGINES}::test_another_site_is_never_reached[s3_vectors]",
     ),
     Mutant(
         "a batch that was paid for is not kept before the next",
