@@ -89,6 +89,22 @@ def test_a_new_index_is_seen_within_30_seconds_and_the_old_one_is_dropped(librar
     assert retrieval._searcher_of(second).size == size  # type: ignore[attr-defined]
 
 
+def test_while_storage_gives_in_the_last_known_index_goes_on(library: Library, now: Now) -> None:
+    site, untrained, unknown, retrieval = a_site(), a_site(), a_site(), library.retrieval()
+    library.publish(site, PARKING)
+    assert ask(retrieval, site) == [PARKING[2]]
+    assert retrieval.pointer(untrained) is None
+    library.pointers.fault = TimeoutError("storage")
+    now.seconds += 3600
+    assert ask(retrieval, site) == [PARKING[2]]
+    assert retrieval.search(untrained, "Where?") is None
+    with pytest.raises(TimeoutError):
+        retrieval.pointer(unknown)
+    library.pointers.fault = None
+    library.publish(site, HOURS)
+    assert ask(retrieval, site) == []
+
+
 def test_an_index_is_fetched_once_by_any_number_of_threads(library: Library) -> None:
     sites = [a_site() for _ in range(4)]
     for site in sites:

@@ -6,6 +6,7 @@ trained cost one cached read; what searches is imported by the first site that h
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,8 @@ from noren.sites.models import Site
 
 if TYPE_CHECKING:
     from noren.knowledge.search import Findings
+
+_log = logging.getLogger("noren.knowledge")
 
 CURRENT_SECONDS = 30.0
 """For how long a container takes an index for current that it has found to be so."""
@@ -70,9 +73,19 @@ class Retrieval:
         return self._pointers.fresh((site.tenant_id, site.site_id)) is not None
 
     def pointer(self, site: Site) -> IndexPointer | None:
-        """The index that the site answers from, as of at most 30 s ago; None before the first publication."""
+        """The index that the site answers from, as of at most 30 s ago; None before the first publication.
+
+        While storage gives in, what was known last goes on. Raises what storage raises where nothing was.
+        """
         where = site.tenant_id, site.site_id
-        return self._pointers.get(where, lambda: (self._documents.pointer(*where),))[0]
+        try:
+            return self._pointers.get(where, lambda: (self._documents.pointer(*where),))[0]
+        except Exception as error:
+            known = self._pointers.stale(where)
+            if known is None:
+                raise
+            _log.warning("the last known index is used: %s", type(error).__name__)
+            return known[0]
 
     def search(
         self, site: Site, question: str, *, vector: Sequence[float] | None = None, limit: int = 8
