@@ -115,7 +115,9 @@ class Feedbacks:
             answer = _kept(given, LONGEST_ANSWER, "answer")
         return self._canned.create(tenant_id, rated.feedback.site_id, patterns, answer, actor)
 
-    def pair(self, tenant_id: TenantId, request_id: str, question: str | None, answer: str | None) -> tuple[str, str, str]:
+    def pair(
+        self, tenant_id: TenantId, request_id: str, question: str | None, answer: str | None
+    ) -> tuple[str, str, str]:
         """A rated answer's site, question and answer, to be learnt; corrected where they are given.
 
         Raises NotFound, and Unprocessable where nothing is left of one that is not given, or it is too long.
