@@ -18,7 +18,7 @@ Use = Literal["query", "build", "remove"]
 
 _ACTIONS: dict[Use, tuple[str, ...]] = {
     "query": ("QueryVectors",),
-    "build": ("CreateIndex", "PutVectors", "QueryVectors", "DeleteIndex"),
+    "build": ("CreateIndex", "PutVectors", "GetVectors", "QueryVectors", "DeleteIndex"),
     "remove": ("DeleteIndex",),
 }
 

@@ -173,7 +173,7 @@ def test_files_are_posted_to_the_bucket_by_the_console_alone(stage: Synthesized)
 VECTOR_ACTIONS = {
     "Chat": {"QueryVectors"},
     "Scheduler": {"DeleteIndex", "ListIndexes"},
-    "TrainWorker": {"CreateIndex", "PutVectors", "QueryVectors", "DeleteIndex", "ListIndexes"},
+    "TrainWorker": {"CreateIndex", "PutVectors", "GetVectors", "QueryVectors", "DeleteIndex", "ListIndexes"},
 }
 
 

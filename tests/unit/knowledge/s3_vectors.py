@@ -72,6 +72,10 @@ class S3Vectors:
             index["vectors"][each["key"]] = values
         return {}
 
+    def GetVectors(self, given: dict[str, Any]) -> dict[str, Any]:
+        known = self._index(given)["vectors"]
+        return {"vectors": [{"key": each} for each in given["keys"] if each in known]}
+
     def QueryVectors(self, given: dict[str, Any]) -> dict[str, Any]:
         index, asked = self._index(given), given["queryVector"]["float32"]
         if len(asked) != index["dimension"] or given["topK"] > MOST_NEAREST:

@@ -19,14 +19,14 @@ from noren.knowledge.models import IndexEngine, IndexPointer
 from noren.knowledge.publish import Engine, Publisher
 from noren.knowledge.retrieval import Searcher
 from noren.knowledge.s3_searcher import S3VectorsSearcher
-from noren.knowledge.s3_vectors import S3VectorsEngine
+from noren.knowledge.s3_vectors import MOVING_SECONDS, S3VectorsEngine
 from noren.knowledge.search import Findings
-from noren.knowledge.vector_indexes import VectorIndexes, name_of, prefix_of
+from noren.knowledge.vector_indexes import PUT_NUMBERS, VectorIndexes, at_once, name_of, prefix_of
 from noren.settings import Settings
 from noren.sites.models import Site
 from noren.wiring import Services
 from tests.dynamodb import MemoryDynamoDB
-from tests.unit.knowledge.s3_vectors import MOST_BYTES, Refusal, S3Vectors
+from tests.unit.knowledge.s3_vectors import MOST_BYTES, MOST_VECTORS, Refusal, S3Vectors
 from tests.unit.knowledge.training_world import POOL, World
 
 PAGES = 40
@@ -52,7 +52,9 @@ class Place:
         self.kind, self.service = kind, S3Vectors()
         self.indexes = VectorIndexes(self.service.bucket, patient=True)
         self.indexes.__dict__["_client"] = self.service.client()  # made when first needed, in its stead
-        self.engine: Engine = S3VectorsEngine(self.indexes, 10) if kind == "s3_vectors" else FileEngine()
+        self.now = 0.0
+        remote = S3VectorsEngine(self.indexes, lambda: self.now, 10)
+        self.engine: Engine = remote if kind == "s3_vectors" else FileEngine()
         self.client = MemoryDynamoDB()
 
     def site(self) -> Published:
@@ -203,17 +205,32 @@ def test_an_index_that_lost_vectors_is_not_used(remote: Published) -> None:
     assert remote.train(*pages()).engine == "file"
 
 
-def test_requests_keep_the_services_limits(remote: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_function_has_no_time_for_the_next_goes_on_with(
+    remote: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_indexes, "PUT_VECTORS", 9)
+    put = remote.place.service.PutVectors
+
+    def slow(given: dict[str, Any]) -> dict[str, Any]:
+        remote.place.now += MOVING_SECONDS
+        return put(given)
+
+    remote.place.service.PutVectors = slow  # type: ignore[method-assign]
+    pointer = remote.train(*pages())
+    calls = remote.place.service.calls
+    assert (pointer.engine, calls.count("PutVectors"), calls.count("CreateIndex")) == ("s3_vectors", 5, 3)
+    (index,) = remote.place.service.indexes.values()
+    assert len(index["vectors"]) == PAGES
+
+
+def test_requests_keep_the_services_limits(remote: Published) -> None:
     indexes, service = remote.place.indexes, remote.place.service
     indexes.create("many", 3)
-    indexes.put("many", ((chunk, (1, 2, -3)) for chunk in range(1_201)), 3)
-    assert service.calls.count("PutVectors") == 3
-    assert len(service.indexes["many"]["vectors"]) == 1_201
-    assert len("-127, ") * vector_indexes.PUT_NUMBERS < 0.9 * MOST_BYTES
-    monkeypatch.setattr(vector_indexes, "PUT_NUMBERS", 9_000)
+    indexes.put("many", [(chunk, (1, 2, -3)) for chunk in range(at_once(3))])
+    assert len(service.indexes["many"]["vectors"]) == MOST_VECTORS
+    assert len("-127, ") * PUT_NUMBERS < 0.9 * MOST_BYTES
+    assert at_once(4_096) == PUT_NUMBERS // 4_096 < MOST_VECTORS == at_once(1_536)
     indexes.create("many-wide", 4_096)
-    indexes.put("many-wide", ((chunk, [-127] * 4_096) for chunk in range(5)), 4_096)
-    assert service.calls.count("PutVectors") == 3 + 3
     indexes.create("other", 3)
     service.page = 1
     assert list(indexes.listed("many")) == ["many", "many-wide"]

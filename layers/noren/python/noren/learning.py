@@ -94,7 +94,7 @@ class Learning(Admission):
         from noren.knowledge.vector_indexes import VectorIndexes
 
         if bucket := self.settings.vector_bucket:
-            return S3VectorsEngine(VectorIndexes(bucket, patient=True))
+            return S3VectorsEngine(VectorIndexes(bucket, patient=True), self.clock)
         return FileEngine()
 
     @cached_property

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import index_key
 from noren.knowledge.chunks import Chunk
@@ -21,12 +23,14 @@ from noren.knowledge.index_build import without_vectors
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import BadIndex
 from noren.knowledge.models import Document
-from noren.knowledge.site_vectors import Vectors
+from noren.knowledge.site_vectors import Later, Vectors
 from noren.knowledge.text import Extracted
-from noren.knowledge.vector_indexes import VectorIndexes, name_of, prefix_of, version_of
+from noren.knowledge.vector_indexes import VectorIndexes, at_once, name_of, prefix_of, version_of
 
 LEAST_CHUNKS = 50_000
 """A site of no more is served from its file alone."""
+MOVING_SECONDS = 90.0
+"""What has not been moved by then is left to a fresh function: about 45,000 vectors of 1,536 numbers take so long."""
 TRIED = 20
 """Vectors that are looked for before an index may be used."""
 SAME = 0.999
@@ -38,8 +42,8 @@ _log = logging.getLogger("noren.knowledge")
 class S3VectorsEngine:
     """Meets `noren.knowledge.publish.Engine`."""
 
-    def __init__(self, indexes: VectorIndexes, least_chunks: int = LEAST_CHUNKS) -> None:
-        self._files, self._indexes, self._least_chunks = FileEngine(), indexes, least_chunks
+    def __init__(self, indexes: VectorIndexes, clock: Clock, least_chunks: int = LEAST_CHUNKS) -> None:
+        self._files, self._indexes, self._clock, self._least_chunks = FileEngine(), indexes, clock, least_chunks
 
     def cut(self, text: Extracted) -> list[Chunk]:
         """Meets `Engine`."""
@@ -66,6 +70,8 @@ class S3VectorsEngine:
         name = name_of(tenant_id, site_id, index_key(tenant_id, site_id, version, digest))
         try:
             self._move(built.opened, name)
+        except Later:
+            raise
         except Exception as error:
             _log.error("vectors stay in the index file: %s", type(error).__name__)
             return built
@@ -79,15 +85,22 @@ class S3VectorsEngine:
                 self._indexes.delete(name)
 
     def _move(self, index: IndexFile, name: str) -> None:
-        """Store an index's vectors, and look for some of them. Raises `BadIndex` where one is not found.
+        """Store an index's vectors, and look for some of them. Raises Later, and `BadIndex` where one is not found.
 
-        Whoever dies here leaves an index that no pointer names: it is completed, or removed by the next version.
+        Whoever dies here leaves an index that no pointer names: it is gone on with, or removed by the next version.
         """
         space = index.head.vectors
         assert space is not None
+        began = self._clock()
+        is_new = self._indexes.create(name, space.dimensions)
         rows = ((chunk, *index.vector(chunk)) for chunk in range(index.head.chunks))
-        self._indexes.create(name, space.dimensions)
-        self._indexes.put(name, ((chunk, numbers) for chunk, step, numbers in rows if step), space.dimensions)
+        vectors = ((chunk, numbers) for chunk, step, numbers in rows if step)
+        while some := list(islice(vectors, at_once(space.dimensions))):
+            if not is_new and self._indexes.has(name, some[-1][0]):
+                continue
+            if self._clock() - began > MOVING_SECONDS:
+                raise Later
+            self._indexes.put(name, some)
         for chunk in range(0, index.head.chunks, -(-index.head.chunks // TRIED)):
             step, numbers = index.vector(chunk)
             found = self._indexes.nearest(name, list(numbers), 10) if step else {chunk: 1.0}

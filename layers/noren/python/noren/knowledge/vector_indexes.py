@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from noren.ids import TenantId
@@ -38,8 +37,8 @@ class VectorIndexes:
         retries: Any = {"total_max_attempts": attempts, "mode": "standard"}
         return boto3.client("s3vectors", config=Config(connect_timeout=1, read_timeout=seconds, retries=retries))
 
-    def create(self, name: str, dimensions: int) -> None:
-        """Make an index; one that is there stays as it is."""
+    def create(self, name: str, dimensions: int) -> bool:
+        """Make an index; False where there is one of that name, which stays as it is."""
         try:
             self._client.create_index(
                 vectorBucketName=self._bucket,
@@ -49,14 +48,18 @@ class VectorIndexes:
                 distanceMetric=DISTANCE,
             )
         except self._client.exceptions.ConflictException:
-            return
+            return False
+        return True
 
-    def put(self, name: str, vectors: Iterator[tuple[int, Sequence[int]]], dimensions: int) -> None:
-        """Store the vectors of chunks, in place of what is there under their numbers."""
-        size = max(1, min(PUT_VECTORS, PUT_NUMBERS // dimensions))
-        while some := list(islice(vectors, size)):
-            rows = [{"key": str(chunk), "data": {"float32": list(numbers)}} for chunk, numbers in some]
-            self._client.put_vectors(vectorBucketName=self._bucket, indexName=name, vectors=rows)
+    def put(self, name: str, vectors: Sequence[tuple[int, Sequence[int]]]) -> None:
+        """Store the vectors of chunks (at most `at_once`), in place of what is there under their numbers."""
+        rows = [{"key": str(chunk), "data": {"float32": list(numbers)}} for chunk, numbers in vectors]
+        self._client.put_vectors(vectorBucketName=self._bucket, indexName=name, vectors=rows)
+
+    def has(self, name: str, chunk: int) -> bool:
+        """Whether there is a vector of a chunk."""
+        found = self._client.get_vectors(vectorBucketName=self._bucket, indexName=name, keys=[str(chunk)])
+        return bool(found["vectors"])
 
     def nearest(self, name: str, vector: Sequence[float], count: int) -> dict[int, float]:
         """The chunks that are most like a vector, with their cosines, the most like first."""
@@ -82,6 +85,11 @@ class VectorIndexes:
         pages = self._client.get_paginator("list_indexes").paginate(vectorBucketName=self._bucket, prefix=prefix)
         for page in pages:
             yield from (each["indexName"] for each in page["indexes"])
+
+
+def at_once(dimensions: int) -> int:
+    """How many vectors one `put` takes."""
+    return max(1, min(PUT_VECTORS, PUT_NUMBERS // dimensions))
 
 
 def prefix_of(tenant_id: TenantId, site_id: str) -> str:
