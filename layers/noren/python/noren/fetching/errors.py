@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from noren.errors import Unprocessable
 
@@ -32,6 +32,11 @@ _ADVICE: dict[Reason, str] = {
     "too_large": "It answers with more than is read.",
     "bad_response": "It answers with something that is no proper HTTP.",
 }
+
+
+def is_reason(text: str) -> TypeGuard[Reason]:
+    """Whether a text names a reason."""
+    return text in _ADVICE or text == "blocked_address"
 
 
 class FetchFailed(Unprocessable):

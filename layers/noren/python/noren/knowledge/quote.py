@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Protocol
 
 from noren.errors import Unprocessable
+from noren.fetching.errors import FetchFailed, is_reason
 from noren.functions import Function
 from noren.knowledge.crawl.addresses import canonical
 from noren.knowledge.crawls import Estimate
@@ -41,9 +42,6 @@ _ADVICE = {
     "robots_unavailable": "Its robots.txt can't be read at the moment, so nothing may be. Ask again later.",
     "other_site": "It leads to another site. Name the address where it ends.",
     "redirect_loop": "It redirects in a circle.",
-    "tls_failed": "Its TLS certificate is not valid for this host name.",
-    "timed_out": "It did not answer in time. Ask again later.",
-    "unreachable": "It can't be reached from the internet. Check the host name and that a server answers there.",
 }
 
 
@@ -54,7 +52,8 @@ class CannotRead(Unprocessable):
     title = "This site can't be read"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(_ADVICE.get(reason, _ADVICE["unreachable"]), reason=reason)
+        told = _ADVICE.get(reason) or FetchFailed(reason if is_reason(reason) else "unreachable").detail
+        super().__init__(told, reason=reason)
 
 
 class Surveys(Protocol):
@@ -201,8 +200,8 @@ class Quotes:
 
 
 def _with_probes(survey: Survey) -> Span:
-    probes = PROBE_TOKENS * min(MOST_PROBES, PROBES_A_PAGE * survey.pages.likely)
     tokens = survey.tokens
+    probes = min(PROBE_TOKENS * min(MOST_PROBES, PROBES_A_PAGE * survey.pages.likely), tokens.likely)
     return Span(tokens.low, tokens.likely + probes, tokens.high + 2 * probes)
 
 
