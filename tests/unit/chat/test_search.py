@@ -63,6 +63,12 @@ def test_a_site_that_was_never_trained(web: Web) -> None:
     assert found == {"passages": [], "confidence": 0.0, "is_answered": False, "index_version": 0}
 
 
+def test_what_was_just_published_is_found_at_once(web: Web) -> None:
+    assert search(web, ABOUT_DOGS).json()["is_answered"] is False
+    web.rig.train(*SITE, PETS)
+    assert search(web, ABOUT_DOGS).json()["index_version"] == 2
+
+
 def test_no_more_than_asked_for(web: Web) -> None:
     assert len(search(web, "営業時間と支払い", limit=1).json()["passages"]) == 1
 

@@ -147,6 +147,7 @@ class Research:
         for a stopped tenant or site, IndexUnavailable, and what storage raises.
         """
         Admission.check_open(asker, tenant, site)
+        self._retrieval.renew(site)  # owners try a question as soon as a training has ended
         pointer = self._retrieval.pointer(site)
         vector = None
         if pointer and self._vector_policy(tenant, pointer):

@@ -87,6 +87,10 @@ class Retrieval:
             _log.warning("the last known index is used: %s", type(error).__name__)
             return known[0]
 
+    def renew(self, site: Site) -> None:
+        """Have `pointer` ask storage next: somebody may want to see what has just been published."""
+        self._pointers.drop((site.tenant_id, site.site_id))
+
     def search(
         self, site: Site, question: str, *, vector: Sequence[float] | None = None, limit: int = 8
     ) -> Found | None:
