@@ -90,7 +90,7 @@ class Known:
     def get(self, hash: str) -> Compact | None:
         return self.kept.get(hash)
 
-    def make(self, texts: Mapping[str, str]) -> int:
+    def make(self, texts: Mapping[str, str], *, are_chunks: bool = True) -> int:
         self.asked += texts.values()
         for hash, text in texts.items():
             if (about := self.meaning(text)) is not None:

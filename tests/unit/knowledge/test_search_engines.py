@@ -108,6 +108,8 @@ def test_what_was_published_is_found_by_words_and_by_meaning(place: Place) -> No
     shop = place.site()
     pointer = shop.train(*pages())
     assert (pointer.engine, pointer.embedding_model, pointer.chunks) == (place.kind, "embedding_3_small", PAGES)
+    (job, *_), _ = shop.world.jobs.some(shop.world.tenant, None, 1, None)
+    assert (job.embedded_chunks, job.embedding_tokens) == (PAGES, 2 * PAGES), "headings are paid, but no chunks"
     assert said(shop.ask("secret7"))[0] == "secret7 is told here."
     like = said(shop.ask("what is seven about?", meaning("seven 7")))
     assert like[0] == "secret7 is told here."

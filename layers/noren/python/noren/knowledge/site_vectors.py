@@ -132,10 +132,11 @@ class Vectors:
         """The vector of a text, by its hash."""
         return self._packs.get(hash)
 
-    def make(self, texts: Mapping[str, str], fresh: Collection[str] = ()) -> int:
+    def make(self, texts: Mapping[str, str], fresh: Collection[str] = (), *, are_chunks: bool = True) -> int:
         """Have vectors for texts, by their hashes; how many have none nevertheless. `notice` says why.
 
-        Those of `fresh` must be of this job. Raises Later and Stopped, and what storage raises.
+        Those of `fresh` must be of this job. What are no chunks is paid, but not counted among them. Raises Later and
+        Stopped, and what storage raises.
         """
         self._packs.read()
         lacking = [each for each in texts if not self._has(each, each in fresh)]
@@ -145,7 +146,7 @@ class Vectors:
             place += len(batch)
             if self._clock() - self._started > EMBEDDING_SECONDS:
                 raise Later
-            if not self._made(dict(zip(some, batch, strict=True))):
+            if not self._made(dict(zip(some, batch, strict=True)), are_chunks):
                 break
         missing = {each for each in texts if self._packs.get(each) is None}
         self._missing = self._missing.difference(texts) | missing
@@ -176,7 +177,7 @@ class Vectors:
     def _has(self, hash: str, must_be_fresh: bool) -> bool:
         return self._packs.get(hash, self._job.created_at if must_be_fresh else 0.0) is not None
 
-    def _made(self, texts: Mapping[str, str]) -> bool:
+    def _made(self, texts: Mapping[str, str], are_chunks: bool) -> bool:
         """Embed one batch, store and count it; False where no more can be had."""
         try:
             made = self._bought(list(texts.values()))
@@ -205,6 +206,7 @@ class Vectors:
             self.notice = "embedding_refused"
             return True
         self._packs.add(vectors, self._clock())
-        if not self._jobs.count_vectors(self._job, len(texts), made.tokens, made.cost_usd, self._clock()):
+        chunks = len(texts) if are_chunks else 0
+        if not self._jobs.count_vectors(self._job, chunks, made.tokens, made.cost_usd, self._clock()):
             raise Stopped
         return True

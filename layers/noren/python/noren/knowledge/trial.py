@@ -49,8 +49,8 @@ def judged(index: IndexFile, documents: Sequence[Cut], vectors: Vectors, folder:
     Raises `ValueError` for an index without vectors, and what `Vectors.make` raises.
     """
     sections = sorted(_sections(documents), key=lambda each: _hash(each.heading))[:MOST]
-    vectors.make({_hash(each.heading): each.heading for each in sections})
-    vectors.make({each.text.content_hash: each.text.embedded for each in sections})
+    vectors.make({_hash(each.heading): each.heading for each in sections}, are_chunks=False)
+    vectors.make({each.text.content_hash: each.text.embedded for each in sections}, are_chunks=False)
     asked = [(each, restored(vector)) for each in sections if (vector := vectors.get(_hash(each.heading)))]
     path = folder / "trial"
     texts = [(index_build.Document(str(number), "", ""), [each.text]) for number, (each, _) in enumerate(asked)]
