@@ -295,6 +295,17 @@ def test_another_site_of_the_tenant_has_vectors_of_its_own(world: World) -> None
     assert all(each.startswith(f"{world.tenant}/{world.site.site_id}/") for each in prefixes)
 
 
+def test_the_table_itself_takes_what_is_written(knowledge_table: Any) -> None:
+    world = World(knowledge_table)
+    world.model.is_had, world.model.left = True, 5
+    world.model.faults = [Busy(retry_after=1), None]
+    job = world.start(*many(6))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.error) == ("partial", "embedding_quota_spent")
+    assert (done.embedded_chunks, done.embedding_tokens, done.cost_usd) == (4, 4, Decimal("0.0000008"))
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
