@@ -7,12 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from noren.errors import Conflict, Unprocessable
 from noren.knowledge.crawl.scope import MAX_VARIANTS
-from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, MISSES, _is_audited
+from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
 from noren.knowledge.models import Job, JobPage, page_id
 from noren.knowledge.worker import MOST_TRIES, MOST_VISITS
 from tests.unit.fetching.net import Net
@@ -505,50 +502,3 @@ def test_a_message_that_comes_twice_takes_no_second_slot(world: World, web: Web)
     assert world.slots.next["shop.example"] - slots["shop.example"] <= 20_000 * 3
     world.drain()
     assert (world.job(job).changed, web.asked["/tea"], web.asked["/cup"]) == (5, 1, 1)
-
-
-EDITS = st.lists(
-    st.lists(st.tuples(st.sampled_from(["/tea", "/cup", "/bowl"]), st.integers(0, 2)), max_size=3),
-    min_size=2,
-    max_size=6,
-)
-"""Between crawls: pages get their n-th text, or (0) are taken away."""
-
-
-@given(EDITS)
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_whatever_a_site_does_between_crawls_its_documents_follow(
-    knowledge_table: Any, net: Net, edits: list[list[tuple[str, int]]]
-) -> None:
-    web, world = Web(net), World(knowledge_table, net)
-    web.put("/", "Shop", SHOP, ["/tea", "/cup", "/bowl"])
-    there, learnt = dict[str, int](), dict[str, tuple[int, int]]()  # texts by page; what was learnt, and its misses
-    for some in edits:
-        for path, number in some:
-            there.pop(path, None)
-            web.paths.pop(path, None)
-            if number:
-                there[path] = number
-                web.put(
-                    path, path.title(), f"{path} in its {number}. edition: " + CUP.replace("white", f"{number} white")
-                )
-        before = dict(learnt)
-        learnt = {path: (number, 0) for path, number in there.items()} | {
-            path: (number, misses + 1)
-            for path, (number, misses) in before.items()
-            if path not in there and misses + 1 < MISSES
-        }
-        job = crawled(world)
-        gone = before.keys() - learnt.keys()
-        changed = [path for path in there if before.get(path, (0, 0))[0] != there[path]]
-        is_first = not world.told[1:]
-        assert (job.removed, job.changed) == (len(gone), len(changed) + is_first)
-        every = world.documents.every(world.tenant, world.site.site_id)
-        active = {each.url: each for each in every if each.status == "active" and each.url != HOME}
-        assert {url: each.misses for url, each in active.items()} == {
-            HOME + path[1:]: misses for path, (_, misses) in learnt.items()
-        }
-        visible = world.visible()
-        assert visible
-        for path, (number, _) in learnt.items():
-            assert visible.find(f"{number}. edition:", 9).count(active[HOME + path[1:]].document_id) == 1
