@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from noren.errors import Conflict, Unprocessable
 from noren.knowledge.crawl.scope import MAX_VARIANTS
 from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
