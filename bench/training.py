@@ -172,20 +172,17 @@ def measure(pages: int) -> dict[str, Any]:
     """All of it."""
     with tempfile.TemporaryDirectory() as folder, Website(Path(folder)) as site:
         made = generate(Path(folder), Plan(7, LANGUAGE, pages=pages), site.url[:-1])
-        worker = start("worker", site.port, pages)
-        assert worker.stdin
-        first = told(worker)
-        edited = edit(site, made.paths)
-        site.log.clear()
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-        second = told(worker)
-        sent = len(site.fetched(200))
-        worker.stdin.close()
-        worker.wait()
-        peer = start("peer", site.port, pages)
-        alone = told(peer)
-        peer.wait()
+        with start("worker", site.port, pages) as worker:
+            assert worker.stdin
+            first = told(worker)
+            edited = edit(site, made.paths)
+            site.log.clear()
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            second = told(worker)
+            sent = len(site.fetched(200))
+        with start("peer", site.port, pages) as peer:
+            alone = told(peer)
     return {"pages": pages, "first": first, "again": second, "edited": edited, "sent": sent, "peer": alone}
 
 
