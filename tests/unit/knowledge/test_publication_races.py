@@ -159,17 +159,17 @@ WHOLE = 1_000_000
 
 
 def places(run: Callable[[int, int], Turns], *, whole: bool = False) -> None:
-    """Every place of the first at which the second begins, with a third of the places of the second at which it stops
-    again (each third in turn); or with none, where it goes on to its end as a `whole`.
+    """Every place of the first at which the second begins, with a fifth of the places of the second at which it stops
+    again (each fifth in turn); or with none, where it goes on to its end as a `whole`.
     """
     at = 0
     while True:
-        stop = WHOLE if whole else 1 + at % 3
+        stop = WHOLE if whole else 1 + at % 5
         while True:
             turns = run(at, stop)
             if turns.calls["second"] <= stop:
                 break
-            stop += 3
+            stop += 5
         if turns.calls["first"] <= at:
             assert at > 8
             return
