@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from noren.fetching.client import Fetcher
+from noren.fetching.client import Fetched, Fetcher
 from noren.knowledge.engine import cut
 from noren.knowledge.extract import html
 from noren.knowledge.extract.digest import content_hash
@@ -151,6 +152,21 @@ def test_one_that_nothing_may_be_read_of(site: Website) -> None:
         look(site)
     with pytest.raises(SiteUnreadable, match="unreachable"):
         Surveyor(Fetcher()).survey(Ask("http://169.254.169.254/"))
+
+
+def test_a_page_that_keeps_its_reader_for_ever_holds_nobody_up() -> None:
+    released = Event()
+
+    class Stuck(Fetcher):
+        def get(self, url: str, **_: object) -> Fetched:
+            if url.endswith("/robots.txt"):
+                return Fetched(url, 404, {}, b"")
+            released.wait()
+            return Fetched(url, 404, {}, b"")
+
+    with pytest.raises(SiteUnreadable, match="timed_out"):
+        Surveyor(Stuck(), patience=replace(QUICK, seconds=0.2)).survey(Ask("http://shop.example/"))
+    released.set()
 
 
 def test_a_start_that_leads_on_is_followed(site: Website) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from urllib.parse import urljoin
 
 from noren.fetching.client import Fetcher, Limits
@@ -121,7 +122,7 @@ class _Look:
         url = self._start
         for _ in range(3):
             self._found.add(url)
-            visited = self._visit(self._found.take(url))
+            visited = self._in_time(self._found.take(url))
             self._note(visited)
             if not isinstance(visited, Skipped) or visited.reason not in ("redirected", "duplicate"):
                 break
@@ -131,6 +132,15 @@ class _Look:
         if isinstance(visited, Failed) and visited.reason in ("unreachable", "tls_failed", "timed_out"):
             raise SiteUnreadable(visited.reason)
         self._error_page = error_page_of(self._fetcher, url, limits=self._limits())
+
+    def _in_time(self, page: Seen) -> Visited:
+        """Visit a page, unless a parser is still at it when the time is over. Raises SiteUnreadable."""
+        done: SimpleQueue[Visited] = SimpleQueue()
+        threading.Thread(target=lambda: done.put(self._visit(page)), daemon=True).start()
+        try:
+            return done.get(timeout=max(0.0, self._end - self._clock()))
+        except Empty:
+            raise SiteUnreadable("timed_out") from None
 
     def _read_sitemaps(self) -> None:
         until = min(self._clock() + self._patience.sitemaps_seconds, self._end)
