@@ -158,7 +158,7 @@ PAGES: dict[str, tuple[Made, str]] = {
     "/silent": (silent, "timed_out"),
     "/endless": (endless, "too_large"),
     "/heads": (heads, "too_large"),
-    "/bomb.html": (says(packed(b"<p>x</p>", 60), content_encoding="gzip"), "too_large"),
+    "/bomb.html": (says(packed(b"<p>x</p>", 250), content_encoding="gzip"), "too_large"),
     "/loop": (leads(lambda _: "/loop"), "redirect_loop"),
     "/ring/1": (leads(lambda path: f"/ring/{int(path.rpartition('/')[2]) + 1}"), "redirect_loop"),
     "/private": (leads(lambda _: "http://192.168.0.1/"), "other_site"),
