@@ -61,6 +61,7 @@ class VectorPacks:
         self._packs: dict[str, _Pack] = {}
         self._damaged: dict[str, float] = {}
         self._places: dict[bytes, tuple[_Pack, int]] = {}
+        self._newest: _Pack | None = None
 
     def read(self) -> None:
         """Read the packs that are new."""
@@ -75,7 +76,7 @@ class VectorPacks:
     @property
     def dimensions(self) -> int:
         """Of the vectors that were stored last; 0 where there are none."""
-        return max(self._packs.values(), key=lambda each: each.stored).dimensions if self._packs else 0
+        return self._newest.dimensions if self._newest else 0
 
     def get(self, hash: str, since: float = 0.0) -> Compact | None:
         """The vector of the text with that hash (32 hex digits), if one was stored at `since` or later."""
@@ -122,6 +123,8 @@ class VectorPacks:
             _log.error("a pack of vectors is damaged: its texts are embedded anew")
             self._damaged[key] = stored
             return
+        if self._newest is None or pack.stored >= self._newest.stored:
+            self._newest = pack
         self._places.update((hash, (pack, number)) for number, hash in enumerate(pack.hashes()))
 
 
