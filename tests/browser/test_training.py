@@ -33,15 +33,29 @@ JOB = {
     "skipped": 0,
     "chunks": 12,
     "tokens": 3400,
+    "reasons": {"timed_out": 1},
     "error": "",
     "embedded_chunks": 0,
     "cost_usd": "0",
     "created_at": "2026-11-26T03:00:00Z",
 }
-ENDED = JOB | {"status": "partial", "left": 0, "fetched": 8, "changed": 7, "skipped": 1, "embedded_chunks": 12}
+ENDED = JOB | {
+    "status": "partial",
+    "left": 0,
+    "fetched": 8,
+    "changed": 7,
+    "skipped": 1,
+    "embedded_chunks": 12,
+    "reasons": {"robots": 1, "timed_out": 1},
+}
 PAGES = [
     {"name": "https://tea.example/secret", "source": "", "status": "skipped", "reason": "robots"},
-    {"name": "https://tea.example/<img src=x onerror=alert(1)>", "source": "", "status": "failed", "reason": "timed_out"},
+    {
+        "name": "https://tea.example/<img src=x onerror=alert(1)>",
+        "source": "",
+        "status": "failed",
+        "reason": "timed_out",
+    },
     {"name": "https://tea.example/", "source": "", "status": "changed", "reason": ""},
 ]
 DOCUMENT = {
@@ -160,6 +174,19 @@ def test_what_was_not_read_says_why_and_is_tried_again(page: Page, owner: World)
     page.get_by_role("button", name="Try again what failed").click()
     expect(page.locator("#job")).to_be_visible()
     assert ("POST", "/api/v1/train/jobs/job_1/retry") in [(method, path) for method, path, _, _ in owner.api.seen]
+
+
+def test_every_open_training_is_watched(page: Page, owner: World) -> None:
+    text = JOB | {"job_id": "job_2", "kind": "text", "status": "succeeded", "left": 0, "failed": 0, "reasons": {}}
+    owner.api.told["GET /api/v1/train/jobs"] = {"items": [text, JOB], "next_cursor": None}
+    owner.api.told["GET /api/v1/train/jobs/job_2/pages"] = {"items": [], "next_cursor": None}
+    owner.api.told["POST /api/v1/train/jobs/job_1/cancel"] = JOB
+    opened(page, owner)
+    expect(page.locator("#job .part")).to_have_count(2)
+    page.get_by_role("button", name="Stop").click()
+    owner.api.told["GET /api/v1/train/jobs"] = {"items": [text, ENDED], "next_cursor": None}
+    expect(page.locator("#job .part")).to_have_count(1)
+    assert ("POST", "/api/v1/train/jobs/job_1/cancel") in [(method, path) for method, path, _, _ in owner.api.seen]
 
 
 def test_a_pair_is_taught_and_a_document_forgotten(page: Page, owner: World) -> None:

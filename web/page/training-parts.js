@@ -67,7 +67,7 @@ export function quoteFacts(quote) {
 /**
  * How far a training has come.
  * @param {any} job
- * @param {any[]} pages of it
+ * @param {any[]} pages some of it: examples of what was not read
  * @param {string} zone
  */
 export function jobFacts(job, pages, zone) {
@@ -75,6 +75,8 @@ export function jobFacts(job, pages, zone) {
   const done = parts.reduce((sum, [name, value]) => sum + (name === "left" ? 0 : value), 0);
   const all = done + (isOpen(job) ? job.left : 0);
   const unread = pages.filter((page) => page.reason && page.status !== "waiting");
+  const reasons = Object.entries(job.reasons ?? {}).sort(([, some], [, others]) => others - some);
+  const named = reasons.reduce((sum, [, value]) => sum + value, 0);
   const error = job.error && (has(`e_${job.error}`) ? t(`e_${job.error}`) : job.error);
   return [
     el("p", { className: "row" }, el("strong", { role: "status" }, t(`s${job.status}`)), el("span", {}, t("progress", { done: count(done), all: count(all) })),
@@ -85,8 +87,9 @@ export function jobFacts(job, pages, zone) {
     el("ul", { className: "key" }, ...parts.map(([name, value]) => el("li", {}, el("i", { className: name }), el("strong", {}, count(value)), ` ${t(`c${name}`)}`))),
     job.chunks ? el("p", { className: "muted" }, t("chunksTokens", { chunks: count(job.chunks), tokens: count(job.tokens) }),
       job.embedded_chunks ? ` · ${t("embedded", { count: count(job.embedded_chunks), cost: money(job.cost_usd ?? 0, "USD") })}` : null) : null,
-    unread.length ? el("details", {}, el("summary", {}, t("whyNot", { count: count(unread.length) })), el("ul", { className: "reasons" },
-      ...unread.map((page) => el("li", {}, page.name || page.source, " ", el("span", { className: "muted" }, reasonText(page.reason)))))) : null,
+    named ? el("details", {}, el("summary", {}, t("whyNot", { count: count(named) })), el("ul", { className: "reasons" },
+      ...reasons.map(([reason, value]) => el("li", {}, `${reasonText(reason)}: `, el("strong", {}, count(value)), el("ul", {},
+        ...unread.filter((page) => page.reason === reason).map((page) => el("li", { className: "muted" }, page.name))))))) : null,
   ];
 }
 

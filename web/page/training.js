@@ -81,23 +81,28 @@ class Training extends Page {
     this.watch();
   }
 
+  /** The latest training, and those before it that have not ended. */
+  get shown() { return this.jobs.filter((job, at) => !at || isOpen(job)); }
+
   async loadPages() {
     const [job] = this.jobs;
     this.pages = job ? (await this.api(`/api/v1/train/jobs/${encodeURIComponent(job.job_id)}/pages?limit=100`)).items : [];
   }
 
-  /** Follow the latest training until it has ended. */
+  /** Follow the trainings that are open until they have ended. */
   async watch() {
     if (this.watching) return;
     this.watching = true;
-    for (let wait = LOOK_MS; isOpen(this.jobs[0]); wait = Math.min(wait * 1.2, MOST_LOOK_MS)) {
+    for (let wait = LOOK_MS; this.jobs.some(isOpen); wait = Math.min(wait * 1.2, MOST_LOOK_MS)) {
       await new Promise((done) => { setTimeout(done, wait); });
-      const { job_id: id } = this.jobs[0] ?? {};
       try {
-        const job = await this.api(`/api/v1/train/jobs/${encodeURIComponent(id)}`);
-        if (this.jobs[0]?.job_id !== id) continue;
-        this.jobs[0] = job;
-        if (isOpen(job)) {
+        let ended = false;
+        for (const { job_id: id } of this.jobs.filter(isOpen)) {
+          const job = await this.api(`/api/v1/train/jobs/${encodeURIComponent(id)}`);
+          this.jobs = this.jobs.map((each) => (each.job_id === id ? job : each));
+          ended ||= !isOpen(job);
+        }
+        if (!ended) {
           byId("job")?.replaceWith(this.jobCard());
           continue;
         }
@@ -231,19 +236,27 @@ class Training extends Page {
   }
 
   jobCard() {
-    const [job, ...earlier] = this.jobs;
-    if (!job) return this.section("job", "jobTitle", el("p", { className: "muted" }, t("noJob")));
+    if (!this.jobs.length) return this.section("job", "jobTitle", el("p", { className: "muted" }, t("noJob")));
+    const earlier = this.jobs.filter((job) => !this.shown.includes(job));
+    return this.section("job", "jobTitle", ...this.shown.map((job, at) => this.jobPart(job, at ? [] : this.pages)),
+      earlier.length ? el("details", {}, el("summary", {}, t("earlier")), el("ul", { className: "reasons" }, ...earlier.map((each) =>
+        el("li", {}, `${day(each.created_at, this.zone)} · ${t(`s${each.status}`)} · ${count(each.fetched)} ${t("quotePages")}`)))) : null);
+  }
+
+  /**
+   * @param {any} job
+   * @param {any[]} pages
+   */
+  jobPart(job, pages) {
     /** @param {string} what */
     const change = (what) => () => this.act(async () => {
       await this.api(`/api/v1/train/jobs/${encodeURIComponent(job.job_id)}/${what}`, { method: "POST" });
       await this.load();
     });
     const retry = ["partial", "failed", "cancelled"].includes(job.status) && job.kind !== "refresh";
-    return this.section("job", "jobTitle", ...jobFacts(job, this.pages, this.zone),
+    return el("div", { className: "part" }, ...jobFacts(job, pages, this.zone),
       this.mayTrain && el("div", { className: "row" }, isOpen(job) && el("button", { type: "button", onclick: change("cancel") }, t("cancelJob")),
-        retry && el("button", { type: "button", onclick: change("retry") }, t("retryJob"))),
-      earlier.length ? el("details", {}, el("summary", {}, t("earlier")), el("ul", { className: "reasons" }, ...earlier.map((each) =>
-        el("li", {}, `${day(each.created_at, this.zone)} · ${t(`s${each.status}`)} · ${count(each.fetched)} ${t("quotePages")}`)))) : null);
+        retry && el("button", { type: "button", onclick: change("retry") }, t("retryJob"))));
   }
 
   documentsCard() {
