@@ -64,6 +64,13 @@ def counts(job: Job) -> tuple[int, ...]:
     return job.found, job.changed, job.unchanged, job.removed, job.failed, job.skipped
 
 
+def test_a_page_that_comes_to_no_chunk_is_skipped(world: World, web: Web) -> None:
+    world.engine.measure = lambda _: (0, 0)  # type: ignore[method-assign, assignment]
+    job = crawled(world, max_pages=1)
+    assert told(world, job) == {"/": ("skipped", "no_text")}
+    assert world.texts() == {}
+
+
 def test_a_site_is_read_from_its_start(world: World, web: Web) -> None:
     job = crawled(world)
     assert (job.status, job.mode, counts(job)) == ("succeeded", "full", (5, 5, 0, 0, 0, 0))

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import pytest
+
 from noren.ids import TenantId, new_id
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.engine import FileEngine, FileIndex, cut
@@ -35,16 +37,56 @@ def document(text: Extracted) -> Document:
 def test_each_text_is_found_by_its_title_and_by_what_it_says() -> None:
     pairs = [(document(text), cut(text)) for text in TEXTS]
     built = FileEngine().build(TENANT, SITE, 1, pairs, None)
-    assert is_sound(built, [each for each, _ in pairs])
+    assert is_sound(built, pairs)
     for question, (wanted, _) in zip(("土曜は何時から", "무료 주차", "rooms for a dog"), pairs, strict=True):
         assert built.find(question, 3)[0] == wanted.document_id
     assert built.find("飛行機", 3) == []
 
 
-def test_an_index_without_its_documents_is_not_sound() -> None:
-    pairs = [(document(text), cut(text)) for text in TEXTS]
-    built = FileEngine().build(TENANT, SITE, 1, pairs[:1], None)
-    assert not is_sound(built, [each for each, _ in pairs])
+def built_of(*texts: Extracted) -> tuple[list[tuple[Document, list[Chunk]]], FileIndex]:
+    pairs = [(document(text), cut(text)) for text in texts]
+    return pairs, FileEngine().build(TENANT, SITE, 1, pairs, None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_an_index_without_its_documents_is_not_sound(count: int) -> None:
+    texts = (*TEXTS, *(written(f"Part {number}", f"Number {number} is told here.", "en") for number in range(17)))
+    pairs = [(document(text), cut(text)) for text in texts[:count]]
+    for indexed in ([], pairs[: count // 3]):
+        built = FileEngine().build(TENANT, SITE, 1, indexed, None)
+        assert not is_sound(built, pairs)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Who are you?",
+        "What is it?",
+        "Can I?",
+        "How do I do it?",
+        "ありますか？",
+        "★",
+        "---",
+        "How to",
+        "教えてください",
+    ],
+)
+def test_a_title_without_words_to_look_up_blocks_no_small_site(title: str) -> None:
+    pairs, built = built_of(asked(title, "We are a small inn near the lake.", "en"))
+    assert is_sound(built, pairs)
+    pairs, built = built_of(asked(title, "We are a small inn near the lake.", "en"), *TEXTS)
+    assert is_sound(built, pairs)
+
+
+def test_texts_that_can_not_be_told_apart_block_no_site() -> None:
+    same = [written(f"Photo {number}", "All rights reserved.", "en") for number in range(30)]
+    general = [written("Shop", "Welcome to all of our things.", "en")]
+    things = [
+        written(f"Shop shop {number}", f"The shop sells shop things, number {number}.", "en") for number in range(30)
+    ]
+    for texts in (same, general + things, [written("写真", "★", "ja")], [written("空", "", "ja"), *TEXTS]):
+        pairs, built = built_of(*texts)
+        assert is_sound(built, pairs)
 
 
 def test_a_site_without_documents_has_an_index_too() -> None:
@@ -70,6 +112,26 @@ def test_chunks_know_under_which_headings_they_stand() -> None:
         (("地図",), "駅の前。", ""),
     ]
     assert FileEngine().measure(Extracted("店", "ja", blocks)) == (4, sum(each.tokens for each in made))
+
+
+def test_headings_without_text_are_text() -> None:
+    blocks = (
+        Block("heading", "River Inn", 1),
+        Block("heading", "Open 9–18, closed Wednesdays", 2, "hours"),
+        Block("heading", "Telephone 03-1234-5678", 2),
+        Block("heading", "Parking", 2),
+        Block("paragraph", "Behind the house."),
+        Block("heading", "Access", 2),
+        Block("heading", "Five minutes on foot", 3),
+    )
+    made = cut(Extracted("Inn", "en", blocks))
+    assert [(each.headings, each.text, each.anchor) for each in made] == [
+        (("River Inn",), "Open 9–18, closed Wednesdays", "hours"),
+        (("River Inn",), "Telephone 03-1234-5678", ""),
+        (("River Inn", "Parking"), "Behind the house.", ""),
+        (("River Inn", "Access"), "Five minutes on foot", ""),
+    ]
+    assert [each.text for each in cut(Extracted("Inn", "en", blocks[:1]))] == ["River Inn"]
 
 
 # -- vectors

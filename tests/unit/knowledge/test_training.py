@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
+from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
 from noren.knowledge.worker import MOST_TRIES, PUBLISHING_SECONDS
-from tests.unit.knowledge.training_world import World
+from tests.dynamodb import MemoryDynamoDB
+from tests.unit.knowledge.training_world import WordEngine, World
 
 OPEN = ("営業時間", "平日は十時から\n\n土曜は九時から")
 PRICE = ("料金", "大人は千円 子供は五百円")
@@ -112,10 +115,31 @@ def test_a_text_without_words_is_skipped_with_its_reason(world: World) -> None:
     assert {each.reason for each in world.jobs.pages(done)} == {"", "no_text"}
 
 
-def test_an_index_that_finds_nothing_is_never_published(world: World) -> None:
+def test_a_text_that_comes_to_no_chunk_is_skipped() -> None:
+    world = World(MemoryDynamoDB())
+    world.engine.measure = lambda _: (0, 0)  # type: ignore[assignment]
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).skipped, world.job(job).changed, world.texts()) == (1, 0, {})
+    assert [each.reason for each in world.jobs.pages(world.job(job))] == ["no_text"]
+
+
+class Blindable(FileEngine):
+    """Makes real index files; `blind` ones are of no documents."""
+
+    blind = False
+
+    def build(self, tenant_id: TenantId, site_id: str, version: int, documents: Any, vectors: Any) -> FileIndex:
+        return super().build(tenant_id, site_id, version, [] if self.blind else documents, vectors)
+
+
+@pytest.mark.parametrize("engine", [WordEngine, Blindable])
+def test_an_index_that_finds_nothing_is_never_published(knowledge_table: Any, engine: Callable[[], Any]) -> None:
+    world = World(knowledge_table, engine=engine())
     world.start(OPEN)
     world.drain()
     before = world.documents.pointer(world.tenant, world.site.site_id)
+    assert before
     world.engine.blind = True
     job = world.start(PRICE)
     world.drain()
@@ -126,6 +150,17 @@ def test_an_index_that_finds_nothing_is_never_published(world: World) -> None:
     world.drain()
     assert (world.job(job).status, world.job(job).attempt, world.job(job).error) == ("succeeded", 2, "")
     assert world.told[1:] == [(job.job_id, 1, "failed"), (job.job_id, 2, "succeeded")]
+
+
+def test_a_question_of_small_words_alone_blocks_no_training() -> None:
+    world = World(MemoryDynamoDB(), engine=FileEngine())
+    for question in ("Who are you?", "Where is the bath?"):
+        job = world.training.start(world.site, "qa", [Given(question, "An inn by the lake.")], "user:1")
+        world.drain()
+        assert (world.job(job).status, world.job(job).error) == ("succeeded", "")
+    job = world.start(("Hours", "# "), ("Prices", "★"))
+    world.drain()
+    assert world.job(job).status == "succeeded"
 
 
 def test_what_was_sent_in_is_gone_and_comes_back(world: World) -> None:

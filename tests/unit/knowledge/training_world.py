@@ -294,13 +294,15 @@ class Desk:
 class World:
     """Everything of one tenant's training."""
 
-    def __init__(self, client: Any, network: Network | None = None, tenant: TenantId | None = None) -> None:
+    def __init__(
+        self, client: Any, network: Network | None = None, tenant: TenantId | None = None, engine: Any = None
+    ) -> None:
         self.now = NOW
         self.tenant = tenant or TenantId(new_id("ten"))
         self.site = Site(new_id("site"), self.tenant, "店", "prof", NOW)
         self.fuse = Fuse()
         self.clock = Ticks(self)
-        self.bucket, self.queue, self.engine = Memory(self.clock), Messages(), WordEngine()
+        self.bucket, self.queue, self.engine = Memory(self.clock), Messages(), engine or WordEngine()
         self.told: list[tuple[str, int, str]] = []
         blobs = self.fuse.wrap(self.bucket)
         queue = self.fuse.wrap(self.queue)

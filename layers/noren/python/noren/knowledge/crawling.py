@@ -184,6 +184,8 @@ class Crawl:
         if known and known.status == "active" and not found.is_changed and job.mode == "differential":
             return self._unchanged(page, known, found.known)
         document = self._learnt(job, page, known, found)
+        if not document.chunk_count:
+            return self._missed(known, "no_text")
         self._blobs.put(text_key(document), packed(found.extracted))
         return PageEnd("changed", document=document, document_id=document.document_id)
 

@@ -115,16 +115,24 @@ def cut(text: Extracted) -> list[Chunk]:
 
 
 def _sections(text: Extracted) -> Iterator[Section]:
-    """The text under each heading, with the path of headings that leads there."""
+    """The text under each heading, with the path of headings that leads there. One under which nothing stands, neither
+    text nor a heading of its own, is text itself: opening hours are often written so.
+    """
     path: list[tuple[int, str]] = []
     anchor, said = "", list[str]()
+
+    def section() -> Iterator[Section]:
+        if said:
+            yield Section(tuple(each for _, each in path), "\n".join(said), anchor)
+        elif path:
+            yield Section(tuple(each for _, each in path[:-1]), path[-1][1], anchor)
+
     for block in text.blocks:
         if block.kind != "heading":
             said.append(block.text)
             continue
-        if said:
-            yield Section(tuple(each for _, each in path), "\n".join(said), anchor)
+        if said or (path and block.level <= path[-1][0]):
+            yield from section()
         path = [each for each in path if each[0] < block.level] + [(block.level, block.text)]
         anchor, said = block.anchor, []
-    if said:
-        yield Section(tuple(each for _, each in path), "\n".join(said), anchor)
+    yield from section()

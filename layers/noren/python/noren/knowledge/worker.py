@@ -229,6 +229,8 @@ class Worker:
         if is_same and job.mode == "differential":
             return PageEnd("unchanged", document_id=reading.document_id)
         chunks, tokens = self._engine.measure(text)
+        if not chunks:
+            return PageEnd("skipped", "no_text")
         now = self._clock()
         document = Document(
             document_id=reading.document_id,
