@@ -17,7 +17,10 @@ from noren.knowledge.survey.models import Left, Survey
 ESTIMATE_ERROR = 0.1
 """By which our count of tokens may be off from the bill's on one small site; on a whole documentation it is 0.04."""
 OPEN_END = 0.5
-"""Where each of the last pages read still led to so many new ones, nobody can say how many there are."""
+"""Where each of the last pages read still led to so many new ones, nobody can say how many there are: but seldom more
+than `OPEN_FACTOR` times those that are known of.
+"""
+OPEN_FACTOR = 10
 _FEW = 2
 """Of a kind of page, fewer than so many read say nothing about it."""
 _MOST_REFUSED = 20_000
@@ -66,6 +69,11 @@ class Findings:
         self._in_order: list[Seen] = []
 
     # Pages
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the site lists pages itself."""
+        return any(page.is_listed for page in self._pages.values())
 
     @property
     def sampled(self) -> int:
@@ -186,7 +194,10 @@ class Findings:
         settled = sum(page.state == "settled" for page in self._pages.values())
         room = max(0, self.most - len(self._pages))
         more, most_more = unseen(self._levels(), room)
-        more, most_more = min(more, self._unmet()), room if self._is_open_ended() else most_more
+        more = min(more, self._unmet())
+        if self._is_open_ended():
+            most_more = max(most_more, OPEN_FACTOR * len(self._pages))
+        most_more = min(most_more, OPEN_FACTOR * len(self._pages), room)
         if population := sum(map(_size, kinds)):
             tokens = _grown(tokens, more / population, most_more / population)
             pages = _grown(pages, more / population, most_more / population)

@@ -36,7 +36,7 @@ class Patience:
     sitemaps_seconds: float = 5.0
     page_seconds: float = 5.0
     pages: int = 40
-    """Read at most."""
+    """Read at most; half as many more where the site has no list of its pages, so that links have to be followed."""
     bytes: int = 4_000_000
     """Of a page; a larger file is not read, and counts as if it had not been chosen."""
     sitemaps: int = 30
@@ -94,6 +94,7 @@ class _Look:
         self._changed = threading.Condition()
         self._slot = 0.0
         self._under_way = 0
+        self._most = patience.pages
 
     def whole(self) -> Survey:
         """See `Surveyor.survey`."""
@@ -162,6 +163,7 @@ class _Look:
                 self._found.leave_out(f"sitemap_{problem}", url)
 
     def _read_sample(self) -> None:
+        self._most = self._patience.pages * (2 if self._found.is_listed else 3) // 2
         lanes = [threading.Thread(target=self._lane, daemon=True) for _ in range(self._patience.lanes)]
         for each in lanes:
             each.start()
@@ -184,7 +186,7 @@ class _Look:
         """The page to read next, once its host may be called; None at the end."""
         with self._changed:
             while True:
-                if self._found.sampled + self._under_way >= self._patience.pages:
+                if self._found.sampled + self._under_way >= self._most:
                     return None
                 slot = max(self._slot, self._clock())
                 if slot >= self._end:
