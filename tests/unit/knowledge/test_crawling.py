@@ -65,7 +65,7 @@ def counts(job: Job) -> tuple[int, ...]:
 
 
 def test_a_page_that_comes_to_no_chunk_is_skipped(world: World, web: Web) -> None:
-    world.engine.measure = lambda _: (0, 0)  # type: ignore[method-assign, assignment]
+    world.engine.measure = lambda _: (0, 0)  # type: ignore[method-assign]
     job = crawled(world, max_pages=1)
     assert told(world, job) == {"/": ("skipped", "no_text")}
     assert world.texts() == {}
@@ -213,6 +213,68 @@ def test_a_fetch_that_failed_is_no_miss(world: World, web: Web) -> None:
         assert (job.status, counts(job), job.reasons) == ("partial", (5, 0, 4, 0, 1, 0), {"server_error": 1})
     assert (world.texts()["Cup"].status, world.texts()["Cup"].misses) == ("active", 0)
     assert web.asked["/cup"] == 1 + 3 * MOST_VISITS
+
+
+REFUSALS = {
+    "403 Forbidden": "forbidden",
+    "400 Bad": "refused",
+    "418 Teapot": "refused",
+}
+
+
+def test_a_site_that_keeps_us_out_keeps_what_is_known_of_it(world: World, web: Web) -> None:
+    crawled(world)
+    cup = web.paths["/cup"]
+    for number in range(3):  # one page alone
+        web.paths["/cup"] = Answer(b"<h1>Attention!</h1>", list(REFUSALS)[number])
+        job = crawled(world)
+        assert (job.status, counts(job)) == ("partial", (5, 0, 4, 0, 1, 0))
+        assert told(world, job)["/cup"] == ("failed", list(REFUSALS.values())[number])
+    web.paths["/cup"] = Answer(b"", "302 Found", location="/cup")
+    assert told(world, crawled(world))["/cup"] == ("failed", "redirect_loop")
+    web.paths["/cup"] = Answer(b'<div id="root"></div><script src="/app.js"></script>')
+    assert told(world, crawled(world))["/cup"] == ("failed", "needs_js")
+    pages = dict(web.paths, **{"/cup": cup})
+    for path in web.paths:  # all of it
+        web.paths[path] = Answer(b"<h1>Attention!</h1>", "403 Forbidden")
+    for _ in range(3):
+        job = crawled(world)
+        assert (job.status, job.error, job.removed, job.failed) == ("failed", "nothing_read", 0, 5)
+    web.paths.update(pages)
+    assert {(each.status, each.misses, each.valid_until) for each in world.texts().values()} == {("active", 0, None)}
+    visible = world.visible()
+    assert visible
+    assert visible.find("porcelain", 1)
+    assert crawled(world).status == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["missing", "robots", "noindex", "other_site"])
+def test_a_crawl_that_had_nothing_removes_nothing(world: World, web: Web, how: str) -> None:
+    crawled(world)
+    cup = web.paths.pop("/cup")
+    crawled(world)
+    missed = world.texts()["Cup"]
+    web.paths["/cup"] = cup
+    pages = dict(web.paths)
+    if how == "robots":
+        web.paths["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /\n")
+    else:
+        for path in set(web.paths) - {"/robots.txt"}:
+            web.put(path, "Shop", SHOP, head='<meta name="robots" content="noindex">')
+            if how != "noindex":
+                web.paths[path] = Answer(b"", "404 Not Found" if how == "missing" else "302 Found")
+                web.paths[path].location = "http://parked.example/" if how == "other_site" else ""
+    version = world.documents.pointer(world.tenant, world.site.site_id)
+    for _ in range(3):
+        job = crawled(world)
+        assert (job.status, job.error, counts(job)) == ("failed", "nothing_read", (5, 0, 0, 0, 0, 5))
+        assert job.reasons == {how: 5}
+    assert world.documents.pointer(world.tenant, world.site.site_id) == version
+    assert (world.texts()["Cup"].misses, world.texts()["Cup"].valid_until) == (1, missed.valid_until)
+    assert {each.status for each in world.texts().values()} == {"active"}
+    web.paths.clear()
+    web.paths.update(pages)
+    assert (crawled(world).status, world.texts()["Cup"].misses) == ("succeeded", 0)
 
 
 def test_what_failed_is_done_again_on_demand(world: World, web: Web) -> None:

@@ -69,6 +69,20 @@ class CrawlStore:
         update += f" SET {counted(reason, ':one')}"
         transact(self._client, [{"Update": through}, self._jobs.counting(job, update, values)])
 
+    def forgive(self, job: Job, page: JobPage, restoring: Any) -> None:
+        """Count a page that was missed as skipped, and restore its document. Raises Refused: (0,) that is done,
+        (1,) the job has moved on, (2,) the document has changed.
+        """
+        values = {":read": page.status, ":skipped": "skipped", ":document": page.document_id, ":blank": ""}
+        update = "SET #status = :skipped, #document_id = :blank"
+        condition = "#status = :read AND #document_id = :document"
+        through = self._rows.update(page_key(job, page.page_id), update, condition, values)
+        removed = int(page.status == "removed")
+        counting = self._jobs.counting(
+            job, "ADD #removed :minus, #skipped :removed", {":minus": -removed, ":removed": removed}
+        )
+        transact(self._client, [{"Update": through}, counting, restoring])
+
     def note_expiries(self, job: Job, times: Iterable[float]) -> None:
         """Note that documents of a job's site expire then, each on the day after."""
         for day in sorted({int(each // DAY + 1) * DAY for each in times}):

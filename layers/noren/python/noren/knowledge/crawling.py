@@ -39,6 +39,13 @@ AUDITED = 20
 """One page in so many is read although its site says that it is unchanged."""
 MISSES = 2
 """So many crawls in a row must miss a page before it goes."""
+MISSING = frozenset(
+    "missing soft_404 redirected duplicate noindex robots empty"
+    " other_site excluded too_deep trap not_a_page".split()  # it leads there
+)
+"""What says that a page is not to be answered from. Whoever keeps us out (403, an endless redirect) says nothing of the
+page: what was known of it stays.
+"""
 MISSED_SECONDS = 30 * 86400
 """A page that was missed goes after that in any case, unless it is found again."""
 SLOT_SECONDS = 300.0
@@ -176,6 +183,8 @@ class Crawl:
         match found:
             case Failed():
                 return PageEnd("failed", found.reason)
+            case Skipped() if known and known.status == "active" and found.reason not in MISSING:
+                return PageEnd("failed", found.reason)
             case Gone() | Skipped():
                 return self._missed(known, found.reason)
             case Unchanged():
@@ -190,9 +199,11 @@ class Crawl:
         return PageEnd("changed", document=document, document_id=document.document_id)
 
     def settle(self, job: Job) -> None:
-        """Count pages that say what others of the site say as left out, and note when those missed expire. Raises
-        Refused where the job has moved on.
+        """Count pages that say what others of the site say as left out, and note when those missed expire. A crawl that
+        had no page at all has missed none. Raises Refused where the job has moved on.
         """
+        if not job.fetched:
+            self._forgive(job)
         now = self._clock()
         every = self._documents.every(job.tenant_id, job.site_id)
         pages = {each.document_id: each for each in every if each.kind == "page" and is_valid(each, now)}
@@ -205,6 +216,20 @@ class Crawl:
                 except Refused as refused:
                     if 1 in refused.failed:
                         raise
+
+    def _forgive(self, job: Job) -> None:
+        """Have the documents that a crawl has missed as they were before."""
+        for page in self._jobs.pages(job):
+            known = self._known(job, page) if page.document_id and page.status in ("removed", "skipped") else None
+            if known is None:
+                continue
+            misses = max(known.misses - 1, 0)
+            before = replace(known, status="active", misses=misses, valid_until=known.valid_until if misses else None)
+            try:
+                self._pages.forgive(job, page, self._documents.noting(before))
+            except Refused as refused:
+                if 1 in refused.failed:
+                    raise
 
     def _known(self, job: Job, page: JobPage) -> Document | None:
         return self._documents.get(job.tenant_id, job.site_id, _document_id(job, page.source))

@@ -296,7 +296,7 @@ class Worker:
                 self._crawl.settle(job)
             except Refused:
                 return False
-            if not job.failed and not job.fetched and not job.removed:
+            if not job.fetched:
                 error = error or "nothing_read"
         self._jobs.begin_publishing(job, self._clock(), error)
         return True
