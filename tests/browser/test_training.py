@@ -1,4 +1,4 @@
-"""Teaching an assistant in a real browser, before stand-in APIs: quote, progress, reasons, documents, a question tried."""
+"""Teaching an assistant in a real browser, before stand-in APIs: quote, progress, reasons, documents, questions."""
 
 from __future__ import annotations
 
