@@ -28,7 +28,7 @@ def test_the_bill_of_a_publication_is_the_same_everywhere(aws: str, monkeypatch:
         assert (tenant_id, site_id) == (bench.tenant.tenant_id, bench.site.site_id)
         return bench.tenant, bench.site
 
-    vectors = SiteVectors(bench.rig.embeddings, whose, world.bucket, world.jobs, POOL, world.clock)
+    vectors = SiteVectors(bench.rig.embeddings, whose, world.bucket, world.jobs, world.leases, POOL, world.clock)
     stores = world.jobs, world.documents, world.bucket
     world.worker._publisher = Publisher(*stores, world.engine, vectors, POOL, world.clock)
     job = world.start(("a", "one"), ("b", "two"), ("c", "three"))

@@ -18,7 +18,16 @@ from noren.knowledge.blobs import text_key
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.engine import cut
 from noren.knowledge.models import IndexPointer, Job
-from noren.knowledge.site_vectors import CROWDED_SECONDS, EMBEDDING_SECONDS, PATIENT_TRIES, UNUSED_SECONDS
+from noren.knowledge.site_vectors import (
+    BUILDING_SECONDS,
+    CROWDED_SECONDS,
+    EMBEDDING_SECONDS,
+    LEASE_SECONDS,
+    PATIENT_TRIES,
+    TAKEN_SECONDS,
+    UNUSED_SECONDS,
+)
+from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
 from noren.knowledge.worker import MOST_TRIES
 from noren.llm import embedder
@@ -195,6 +204,67 @@ def test_a_large_site_goes_on_in_a_fresh_function_as_often_as_it_must(world: Wor
     done = world.job(job)
     assert (done.status, done.embedded_chunks, len(world.model.calls)) == ("succeeded", 58, 15)
     assert MOST_TRIES < 15 / 2, "each function makes two batches: tries that came on are not counted"
+
+
+@pytest.mark.parametrize("seconds", [BUILDING_SECONDS, EMBEDDING_SECONDS])
+def test_a_site_that_takes_long_to_read_comes_through(world: World, seconds: float) -> None:
+    cut_texts = world.engine.cut
+
+    def slow(text: Extracted) -> list[Chunk]:
+        world.now += seconds / 10 + 1
+        return cut_texts(text)
+
+    world.engine.cut = slow  # type: ignore[method-assign]
+    job = world.start(*many(10))
+    world.drain()
+    done = world.job(job)
+    assert (done.status, done.error, done.embedded_chunks) == ("succeeded", "", 10)
+    assert len(world.model.embedded) == 10
+    again = world.training.delete_document(world.site, next(iter(world.texts().values())).document_id, "user:1")
+    world.drain()
+    assert (world.job(again).status, world.job(again).tries) == ("succeeded", 1)
+
+
+def test_two_publications_of_a_site_never_pay_for_the_same_text(world: World) -> None:
+    first = to_publishing(world, world.start(*many(6)))
+    second: list[Job] = []
+
+    def meanwhile() -> None:
+        if second:
+            return
+        second.append(world.start(("more", "others")))
+        for _ in range(2 * MOST_TRIES):
+            at = next((at for at, each in enumerate(world.queue.waiting) if each["job_id"] == second[0].job_id), None)
+            if at is not None:
+                world.deliver(at)
+
+    world.model.after = meanwhile
+    world.deliver()
+    assert (world.job(second[0]).status, world.job(second[0]).tries) == ("publishing", 1), "waiting is no try"
+    world.drain()
+    jobs = world.job(first), world.job(second[0])
+    assert {each.status for each in jobs} == {"succeeded"}
+    assert Counter(world.model.embedded) == Counter([*(text for _, text in many(6)), "others"])
+    assert sum(each.embedded_chunks for each in jobs) == 7
+
+
+def test_a_dead_publication_keeps_nobody_off_for_long(world: World) -> None:
+    to_publishing(world, world.start(*many(6)))
+
+    def die() -> None:
+        world.fuse.burn(0, "before")
+        raise Crash
+
+    world.model.after = die
+    assert not world.deliver()
+    world.model.after = lambda: None
+    world.queue.waiting.clear()
+    job = to_publishing(world, world.start(PRICE))
+    begun = world.now
+    while world.job(job).is_open:
+        world.deliver()
+    assert world.job(job).status == "succeeded"
+    assert 0 < world.now - begun <= LEASE_SECONDS + TAKEN_SECONDS
 
 
 def test_a_publication_that_never_comes_on_is_given_up(world: World) -> None:

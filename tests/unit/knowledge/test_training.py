@@ -117,7 +117,7 @@ def test_a_text_without_words_is_skipped_with_its_reason(world: World) -> None:
 
 def test_a_text_that_comes_to_no_chunk_is_skipped() -> None:
     world = World(MemoryDynamoDB())
-    world.engine.measure = lambda _: (0, 0)  # type: ignore[assignment]
+    world.engine.measure = lambda _: (0, 0)  # type: ignore[method-assign]
     job = world.start(OPEN)
     world.drain()
     assert (world.job(job).skipped, world.job(job).changed, world.texts()) == (1, 0, {})
@@ -275,7 +275,7 @@ def test_two_jobs_at_once_publish_both(world: World) -> None:
             world.publisher.publish(other.pop())
         return build(*given)
 
-    world.engine.build = overtaken  # type: ignore[method-assign, assignment]
+    world.engine.build = overtaken  # type: ignore[method-assign]
     world.publisher.publish(world.job(one))
     assert (world.job(one).status, world.job(two).status) == ("succeeded", "succeeded")
     visible = world.visible()

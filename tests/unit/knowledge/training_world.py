@@ -277,6 +277,24 @@ class Slots:
         return slot
 
 
+class Leases:
+    """What one at a time may have, as the table keeps it."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[str, float]] = {}
+
+    def lease(self, key: str, owner: str, now: float, until: float) -> float | None:
+        other, its = self.held.get(key, (owner, 0.0))
+        if other != owner and its > now:
+            return its
+        self.held[key] = (owner, until)
+        return None
+
+    def give_up_lease(self, key: str, owner: str) -> None:
+        if self.held.get(key, ("", 0.0))[0] == owner:
+            del self.held[key]
+
+
 class Desk:
     """The world's only site."""
 
@@ -314,7 +332,9 @@ class World:
         inputs = Inputs(blobs)
         self.model = Model(self.clock)
         whose = lambda *_: (None, self.site)  # noqa: E731 - the model asks no more of them
-        vectors = SiteVectors(self.model, whose, blobs, self.jobs, POOL, self.clock, self.clock.skip)  # type: ignore[arg-type]
+        self.leases = self.fuse.wrap(Leases())
+        parts = blobs, self.jobs, self.leases, POOL, self.clock, self.clock.skip
+        vectors = SiteVectors(self.model, whose, *parts)  # type: ignore[arg-type]
         self.publisher = Publisher(self.jobs, self.documents, blobs, self.engine, vectors, POOL, self.clock)
         stores = self.jobs, self.documents, blobs, inputs
         self.slots = Slots()

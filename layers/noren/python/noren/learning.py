@@ -204,7 +204,7 @@ class Learning(Admission):
         def whose(tenant_id: TenantId, site_id: str) -> tuple[Tenant, Site]:
             return self.tenants.get(tenant_id), self.sites.get(tenant_id, site_id)
 
-        return SiteVectors(self.embeddings, whose, self.blobs, self.training_jobs, self.pool, self.clock)
+        return SiteVectors(self.embeddings, whose, self.blobs, self.training_jobs, self.runtime, self.pool, self.clock)
 
     def _tell_of_training(self, job: Job) -> None:
         """An event for what has ended by itself, once for each attempt; and the site knows when it was last trained."""

@@ -275,6 +275,10 @@ class JobStore:
         update = "SET #tried_at = :never, #moved_at = :now"
         return self._change(job, update, "#status = :publishing", values) is not None
 
+    def take_back_try(self, job: Job) -> None:
+        """A try of publishing was none. The first one stays: none at all would be begun at once."""
+        self._change(job, "ADD #tries :minus", "#tries > :one", {":minus": -1, ":one": 1})
+
     def end(self, job: Job, status: JobStatus, now: float, *, error: str = "", index_version: int) -> bool:
         """End a job that publishes, with the index that is current; False where it has ended."""
         try:

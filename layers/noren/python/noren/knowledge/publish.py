@@ -122,6 +122,8 @@ class Publisher:
         except Later:
             self._jobs.put_off(job, self._clock())
             raise
+        finally:
+            self._vectors.end(job)
         raise RuntimeError("the documents of a site do not stand still")
 
     def roll_back(self, tenant_id: TenantId, site_id: str) -> IndexPointer:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
-from typing import Literal
+from typing import Literal, Protocol
 
 from noren.clock import Clock
 from noren.errors import BadRequest, Busy, Forbidden, NotFound, RateLimited, UpstreamFailed
@@ -27,8 +27,14 @@ from noren.plans.models import ModelPolicy
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
 
-EMBEDDING_SECONDS = 120.0
-"""No batch is begun later in a publication: one may take 50 s, and the index has to be built within the rest."""
+EMBEDDING_SECONDS = 200.0
+"""No batch is begun later, unless it is a function's first: one may take 50 s of what is left."""
+BUILDING_SECONDS = 60.0
+"""Where vectors were made and more was spent, the index is left to a fresh function."""
+LEASE_SECONDS = 300.0
+"""Of the site's vectors: nobody publishes for longer, whoever has not given it back by then is dead."""
+TAKEN_SECONDS = 15
+"""After so long whoever found it taken looks again."""
 PATIENT_TRIES = 3
 """A publication that finds the model away so often, and no vector in between, goes on without."""
 CROWDED_SECONDS = 5
@@ -45,15 +51,28 @@ _log = logging.getLogger("noren.knowledge")
 
 
 class Later(Exception):
-    """A publication goes on after some seconds: with a fresh function, or when the model is there again."""
+    """A publication goes on after some seconds: with a fresh function, or when the model is there again.
 
-    def __init__(self, seconds: int = 0) -> None:
+    `is_try`: whether this one counts; who only waits for another's publication has not tried.
+    """
+
+    def __init__(self, seconds: int = 0, *, is_try: bool = True) -> None:
         super().__init__(seconds)
-        self.seconds = seconds
+        self.seconds, self.is_try = seconds, is_try
 
 
 class Stopped(Exception):
     """The job is not at it any more."""
+
+
+class Leases(Protocol):
+    """What one at a time may have."""
+
+    def lease(self, key: str, owner: str, now: float, until: float) -> float | None:
+        """Take the lease if nobody has it. Returns None if taken, else until when somebody else has it."""
+
+    def give_up_lease(self, key: str, owner: str) -> None:
+        """End the lease if `owner` still has it."""
 
 
 class SiteVectors:
@@ -65,22 +84,36 @@ class SiteVectors:
         whose: Callable[[TenantId, str], tuple[Tenant, Site]],
         blobs: Blobs,
         jobs: JobStore,
+        leases: Leases,
         pool: Executor,
         clock: Clock,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._embeddings, self._whose, self._blobs = embeddings, whose, blobs
+        self._embeddings, self._whose, self._blobs, self._leases = embeddings, whose, blobs, leases
         self._jobs, self._pool, self._clock, self._sleep = jobs, pool, clock, sleep
 
     def begin(self, job: Job) -> Vectors | None:
-        """The vectors of a job's publication; None where its plan has none."""
+        """The vectors of a job's publication, which nobody else makes until its `end`; None where its plan has none.
+
+        Raises Later while another publication makes the site's: two would pay for the same texts.
+        """
         try:
             tenant, site = self._whose(job.tenant_id, job.site_id)
             policy = self._embeddings.policy(tenant)
         except (Forbidden, NotFound):
             return None
+        now = self._clock()
+        if self._leases.lease(_lease_of(job), job.job_id, now, now + LEASE_SECONDS) is not None:
+            raise Later(TAKEN_SECONDS, is_try=False)
         parts = self._jobs, self._blobs, self._pool, self._clock, self._sleep
         return Vectors(self._embeddings, tenant, site, policy, job, *parts)
+
+    def end(self, job: Job) -> None:
+        """A job's publication is over, or goes on later. What is not given back expires."""
+        try:
+            self._leases.give_up_lease(_lease_of(job), job.job_id)
+        except Exception as error:
+            _log.warning("a lease was left to expire: %s", type(error).__name__)
 
 
 class Vectors:
@@ -103,7 +136,7 @@ class Vectors:
         self._job, self._jobs, self._clock, self._sleep = job, jobs, clock, sleep
         self._name = hashlib.sha256(f"{policy.provider}\0{policy.model}".encode()).hexdigest()[:16]
         self._packs = VectorPacks(blobs, f"{vectors_prefix(job.tenant_id, job.site_id)}{self._name}/", pool)
-        self._started = clock()
+        self._started, self._has_made = clock(), False
         self._missing = set[str]()
         self.notice: Notice = ""
         """Why some texts have no vectors."""
@@ -144,7 +177,7 @@ class Vectors:
         for batch in batches([texts[each] for each in lacking]):
             some = lacking[place : place + len(batch)]
             place += len(batch)
-            if self._clock() - self._started > EMBEDDING_SECONDS:
+            if self._has_made and self._clock() - self._started > EMBEDDING_SECONDS:
                 raise Later
             if not self._made(dict(zip(some, batch, strict=True)), are_chunks):
                 break
@@ -153,8 +186,10 @@ class Vectors:
         return len(missing)
 
     def is_late(self) -> bool:
-        """Whether so much time was spent that an index had better be built by a fresh function."""
-        return self._clock() - self._started > EMBEDDING_SECONDS / 2
+        """Whether so much time was spent that an index had better be built by a fresh function: which need not make
+        what was made. Where nothing was made it would only spend the same again.
+        """
+        return self._has_made and self._clock() - self._started > BUILDING_SECONDS
 
     def tidy(self, wanted: Collection[str], *, at_once: bool) -> None:
         """Drop vectors of texts that there are no more; recent ones too if it is to be `at_once`."""
@@ -206,7 +241,12 @@ class Vectors:
             self.notice = "embedding_refused"
             return True
         self._packs.add(vectors, self._clock())
+        self._has_made = True
         chunks = len(texts) if are_chunks else 0
         if not self._jobs.count_vectors(self._job, chunks, made.tokens, made.cost_usd, self._clock()):
             raise Stopped
         return True
+
+
+def _lease_of(job: Job) -> str:
+    return f"vectors#{job.tenant_id}#{job.site_id}"

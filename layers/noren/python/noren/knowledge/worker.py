@@ -271,6 +271,8 @@ class Worker:
         try:
             self._publisher.publish(job)
         except Later as later:
+            if not later.is_try:
+                self._jobs.take_back_try(job)
             self._queue.send(message(job, "publish"), delay=later.seconds)
 
     def _follow(self, job: Job) -> None:
