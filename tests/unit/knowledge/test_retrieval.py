@@ -105,6 +105,19 @@ def test_while_storage_gives_in_the_last_known_index_goes_on(library: Library, n
     assert ask(retrieval, site) == []
 
 
+def test_who_asks_for_the_newest_index_takes_the_last_known_one_from_nobody(library: Library) -> None:
+    site, retrieval = a_site(), library.retrieval()
+    library.publish(site, PARKING)
+    assert ask(retrieval, site) == [PARKING[2]]
+    retrieval.renew(site)
+    assert not retrieval.is_known(site)
+    library.pointers.fault = TimeoutError("storage")
+    assert ask(retrieval, site) == [PARKING[2]]
+    library.pointers.fault = None
+    library.publish(site, HOURS)
+    assert ask(retrieval, site) == []
+
+
 def test_an_index_is_fetched_once_by_any_number_of_threads(library: Library) -> None:
     sites = [a_site() for _ in range(4)]
     for site in sites:

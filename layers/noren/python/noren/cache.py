@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -45,6 +46,12 @@ class TtlCache(Generic[K, V]):
         """The remembered value whatever its age: for when the source can't be asked."""
         entry = self._entries.get(key)
         return entry[1] if entry else None
+
+    def age(self, key: K) -> None:
+        """Have `get` load a value anew; till then `stale` still knows it."""
+        with self._lock:
+            if entry := self._entries.get(key):
+                self._entries[key] = (-math.inf, entry[1])
 
     def drop(self, key: K) -> None:
         """Forget a value, after changing what it was loaded from."""
