@@ -117,7 +117,7 @@ def test_no_text_at_all_opens_or_closes_anything(text: str) -> None:
         assert "[/INST]" not in made
     assert not re.search(r'["\n>]', attribute(text))
     assert "](" not in quotable(text)
-    block = Grounds("told", "en", (quotation(text),), ()).text()
+    block = Grounds("told", "Open?", (quotation(text),), ()).text()
     assert block.count("</passage>") == 1
 
 

@@ -6,7 +6,7 @@ import logging
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -17,7 +17,7 @@ from noren.chat.models import Answer, Done, Meta
 from noren.chat.overage import used
 from noren.chat.prompt import BUDGET
 from noren.chat.research import EMBEDDING_SECONDS, REST_SECONDS
-from noren.errors import NotFound
+from noren.errors import Busy, NorenError, NotFound, RateLimited
 from noren.knowledge.index_format import VectorSpace
 from noren.knowledge.retrieval import CURRENT_SECONDS
 from noren.knowledge.vectors import compact
@@ -197,6 +197,63 @@ def test_a_question_that_leans_on_the_one_before_is_looked_up_with_it(rig: Rig) 
     history = (Message("user", "When does the bar open?"), Message("assistant", "At six."))
     managed = reply(rig, "And on Sundays?", history=history, source="openai")
     assert managed.sources[0].url == "https://shop.example/bar"
+
+
+SHIPPING = (
+    page("How much is shipping?", "It is 500 yen anywhere in Japan, free from 3,000 yen.", "https://shop.example/ship"),
+    page("When are you open?", "From 9 to 18 on weekdays, until 15 on Saturdays.", "https://shop.example/open"),
+    page("Is there parking?", "Three cars fit behind the shop.", "https://shop.example/park"),
+    page(
+        "送料はいくらですか", "全国一律五百円です。三千円以上のお買い上げで無料になります。", "https://shop.example/ja"
+    ),
+    page("返品はできますか", "到着から八日以内にご連絡ください。", "https://shop.example/ja/return"),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "is_told"),
+    [
+        ("How much is shipping?", "Thanks!", False),
+        ("How much is shipping?", "Thank you very much", False),
+        ("How much is shipping?", "Who is the CEO?", False),
+        ("How much is shipping?", "Are dogs allowed?", False),
+        ("How much is shipping?", "From 3,000 yen?", True),
+        ("How much is shipping?", "What about it?", True),
+        ("When are you open?", "Until when on Saturdays?", True),
+        ("送料はいくらですか？", "こんにちは", False),
+        ("送料はいくらですか？", "ありがとうございます！", False),
+        ("送料はいくらですか？", "どうもありがとう", False),
+        ("送料はいくらですか？", "社長の名前は？", False),
+        ("送料はいくらですか？", "無料は？", True),
+        ("返品はできますか？", "いつまでですか？", True),
+    ],
+)
+def test_a_short_message_is_answered_with_what_it_asks_itself(rig: Rig, before: str, then: str, is_told: bool) -> None:
+    rig.train(*SHIPPING)
+    first = reply(rig, before)
+    assert first.sources
+    found = reply(rig, then, session_key=first.session_key).sources
+    assert bool(found) is is_told
+    assert ("<passage" in system(rig)) is is_told
+    if is_told:
+        assert found[0].url == first.sources[0].url
+    assert "a greeting or small talk is answered in kind" in system(rig)
+
+
+@pytest.mark.parametrize(
+    ("question", "order", "otherwise"),
+    [
+        ("返品はできますか？", "Answer in Japanese,", "ja"),
+        ("주차장은 무료인가요?", "Answer in Korean,", "ko"),
+        ("How much is 送料 (shipping)?", "Answer in the language of the question,", "en"),
+        ("请问运费多少钱？", "Answer in the language of the question,", "ja"),
+    ],
+)
+def test_nobody_is_answered_in_another_language(rig: Rig, question: str, order: str, otherwise: Language) -> None:
+    rig.train(*SHIPPING)
+    reply(rig, question)
+    assert order in system(rig)
+    assert f"<otherwise>{SILENT[otherwise]}</otherwise>" in system(rig)
 
 
 def test_a_document_without_title_or_address_can_be_told_by_its_words(rig: Rig) -> None:
@@ -473,6 +530,36 @@ def test_a_failing_model_of_vectors_fails_no_chat_and_is_left_alone(aws: str, ki
     rig.clock.skip(REST_SECONDS + 60)
     assert [each.url for each in reply(rig, ABOUT_DOGS, rig.process).sources] == [PETS[2]]
     assert rig.used() == BILLED
+
+
+def test_a_short_question_that_stands_by_itself_has_a_vector_of_its_own(aws: str) -> None:
+    rig = VectorRig()
+    first = reply(rig, ASKED["en"][0], rig.process)
+    answer = reply(rig, "Mon chien ?", rig.process, session_key=first.session_key)
+    assert rig.meanings.calls[-1] == ("Mon chien ?",)
+    assert [each.url for each in answer.sources] == [PETS[2]]
+    reply(rig, "And it?", rig.process, session_key=first.session_key)
+    assert rig.meanings.calls[-1] == ("Mon chien ?\nAnd it?",)
+
+
+@pytest.mark.parametrize("error", [RateLimited(retry_after=1), Busy(retry_after=1)], ids=["concurrency", "contention"])
+def test_a_tenants_own_limits_take_no_vectors_from_others(aws: str, error: NorenError) -> None:
+    rig = VectorRig()
+    research = rig.process.research
+
+    class Full:
+        """Vectors that one tenant has no room for."""
+
+        policy = research._embeddings.policy
+
+        def vectors(self, *_: Any, **__: Any) -> Any:
+            raise error
+
+    real, research._embeddings = research._embeddings, cast(Any, Full())
+    site = rig.sites.create_default(rig.tenant)
+    assert research.passages(rig.member(), rig.tenant, site, ABOUT_DOGS, 5)
+    research._embeddings = real
+    assert [each.url for each in reply(rig, ABOUT_DOGS, rig.process).sources] == [PETS[2]]
 
 
 def test_a_vector_of_no_length_is_none(aws: str) -> None:

@@ -36,7 +36,7 @@ def told(texts: list[str]) -> Grounds:
     """Passages of as many pages."""
     quotations = tuple(Quotation(at, "Title", "https://shop.example/", text) for at, text in enumerate(texts, 1))
     sources = tuple(Source("Title", "", f"doc_{at}", 1, 0.5, "") for at in range(len(texts)))
-    return Grounds("told", "en", quotations, sources) if texts else Grounds("silent", "ja")
+    return Grounds("told", "Open?", quotations, sources) if texts else Grounds("silent", "何時？")
 
 
 @given(

@@ -20,7 +20,6 @@ from noren.knowledge.embeddings import CLOSING_SECONDS, Embeddings, OnBehalf, to
 from noren.knowledge.models import IndexPointer
 from noren.knowledge.retrieval import IndexUnavailable, Retrieval
 from noren.ledger.models import Hold
-from noren.llm.language import language
 from noren.llm.models import numbers
 from noren.llm.tokens import estimate
 from noren.metrics import measured
@@ -44,11 +43,16 @@ REST_SECONDS = 30.0
 """For how long a container goes without a model's vectors once they failed."""
 SHORT_TOKENS = 12
 """A question no longer than this may well stand on the one before it."""
+OWN_SHARE = 0.3
+"""Of its weight, that what it finds together with the one before must hold: else that one alone has found it."""
 
 _LEANS = re.compile(
     r"^\s*(?:それ|その|そこ|これ|この|あれ|では|じゃ|あと|また|ほか|他に|もっと|なら"
     r"|그(?:럼|러면|리고|거|건|것|곳|때|날|\s)|거기|이건|이것|더\s|또|"
-    r"(?:and|also|then|so|but|what about|how about)\b)|\b(?:it|they|them|that|those|these|there)\W*$",
+    r"(?:and|also|then|so|but|what about|how about)\b"
+    r"|(?:いつ|いくら|何時|何日|どこ|どう(?!も)|どんな|どのくらい|どれくらい|なぜ)[\u3041-\u309f]*\W*$"
+    r"|(?:언제|얼마|어디|어떻게|왜|몇\s?[시분일])[가-힣]*\W*$"
+    r"|(?:how (?:much|long|many|far|often)|why(?: not)?|when|where)\W*$)|\b(?:it|they|them|that|those|these|there)\W*$",
     re.IGNORECASE,
 )
 
@@ -68,14 +72,14 @@ class Inquiry:
     wider: str = ""
     """The question with the one before it, where it may stand on that; else ""."""
     leans: bool = False
-    """It says so itself."""
+    """It says so itself; else what they find together counts only where it holds some of this one."""
     hold: int = 0
     """Embedding tokens that its vector takes at most; 0: it gets none."""
 
     @property
     def asked(self) -> str:
         """What the vector is made of."""
-        return self.wider or self.question
+        return self.wider if self.leans else self.question
 
     @property
     def needs_room(self) -> bool:
@@ -127,16 +131,16 @@ class Research:
 
     def grounds(self, inquiry: Inquiry, hold: Hold, deadline: float) -> Grounds:
         """What the site's documents give; the vector's call goes onto the hold's record. Never raises."""
-        spoken = language(inquiry.question)
+        unreadable = Grounds("unreadable", inquiry.question)
         if not inquiry.pointer:
-            return UNTRAINED if inquiry.state == "untrained" else Grounds("unreadable", spoken)
+            return UNTRAINED if inquiry.state == "untrained" else unreadable
         started = self._clock()
         try:
             vector = self._vector(inquiry, inquiry.pointer, hold, deadline)
             return self._told(inquiry, vector)
         except Exception as error:
             self._tell_unreadable(inquiry.site, error)
-            return Grounds("unreadable", spoken)
+            return unreadable
         finally:
             hold.record.retrieval_ms = max(0, round((self._clock() - started) * 1000))
 
@@ -159,7 +163,7 @@ class Research:
                 )
                 vector = numbers(made.vectors[0])
             except NorenError as error:
-                self._tell_vectorless(site, pointer, error)
+                self._tell_vectorless(site, error)
         try:
             return self._search(site, query, vector, limit)
         except IndexUnavailable as error:
@@ -175,7 +179,10 @@ class Research:
             made = self._embeddings.within(hold, inquiry.tenant, asked, until=until, model=model)
             return numbers(made.vectors[0])
         except NorenError as error:
-            self._tell_vectorless(inquiry.site, pointer, error)
+            # What fails upstream fails for all; what a tenant has no room or no tokens for is nobody else's.
+            if error.status >= 500 and any(each.purpose == "embedding" for each in hold.record.calls):
+                self._resting.get(pointer.embedding_model, lambda: True)
+            self._tell_vectorless(inquiry.site, error)
             return None
 
     def _vector_policy(self, tenant: Tenant, pointer: IndexPointer) -> ModelPolicy | None:
@@ -190,29 +197,31 @@ class Research:
 
     def _told(self, inquiry: Inquiry, vector: tuple[float, ...] | None) -> Grounds:
         found = [self._search(inquiry.site, inquiry.asked, vector, LIMIT)]
-        if inquiry.wider:
-            alone = self._search(inquiry.site, inquiry.question, None, LIMIT)
-            found.insert(1 if inquiry.leans else 0, alone)
+        if inquiry.wider and inquiry.leans:
+            found.append(self._search(inquiry.site, inquiry.question, None, LIMIT))
+        elif inquiry.wider:
+            both = self._search(inquiry.site, inquiry.wider, None, LIMIT, own=inquiry.question)
+            found += [both] if both and both.findings.own >= OWN_SHARE else []
         answering = [each for each in found if each and each.findings.is_answered]
         hits = merged([ranked(each) for each in answering])
         version = answering[0].pointer.version if answering else 0
         return grounds(inquiry.question, hits, version)
 
-    def _search(self, site: Site, question: str, vector: Sequence[float] | None, limit: int) -> Found | None:
+    def _search(
+        self, site: Site, question: str, vector: Sequence[float] | None, limit: int, own: str = ""
+    ) -> Found | None:
         try:
-            return self._retrieval.search(site, question, vector=vector, limit=limit)
+            return self._retrieval.search(site, question, vector=vector, limit=limit, own=own)
         except ValueError:  # a vector of no length
-            return self._retrieval.search(site, question, limit=limit)
+            return self._retrieval.search(site, question, limit=limit, own=own)
 
     def _tell_unreadable(self, site: Site, error: Exception) -> None:
         fields = {"tenant": site.tenant_id, "site": site.site_id, "reason": type(error).__name__}
         known = isinstance(error, IndexUnavailable)
         _log.error("documents can't be read", exc_info=not known, extra=measured(fields, IndexUnavailable=1))
 
-    def _tell_vectorless(self, site: Site, pointer: IndexPointer, error: NorenError) -> None:
-        """Words alone decide then. What fails by itself is left alone for a while; what is spent costs nothing."""
-        if error.status >= 500 or error.status == 429:
-            self._resting.get(pointer.embedding_model, lambda: True)
+    def _tell_vectorless(self, site: Site, error: NorenError) -> None:
+        """Words alone decide then."""
         fields = {"tenant": site.tenant_id, "site": site.site_id, "reason": error.code}
         _log.warning("a question has no vector", extra={"fields": fields})
 

@@ -63,13 +63,14 @@ class IndexFiles:
         question: str,
         limit: int,
         vector: Sequence[float] | None,
+        own: str = "",
         likeness: Likeness | None = None,
     ) -> Findings:
         """Meets `Searcher`; `likeness` knows the vectors where the file does not hold them."""
         for _ in range(2):
             kept = self._opened(site, pointer.key)
             try:
-                return search(kept.index, question, limit, vector, likeness=likeness)
+                return search(kept.index, question, limit, vector, likeness=likeness, own=own)
             except BadIndex:  # it was damaged on its way or here: fetch it again, once
                 self._forget((site.tenant_id, site.site_id), kept)
         self._failed.get(pointer.key, lambda: True)

@@ -44,12 +44,19 @@ class Searcher(Protocol):
     """One kind of index."""
 
     def search(
-        self, site: Site, pointer: IndexPointer, question: str, limit: int, vector: Sequence[float] | None
+        self,
+        site: Site,
+        pointer: IndexPointer,
+        question: str,
+        limit: int,
+        vector: Sequence[float] | None,
+        own: str = "",
     ) -> Findings:
         """The passages of a site for a question, the best first.
 
-        `vector` is the question's embedding by the pointer's model. Raises IndexUnavailable (IndexGone where the
-        pointer's index is no more), and ValueError for a vector of no length.
+        `vector` is the question's embedding by the pointer's model, `own` a part of it that is weighed by itself.
+        Raises IndexUnavailable (IndexGone where the pointer's index is no more), and ValueError for a vector of no
+        length.
         """
 
 
@@ -89,21 +96,21 @@ class Retrieval:
 
     def renew(self, site: Site) -> None:
         """Have `pointer` ask storage next: somebody may want to see what has just been published."""
-        self._pointers.drop((site.tenant_id, site.site_id))
+        self._pointers.age((site.tenant_id, site.site_id))
 
     def search(
-        self, site: Site, question: str, *, vector: Sequence[float] | None = None, limit: int = 8
+        self, site: Site, question: str, *, vector: Sequence[float] | None = None, limit: int = 8, own: str = ""
     ) -> Found | None:
         """What the site has for a question; None where it was never trained.
 
-        `vector` is the question's embedding by the model of `pointer`. Raises IndexUnavailable, ValueError for a vector
-        of no length, and what storage raises.
+        `vector` is the question's embedding by the model of `pointer`, `own` a part of it that is weighed by itself.
+        Raises IndexUnavailable, ValueError for a vector of no length, and what storage raises.
         """
         pointer = self.pointer(site)
         if pointer is None:
             return None
         try:
-            return self._found(site, pointer, question, vector, limit)
+            return self._found(site, pointer, question, vector, limit, own)
         except IndexGone:
             self._pointers.drop((site.tenant_id, site.site_id))
         newer = self.pointer(site)
@@ -111,10 +118,10 @@ class Retrieval:
             raise IndexUnavailable
         # Another index may have been made with another model: then the question's vector means nothing in it.
         same = newer.embedding_model == pointer.embedding_model
-        return self._found(site, newer, question, vector if same else None, limit)
+        return self._found(site, newer, question, vector if same else None, limit, own)
 
     def _found(
-        self, site: Site, pointer: IndexPointer, question: str, vector: Sequence[float] | None, limit: int
+        self, site: Site, pointer: IndexPointer, question: str, vector: Sequence[float] | None, limit: int, own: str
     ) -> Found:
         searcher = self._searcher_of(pointer)
-        return Found(pointer, searcher.search(site, pointer, question, limit, vector))
+        return Found(pointer, searcher.search(site, pointer, question, limit, vector, own))

@@ -21,7 +21,13 @@ class S3VectorsSearcher:
         self._files, self._indexes = files, indexes
 
     def search(
-        self, site: Site, pointer: IndexPointer, question: str, limit: int, vector: Sequence[float] | None
+        self,
+        site: Site,
+        pointer: IndexPointer,
+        question: str,
+        limit: int,
+        vector: Sequence[float] | None,
+        own: str = "",
     ) -> Findings:
         """Meets `Searcher`. Without S3 Vectors a question is answered by words."""
         name = name_of(site.tenant_id, site.site_id, pointer.key)
@@ -36,4 +42,4 @@ class S3VectorsSearcher:
             least = min(cosines.values(), default=0.0)
             return dict.fromkeys(also, least) | cosines if cosines else {}
 
-        return self._files.search(site, pointer, question, limit, vector, compared)
+        return self._files.search(site, pointer, question, limit, vector, own, compared)

@@ -76,6 +76,8 @@ class Findings:
     """Calibrated probability that the best passages answer the question."""
     is_answered: bool
     """False: say that the site does not tell."""
+    own: float = 1.0
+    """Share of the weight of `own`, a part of the question, that is in the best passage; 1 where it has no weight."""
 
 
 @dataclass(slots=True)
@@ -115,6 +117,11 @@ class _Question:
         self._weights = {feature: weight for feature, weight in self._weights.items() if weight}
         self._ends = {feature & 0xFFFF for feature in self._weights}
         self._weight = sum(self._weights.values())
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether it asks for anything that passages could hold."""
+        return self._weight > 0
 
     def nearness(self, symbols: Symbols) -> tuple[float, float]:
         """Shares of the question's weight: in the best window of a chunk with its headings, and anywhere in it."""
@@ -162,12 +169,13 @@ def search(
     vector: Sequence[float] | None = None,
     weight: float | None = None,
     likeness: Likeness | None = None,
+    own: str = "",
 ) -> Findings:
     """The passages of a site for a question in any language.
 
     `vector` is the question's embedding by the model of the index; it is ignored where the index has no trusted ones
     or ones of another size. `weight` stands in for what the index gives its vectors (a gate tries some). `likeness`
-    knows the vectors where the file does not hold them.
+    knows the vectors where the file does not hold them. `own` is a part of the question that is weighed by itself.
     Raises `BadIndex`, and `ValueError` for a vector of no length.
     """
     asked = _Question(index, question)
@@ -191,7 +199,9 @@ def search(
     sure = confidence(hits[0].near, hits[0].present, index.head.chunks)
     if space is not None and (hits[0].cosine or 0.0) >= space.sure_cosine:
         sure = max(sure, ANSWERED)
-    return Findings(tuple(hits), sure, sure >= ANSWERED)
+    part = _Question(index, own)
+    held = part.nearness(index.symbols(hits[0].chunk))[1] if part.has_weight else 1.0
+    return Findings(tuple(hits), sure, sure >= ANSWERED, held)
 
 
 def _collect(index: IndexFile, asked: _Question) -> list[tuple[int, float]]:
