@@ -133,6 +133,13 @@ def quotation(text: str):  # type: ignore[no-untyped-def]
         ("5 > 3, a & b, 「暖簾」〈注〉", "5 > 3, a & b, 「暖簾」〈注〉"),
         ("See [our menu](https://shop.example/menu?x=1) and ![map](map.png).", "See our menu and map."),
         ("予約は https://shop.example/reserve?ref=9#top から。", "予約は shop.example/reserve から。"),
+        ("予約は www.shop.example/reserve?ref=9#top から。", "予約は www.shop.example/reserve から。"),
+        ("詳しくはwww.shop.example?ref=9", "詳しくはwww.shop.example"),
+        (
+            "See shop.example/?s=SECRET, shop.example:8443/a?b or shop.example?s=1.",
+            "See shop.example/ shop.example:8443/a or shop.example",
+        ),
+        ("Open?Yes. Is it node.js?No. C#, F#; and/or? 3.5/6?", "Open?Yes. Is it node.js?No. C#, F#; and/or? 3.5/6?"),
         ("a // b, C:\\dir, and/or, 24/7, key: value", "a // b, C:\\dir, and/or, 24/7, key: value"),
         ("array[0](x) and f(a)[b]", "array0 and f(a)[b]"),
         ("mail info@shop.example, tel 03-1234-5678", "mail info@shop.example, tel 03-1234-5678"),

@@ -35,6 +35,13 @@ _ADDRESS = re.compile(
     r"([^\s?#\"'‹>）)」』]*)(?:[?#][^\s\"'‹>）)」』]*)?",
     re.IGNORECASE,
 )
+_REST = r"[?#][^\s\"'‹>）)」』]*"
+_NAME = r"(?:[a-z0-9-]+\.)+[a-z]{2,24}(?::\d{1,5})?"
+_BARE = re.compile(
+    rf"(?<![a-z0-9@/\\.-])(www\.[^\s?#\"'‹>）)」』]*|{_NAME}/[^\s?#\"'‹>）)」』]*|{_NAME}(?=[?#][^\s=]{0, 80}=)){_REST}",
+    re.IGNORECASE,
+)
+"""An address without a scheme, which some make a link of all the same."""
 _SCRIPT = re.compile(r"\b(javascript|vbscript|data(?=\s*:\s*[a-z]+/))\s*:", re.IGNORECASE)
 
 _IN_URL = "/:?#[]@!$&()*+,;=%-._~"
@@ -51,7 +58,7 @@ def quotable(text: str) -> str:
     """`untrusted` text without links and pictures: their words stay, addresses lose scheme and parameters."""
     text = _DEFINITION.sub("", untrusted(text))
     text = _REFERENCE.sub(r"\1", _LINK.sub(r"\1", text))
-    text = _ADDRESS.sub(r"\1", text)
+    text = _BARE.sub(r"\1", _ADDRESS.sub(r"\1", text))
     text = _SCRIPT.sub(r"\1 ", text).replace("](", "] (").replace("![", "! [")
     return untrusted(text)  # what was taken out may have parted something
 
