@@ -37,9 +37,9 @@ _ADDRESS = re.compile(
 )
 _REST = r"[?#][^\s\"'‹>）)」』]*"
 _NAME = r"(?:[a-z0-9-]+\.)+[a-z]{2,24}(?::\d{1,5})?"
+_PATH = r"[^\s?#\"'‹>）)」』]*"
 _BARE = re.compile(
-    rf"(?<![a-z0-9@/\\.-])(www\.[^\s?#\"'‹>）)」』]*|{_NAME}/[^\s?#\"'‹>）)」』]*|{_NAME}(?=[?#][^\s=]{0, 80}=)){_REST}",
-    re.IGNORECASE,
+    rf"(?<![a-z0-9@/\\.-])(www\.{_PATH}|{_NAME}/{_PATH}|{_NAME}(?=[?#][^\s=]{{0,80}}=)){_REST}", re.IGNORECASE
 )
 """An address without a scheme, which some make a link of all the same."""
 _SCRIPT = re.compile(r"\b(javascript|vbscript|data(?=\s*:\s*[a-z]+/))\s*:", re.IGNORECASE)
