@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     if event.get("job") == "training":
         begun = SERVICES.schedules.run() + SERVICES.crawls.expire()
         return {"begun": begun, "stopped": SERVICES.train_worker.sweep()}
-    return work_off(event, _work)
+    return work_off(event, _work, SERVICES.train_queue.show_again)
 
 
 def _work(_: str, body: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import given as hypothetically
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from noren.ids import TenantId, new_id
 from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
-from noren.knowledge.worker import MOST_TRIES, PUBLISHING_SECONDS
+from noren.knowledge.worker import ASKED_AGAIN, IDLE_SECONDS, MOST_TRIES, PUBLISHING_SECONDS
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.knowledge.training_world import WordEngine, World
 
@@ -438,3 +439,74 @@ def test_a_page_counts_once_though_two_work_on_it(knowledge_table: Any) -> None:
         assert (now.changed, now.unchanged, now.left) == (1, 0, 1), at
         at += 1
     assert at > 4
+
+
+def test_a_publication_that_storage_interrupts_is_gone_on_with_when_its_message_comes_back() -> None:
+    world = World(MemoryDynamoDB())
+    job = world.start(OPEN)
+    while world.queue.waiting[0]["what"] != "publish":
+        world.deliver()
+    put, world.bucket.put = world.bucket.put, refuse  # type: ignore[method-assign]
+    with pytest.raises(OSError):
+        world.deliver()
+    world.bucket.put = put  # type: ignore[method-assign]
+    world.worker.work(job.tenant_id, job.job_id, "publish")
+    assert (world.job(job).status, world.job(job).tries) == ("succeeded", 2)
+
+
+def refuse(*_: Any) -> None:
+    raise OSError("storage is away")
+
+
+def test_one_job_that_can_not_be_looked_after_holds_up_no_other() -> None:
+    world = World(MemoryDynamoDB())
+    jobs = [world.start(each) for each in (OPEN, PRICE)]
+    world.queue.waiting.clear()
+    world.now += IDLE_SECONDS + 1
+    get = world.jobs.get
+    broken = next(iter(world.unfinished()))[1]
+
+    def breaking(tenant_id: TenantId, job_id: str) -> Job | None:
+        if job_id == broken:
+            raise OSError("storage is away")
+        return get(tenant_id, job_id)
+
+    world.jobs.get = breaking  # type: ignore[method-assign]
+    world.sweep()
+    assert [each["job_id"] for each in world.queue.waiting] == [each.job_id for each in jobs if each.job_id != broken]
+
+
+def test_a_sweep_asks_for_some_pages_only() -> None:
+    world = World(MemoryDynamoDB())
+    world.start(*((f"title{number}", f"text{number}") for number in range(ASKED_AGAIN + 20)))
+    world.deliver()
+    assert len(world.queue.waiting) == ASKED_AGAIN + 20
+    world.queue.waiting.clear()
+    world.now += IDLE_SECONDS + 1
+    world.sweep()
+    assert len({each["page"] for each in world.queue.waiting}) == len(world.queue.waiting) == ASKED_AGAIN
+    world.sweep()
+    assert len(world.queue.waiting) == ASKED_AGAIN, "somebody has just asked"
+    world.drain()
+    assert len(world.texts()) == ASKED_AGAIN + 20
+
+
+class Contended(MemoryDynamoDB):
+    """Of which transactions hold an item for so many calls."""
+
+    conflicts = 0
+
+    def update_item(self, ReturnValues: str = "NONE", **options: Any) -> dict[str, Any]:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem")
+        return super().update_item(ReturnValues, **options)
+
+
+def test_a_job_that_all_write_to_can_be_stopped() -> None:
+    client = Contended()
+    world = World(client)
+    job = world.start(OPEN)
+    client.conflicts = 3
+    assert world.training.cancel(world.tenant, job.job_id).status == "cancelled"
+    assert client.conflicts == 0

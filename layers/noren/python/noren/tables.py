@@ -134,6 +134,11 @@ def is_retryable(error: Exception) -> bool:
     return isinstance(error, HTTPClientError | ConnectionError | ResponseParserError | _LeftOver)
 
 
+def is_conflict(error: Exception) -> bool:
+    """Whether a single write met a transaction on its item: it has had no effect."""
+    return error_code(error) == "TransactionConflictException"
+
+
 def is_refused(error: Exception) -> bool:
     """Whether the call's condition did not hold."""
     return error_code(error) == "ConditionalCheckFailedException"
@@ -146,17 +151,23 @@ def found(error: Exception) -> Item | None:
 
 
 def insistently(
-    call: Callable[[], T], *, attempts: int = 8, pause: float = RETRY_PAUSE, sleep: Callable[[float], None]
+    call: Callable[[], T],
+    *,
+    attempts: int = 8,
+    pause: float = RETRY_PAUSE,
+    sleep: Callable[[float], None],
+    cures: Callable[[Exception], bool] = is_retryable,
 ) -> T:
     """Repeat an *idempotent* storage call until its outcome is known; waits grow and are jittered, up to 1 s each.
 
-    Raises what the last attempt raised, and at once what no repetition cures.
+    One that is not may be repeated after what `is_conflict` only. Raises what the last attempt raised, and at once what
+    no repetition cures.
     """
     for attempt in range(1, attempts):
         try:
             return call()
         except Exception as error:
-            if not is_retryable(error):
+            if not cures(error):
                 raise
         sleep(min(1.0, pause * 2**attempt) * (0.5 + random.random()))  # noqa: S311
     return call()

@@ -154,7 +154,13 @@ class Crawls:
 
     def expire(self) -> int:
         """Have those sites published anew whose documents have expired, each once; how many were begun."""
-        return sum(self._expire(each) for each in islice(self._pages.expired(self._clock()), AT_ONCE))
+        begun = 0
+        for each in islice(self._pages.expired(self._clock()), AT_ONCE):
+            try:
+                begun += self._expire(each)
+            except Exception as error:
+                _log.error("what has expired was left", exc_info=error, extra={"fields": {"site": each.site_id}})
+        return begun
 
     def _expire(self, expiry: Expiry) -> bool:
         try:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from noren.ids import TenantId, is_id
@@ -28,7 +29,7 @@ from noren.knowledge.items import (
 )
 from noren.knowledge.models import PLAN, Document, IndexPointer, Job, JobPage, JobStatus, PageEnd
 from noren.knowledge.row_store import Position, RowStore
-from noren.tables import Item, batch_get, from_item, is_refused
+from noren.tables import Item, batch_get, from_item, insistently, is_conflict, is_refused
 from noren.tenants.store import Refused, transact
 
 if TYPE_CHECKING:
@@ -320,7 +321,9 @@ class JobStore:
     def _updated(self, key: Item, update: str, condition: str, values: Item) -> Item | None:
         try:
             options = self._rows.update(key, update, condition, values)
-            done = self._client.update_item(**options, ReturnValues="UPDATED_NEW")
+            done = insistently(
+                lambda: self._client.update_item(**options, ReturnValues="UPDATED_NEW"), cures=is_conflict, sleep=sleep
+            )
         except Exception as error:
             if is_refused(error):
                 return None

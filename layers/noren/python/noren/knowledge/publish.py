@@ -119,12 +119,19 @@ class Publisher:
                     return
         except Stopped:
             return
-        except Later:
-            self._jobs.put_off(job, self._clock())
+        except Exception:
+            self._put_off(job)
             raise
         finally:
             self._vectors.end(job)
         raise RuntimeError("the documents of a site do not stand still")
+
+    def _put_off(self, job: Job) -> None:
+        """Whoever comes next goes on at once, and need not take us for dead first."""
+        try:
+            self._jobs.put_off(job, self._clock())
+        except Exception as error:
+            _log.warning("a publication is held up: %s", type(error).__name__)
 
     def roll_back(self, tenant_id: TenantId, site_id: str) -> IndexPointer:
         """Answer from the index before again. Raises Conflict where none is kept, or another has become current."""

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from noren.clock import Clock
 from noren.ids import TenantId
@@ -41,6 +42,8 @@ MOST_VISITS = 3
 MOST_RETRY_SECONDS = 3_600.0
 MOST_DELAY = 900
 """Seconds for which a queue keeps a message back."""
+ASKED_AGAIN = 100
+"""Pages of a job in one sweep: where the queue is only long, asking for all of them would make it longer."""
 IDLE_SECONDS = 600.0
 """A job of which nothing has come for so long has lost its messages."""
 
@@ -84,15 +87,23 @@ class Worker:
         """Look after jobs that have not ended, or whose end was not told; how many had lost their messages."""
         lost = 0
         for tenant_id, job_id in self._jobs.unfinished():
-            job = self._jobs.get(tenant_id, job_id)
-            if job is None:
-                continue
-            if not job.is_open:
-                self._close(job)
-            elif self._is_idle(job) and self._ask_again(job):
-                _log.warning("a job had come to a stop", extra={"fields": {"job": job_id, "status": job.status}})
-                lost += 1
+            try:
+                lost += self._look_after(tenant_id, job_id)
+            except Exception as error:
+                _log.error("a job was not looked after", exc_info=error, extra={"fields": {"job": job_id}})
         return lost
+
+    def _look_after(self, tenant_id: TenantId, job_id: str) -> bool:
+        """Whether a job had lost its messages."""
+        job = self._jobs.get(tenant_id, job_id)
+        if job is None:
+            return False
+        if not job.is_open:
+            self._close(job)
+        elif self._is_idle(job) and self._ask_again(job):
+            _log.warning("a job had come to a stop", extra={"fields": {"job": job_id, "status": job.status}})
+            return True
+        return False
 
     def _is_idle(self, job: Job) -> bool:
         """Whether nothing has come of a job for long, and nobody else has just seen that."""
@@ -107,7 +118,8 @@ class Worker:
                 return False
             self._queue.send(message(job, "plan"))
         elif job.status == "running":
-            due = [each for each in self._jobs.pages(job) if each.status == "waiting" and each.due_at <= now]
+            waiting = (each for each in self._jobs.pages(job) if each.status == "waiting" and each.due_at <= now)
+            due = list(islice(waiting, ASKED_AGAIN))
             if job.left and not due:
                 return False
             self._hint(job, due)
