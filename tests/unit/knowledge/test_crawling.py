@@ -495,6 +495,23 @@ def test_a_job_stays_within_its_bounds(world: World, web: Web) -> None:
     assert (small.found, small.is_cut) == (2, True)
 
 
+def test_queries_that_are_left_out_are_counted_once_and_products_are_not(world: World, web: Web) -> None:
+    products = [f"/detail.php?product_id={number}" for number in range(60)]
+    lists = [f"/list?page={number}" for number in range(MAX_VARIANTS + 15)]
+    web.put("/", "Shop", SHOP, [*products, *lists])
+    web.put("/list?page=1", "List", CUP, lists)
+    web.put("/list?page=2", "List", TEA, [*lists, "/list?page=x"])
+    for number, path in enumerate(products):
+        web.put(path, f"Product {number}", TEA.replace("two", str(number)))
+    job = crawled(world)
+    paths = set(told(world, job))
+    assert paths >= set(products)
+    assert len(paths) == job.found == 1 + 60 + MAX_VARIANTS
+    assert job.reasons["too_many_queries"] == 16
+    again = crawled(world)
+    assert (again.found, again.reasons["too_many_queries"]) == (job.found, 16)
+
+
 def test_a_plan_bounds_a_sites_pages_over_all_crawls(world: World, web: Web) -> None:
     job = crawled(world, url=f"{HOME}help/", include=("/help/*",), room=3)
     assert (job.found, job.is_cut) == (2, False)

@@ -142,6 +142,37 @@ def test_queries_of_a_path_are_bounded() -> None:
     assert all(variants.admit(f"https://shop.example/p/{number}") for number in range(1000))
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "product_id={}",
+        "product_no={}&cate_no=24&display_group=1",  # Cafe24
+        "branduid={}&xcode=004&mcode=001",  # MakeShop
+        "goodsNo={}",
+        "bo_table=notice&wr_id={}",
+        "document_srl={}",
+        "pid={}&mode=detail",
+        "p={}",
+        "category_id={}",
+        "item=tea-{}",
+        "review_no={}",
+    ],
+)
+def test_an_id_makes_a_page_of_its_own_with_its_own_queries(query: str) -> None:
+    variants = Variants()
+    assert all(variants.admit(f"https://shop.example/view?{query.format(number)}") for number in range(200))
+    more = [variants.admit(f"https://shop.example/view?{query.format(7)}&sort={number}") for number in range(100)]
+    assert MAX_VARIANTS - 1 <= sum(more) <= MAX_VARIANTS
+
+
+@pytest.mark.parametrize(
+    "query", ["page={}", "page_no={}", "sort={}", "color={}", "color_id={}", "add-to-cart={}", "token_id={}", "id=a/{}"]
+)
+def test_other_parameters_are_queries_of_one_page(query: str) -> None:
+    variants = Variants()
+    assert sum(variants.admit(f"https://shop.example/view?{query.format(number)}") for number in range(100)) == 40
+
+
 def test_calendars_are_one_path() -> None:
     keys = {variant_key(f"https://shop.example/calendar/2026/{month:02}") for month in range(1, 13)}
     assert keys == {"https://shop.example/calendar/#/#"}

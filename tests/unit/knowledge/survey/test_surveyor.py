@@ -86,6 +86,20 @@ def test_without_a_sitemap_links_are_followed(site: Website) -> None:
     assert survey.is_growing
 
 
+def test_queries_that_are_left_out_are_told_and_products_are_not() -> None:
+    links = [f"/p?product_id={number}" for number in range(70)] + [f"/list?page={number}" for number in range(60)]
+    anchors = "".join(f'<a href="{each}">{each}</a> ' for each in links)
+
+    def page(visit: Visit) -> None:
+        text = f"This is what {visit.path} says, and no other page of this shop does. " * 3
+        visit.says(f"<title>{visit.path}</title><main><p>{text}</p></main><nav>{anchors}</nav>".encode())
+
+    with Website(made={"/": page, "/p": page, "/list": page}) as site:
+        survey = look(site)
+    assert survey.listed == 1 + 70 + 40
+    assert [(each.reason, each.count) for each in survey.skipped] == [("too_many_queries", 20)]
+
+
 def test_what_the_owner_leaves_out_is_told_with_an_example(site: Website) -> None:
     with site:
         made(site, Plan(4, "en", pages=60))

@@ -1,7 +1,8 @@
 """What only crawls store: pages that were found on pages, within a job's bounds, and whose turn it is on a site.
 
-`JOBV#<tenant>#<job>` / digest: how many queries of one path a job has. `IDX#<tenant>#<site>` / `CRAWL`: the site's
-latest crawl, of which one at a time may be open. `EXPIRIES` / day, tenant and site: when documents expire.
+`JOBV#<tenant>#<job>` / digest: how many queries of one path a job has; / `REFUSED#` and a page's id: one that is
+therefore left out. `IDX#<tenant>#<site>` / `CRAWL`: the site's latest crawl, of which one at a time may be open.
+`EXPIRIES` / day, tenant and site: when documents expire.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from noren.ids import TenantId
 from noren.knowledge.crawl.scope import MAX_VARIANTS, variant_key
-from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, variants_key
+from noren.knowledge.items import crawl_key, page_item, page_key, pages_end, refused_key, variants_key
 from noren.knowledge.job_store import AT_ONCE, JobStore, counted
 from noren.knowledge.models import Job, JobPage
 from noren.knowledge.row_store import RowStore
@@ -125,6 +126,7 @@ class CrawlStore:
             if now is None or now.status != "running" or now.attempt != job.attempt:
                 raise Refused((0,))
             admitted = self._admitted(job, some, listed)
+            self._count_refused(job, [each for each in some if each not in admitted.pages])
             room = max(now.max_pages - now.found, 0)
             if len(admitted.pages) > room:
                 if not now.is_cut:
@@ -164,6 +166,25 @@ class CrawlStore:
                 condition = "" if listed else "attribute_not_exists(pk) OR #seen <= :most"
                 updates.append({"Update": self._rows.update(keys[path], update, condition, values)})
         return _Admitted(kept, updates)
+
+    def _count_refused(self, job: Job, pages: Sequence[JobPage]) -> None:
+        """Count pages that their path's number of queries leaves out: each once, however often it is linked. Raises
+        Refused where the job is not running any more.
+        """
+        met = self._met_of(job)
+        keys = {each.page_id: refused_key(job, each.page_id) for each in pages}
+        known = {each["sk"] for each in batch_get(self._client, self._rows.table, list(keys.values()))}
+        new = [self._rows.new(key | {"expires_at": pages_end(job)}) for key in keys.values() if key["sk"] not in known]
+        if new:
+            values = {":by": len(new), ":zero": 0}
+            counting = self._jobs.counting(job, f"SET {counted('too_many_queries', ':by')}", values)
+            try:
+                transact(self._client, [counting, *new])
+            except Refused as refused:
+                if 0 in refused.failed:
+                    raise
+                return  # others count some of them now; the rest when they are met again
+        met |= keys.keys()
 
     def _met_of(self, job: Job) -> set[str]:
         """Pages that a job is known to have, which it keeps: on most sites every page links to the same others."""

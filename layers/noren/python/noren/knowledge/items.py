@@ -73,6 +73,11 @@ def variants_key(job: Job, path: str) -> Item:
     return {"pk": tenant_key(job.tenant_id, "JOBV", job.job_id), "sk": hashlib.sha256(path.encode()).hexdigest()[:32]}
 
 
+def refused_key(job: Job, page_id: str) -> Item:
+    """Where a job notes that it has left a page out."""
+    return {"pk": tenant_key(job.tenant_id, "JOBV", job.job_id), "sk": f"REFUSED#{page_id}"}
+
+
 def document_item(document: Document) -> Item:
     """A document as it is stored."""
     ends = {"expires_at": int(document.checked_at or 0) + GONE_KEPT_SECONDS} if document.status == "gone" else {}

@@ -33,7 +33,19 @@ _FACETS = re.compile(
 
 
 MAX_VARIANTS = 40
-"""So many queries are followed on one path."""
+"""So many queries are followed on one path, or with one id."""
+_ID = re.compile(
+    r"(?:\w*[_-])?(?:id|no|idx|num|number|code|sku|seq|srl)|[a-z]+(?:Id|No|Idx|Num|Code|Seq)|[pi]|pid|gid|"
+    r"(?:product|goods|item|article|post|brand)(?:id|no|uid|code)?"
+)
+"""Names of what tells one page from another in shops and boards: `product_no`, `wr_id`, `goodsNo`, `document_srl`."""
+_NO_ID = re.compile(
+    r"(?:^|[_-])(?:page|offset|start|limit|day|date|month|year|sort|order|ref|from|return|sess|token|rand|time|colou?r|"
+    r"size|view)",
+    re.IGNORECASE,
+)
+_OF_MANY = re.compile(r"cat|group|type|brand(?!uid)|shop|lang|[xm]code|table", re.IGNORECASE)
+_ID_VALUE = re.compile(r"[\w.~%-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,23 @@ def is_within(host: str, domains: Iterable[str]) -> bool:
 
 
 def variant_key(url: str) -> str | None:
-    """What a URL is counted under: its path, for a calendar without its numbers; None if it has no variants."""
+    """What a URL is counted under: its path, for a calendar without its numbers, with its id where the query names one.
+    None if it has no variants: an id alone is a page.
+    """
     base, _, query = url.partition("?")
     if _CALENDAR.search(url) and _DAY.search(url):
         return re.sub(r"\d+", "#", base)
-    return base if query else None
+    parts = query.split("&")
+    ids = [part for part in parts if _is_id(part)]
+    if not ids:
+        return base if query else None
+    own = next((part for part in ids if not _OF_MANY.search(part.partition("=")[0])), ids[0])
+    return f"{base}?{own}" if len(parts) > 1 else None
+
+
+def _is_id(part: str) -> bool:
+    name, _, value = part.partition("=")
+    return bool(_ID.fullmatch(name) and not _NO_ID.search(name) and _ID_VALUE.fullmatch(value))
 
 
 def _bare(host: str) -> str:

@@ -103,7 +103,11 @@ class Findings:
             known.lastmod = lastmod or known.lastmod
             known.depth = min(known.depth, depth)
             return False
-        if not self.admits(url, depth) or not (is_listed or self._variants.admit(url)):
+        if not self.admits(url, depth):
+            return False
+        if not is_listed and not self._variants.admit(url):
+            if url not in self._refused:
+                self.leave_out("too_many_queries", url)
             return False
         if len(self._pages) >= self.most:
             self.is_cut = True
