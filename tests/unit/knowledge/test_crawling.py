@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from noren.errors import Conflict, Unprocessable
+from noren.ids import TenantId
 from noren.knowledge.crawl.scope import MAX_VARIANTS
+from noren.knowledge.crawl_store import Expiry
 from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
 from noren.knowledge.models import Job, JobPage, page_id
 from noren.knowledge.worker import MOST_TRIES, MOST_VISITS
+from noren.sites.models import Site
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.training_world import World
 from tests.unit.knowledge.web import HOME, Answer, Web
@@ -197,12 +200,34 @@ def test_a_page_that_came_back_in_time_does_not_expire(world: World, web: Web) -
     cup = web.paths.pop("/cup")
     crawled(world)
     web.paths["/cup"] = cup
+    web.put("/tea", "Tea", TEA + "It is sold by weight.", ["/"])
     crawled(world)
     world.now += MISSED_SECONDS + 90000
     version = world.documents.pointer(world.tenant, world.site.site_id)
-    assert expired(world) == 1
+    assert version
+    assert version.previous, "there is something to go back to"
+    assert expired(world) == 0
     world.drain()
     assert world.documents.pointer(world.tenant, world.site.site_id) == version
+    assert world.tenant not in {each.tenant_id for each in world.crawls.expired(world.now)}
+
+
+def test_one_site_that_can_not_be_published_anew_holds_up_no_other(world: World, web: Web) -> None:
+    crawled(world)
+    web.paths.pop("/cup")
+    crawled(world)
+    world.now += MISSED_SECONDS + 90000
+    broken = Expiry(world.tenant, "site_broken", "")
+    every, now = world.crawls.expired, world.crawling._sites.now
+
+    def read(tenant_id: TenantId, site_id: str) -> Site:
+        if site_id == broken.site_id:
+            raise OSError("storage is away")
+        return now(tenant_id, site_id)
+
+    world.crawling._sites.now = read  # type: ignore[method-assign]
+    world.crawls.expired = lambda at: iter([broken, *every(at)])  # type: ignore[method-assign]
+    assert expired(world) == 1
 
 
 def test_a_fetch_that_failed_is_no_miss(world: World, web: Web) -> None:

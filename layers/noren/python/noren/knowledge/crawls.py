@@ -15,10 +15,11 @@ from noren.ids import TenantId, new_id
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawl.scope import is_within
 from noren.knowledge.crawl_store import CrawlStore, Expiry
+from noren.knowledge.current import is_valid
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import Job, Recurrence
+from noren.knowledge.models import Document, Job, Recurrence
 from noren.knowledge.survey.models import Reach
 from noren.queues import Queue
 from noren.sites.models import Site
@@ -169,6 +170,9 @@ class Crawls:
             self._pages.forget(expiry)
             return False
         now = self._clock()
+        if not any(_has_expired(each, now) for each in self._documents.every(site.tenant_id, site.site_id)):
+            self._pages.forget(expiry)  # what was missed has come back, or went in another way
+            return False
         job = Job(
             job_id=new_id("job", now),
             tenant_id=site.tenant_id,
@@ -218,3 +222,7 @@ class Crawls:
             self._queue.send(message(job, what))
         except Exception as error:
             _log.warning("a job is left to the sweep: %s", type(error).__name__)
+
+
+def _has_expired(document: Document, now: float) -> bool:
+    return document.status == "active" and not is_valid(document, now)
