@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Position = dict[str, str]
 
+MOST_ROWS = 1000
+"""Read at once where only some of them are wanted."""
+
 
 class RowStore:
     """Reads as things are now, and parts of transactions."""
@@ -58,6 +61,7 @@ class RowStore:
             options["ExpressionAttributeNames"] = {f"#{name}": name for name in only}
         values = to_item({":pk": pk} | {f":{name}": value for name, value in only.items()})
         kept: list[Item] = []
+        options["Limit"] = limit + 1  # what is read is paid, whether it is wanted or not
         if position:
             options["ExclusiveStartKey"] = to_item({"pk": pk, "sk": position["sk"]})
         while True:
@@ -74,6 +78,7 @@ class RowStore:
             if "LastEvaluatedKey" not in page:
                 return kept, None
             options["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            options["Limit"] = min(2 * options["Limit"], MOST_ROWS)  # few of these rows are wanted
 
     def put(self, item: Item, condition: str = "", values: Item | None = None) -> dict[str, Any]:
         """A put, as a part of a transaction."""
