@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -153,6 +155,33 @@ def test_the_files_stay_within_their_bound_and_readers_are_not_disturbed(library
     ask(retrieval, sites[0])
     ask(retrieval, sites[0])
     assert len(library.bucket.fetched) <= before + 1
+
+
+def test_where_the_disk_is_full_the_file_before_makes_room(library: Library, now: Now) -> None:
+    site, other, retrieval = a_site(), a_site(), library.retrieval()
+    pages = [page(f"Page {number}", f"Number {number} is told here.", "https://shop.example/") for number in range(50)]
+    pointer = library.publish(site, PARKING, *pages)
+    files, copy = retrieval._searcher_of(pointer), library.bucket.copy  # type: ignore[attr-defined]
+    room = 1.5 * len(library.bucket.get(pointer.key))
+
+    def copied(key: str, file: IO[bytes]) -> int:
+        if files.size + len(library.bucket.get(key)) > room:
+            file.write(b"so far it went")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(key, file)
+
+    library.bucket.copy = copied  # type: ignore[method-assign]
+    assert ask(retrieval, site) == [PARKING[2]]
+    library.publish(site, HOURS, PARKING, *pages)
+    now.seconds += CURRENT_SECONDS
+    assert ask(retrieval, site) == [PARKING[2]]
+    library.publish(other, PARKING, *pages)
+    assert ask(retrieval, other) == [PARKING[2]], "another site's makes room too"
+    room = 0
+    library.publish(other, HOURS, *pages)
+    now.seconds += CURRENT_SECONDS
+    with pytest.raises(IndexUnavailable):
+        ask(retrieval, other)
 
 
 def test_what_is_evicted_gives_its_memory_back(library: Library) -> None:

@@ -7,12 +7,13 @@ for; a reader of an index that is replaced or evicted meanwhile goes on undistur
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from noren.cache import TtlCache
@@ -27,7 +28,7 @@ from noren.knowledge.search import Findings, Likeness, search
 from noren.sites.models import Site
 
 MOST_BYTES = 160 * 1024 * 1024
-"""Of all files together; one that is larger is kept alone. Of Lambda's 512 MB it leaves the largest file its room."""
+"""Of all files together; one that is larger is kept alone. A function with SnapStart has 512 MB and can't have more."""
 REST_SECONDS = 15.0
 """After a failure an index is not fetched again for so long: an outage of the bucket costs few chats their time."""
 
@@ -94,7 +95,7 @@ class IndexFiles:
             if self._failed.fresh(key):
                 raise IndexUnavailable
             try:
-                kept = self._fetched(where, key)
+                kept = self._with_room(lambda: self._fetched(where, key))
                 self._keep(where, kept)
                 return kept
             except IndexGone:
@@ -134,6 +135,19 @@ class IndexFiles:
             except BadIndex as error:
                 _log.error("an index can't be believed: %s", error.detail)
                 raise IndexUnavailable from error
+
+    def _with_room(self, fetch: Callable[[], _Kept]) -> _Kept:
+        """Fetch a file; where the disk is full, again in place of all that are kept, its own site's old one first of
+        all.
+        """
+        try:
+            return fetch()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        with self._lock:
+            self._kept.clear()
+        return fetch()
 
     def _keep(self, where: SiteKey, kept: _Kept) -> None:
         """In place of the site's index before; what has not been asked for longest makes room."""
