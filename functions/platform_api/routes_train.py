@@ -7,12 +7,13 @@ from dataclasses import asdict
 from noren.clock import iso
 from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import Page, PageQuery, paged
-from noren.errors import Busy, Forbidden
+from noren.errors import Busy
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.inputs import Given
 from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
 from noren.knowledge.models import Document, Job, JobKind, JobPage, Schedule
 from noren.knowledge.quote import Quote
+from noren.knowledge.standing import check_may_train
 from noren.knowledge.survey.models import Reach
 from noren.sites.models import Site
 from noren.tenants.models import Role
@@ -49,14 +50,14 @@ def learn_from_feedback(call: Call) -> t.JobOut:
     body: t.LearnIn = call.body
     rated = call.services.feedback.pair(call.tenant_id, call.params["feedback_id"], body.question, body.answer)
     site_id, question, answer = rated
-    site = call.services.sites.get(call.tenant_id, site_id)
+    site = _open_site(call, site_id)
     given = [Given(question, answer, body.language or "", body.url or "")]
     return _job(call.services.training.start(site, "qa", given, call.caller.principal))
 
 
 def upload(call: Call) -> t.UploadOut:
     """A place for one file."""
-    upload_id, form = call.services.training.upload(_site(call, call.body.site_id))
+    upload_id, form = call.services.training.upload(_open_site(call, call.body.site_id))
     return t.UploadOut(upload_id=upload_id, **form, max_bytes=FILE_BYTES, expires_in=UPLOAD_SECONDS)
 
 
@@ -69,7 +70,7 @@ def train_files(call: Call) -> t.JobOut:
 def estimate(call: Call) -> t.EstimateOut:
     """What training a site would come to. Looks, and changes nothing."""
     body: t.EstimateIn = call.body
-    site, reach = _site(call, body.site_id), _reach(body.scope)
+    site, reach = _open_site(call, body.site_id), _reach(body.scope)
     url = call.services.crawls.address(site, body.url)
     return _estimate(call.services.quotes.quote(site, url, reach, force=body.force_retrain))
 
@@ -78,9 +79,7 @@ def train_url(call: Call) -> t.JobOut:
     """A site's pages, each a page of the job."""
     body: t.TrainUrlIn = call.body
     services = call.services
-    site = _site(call, body.site_id)
-    if site.status == "frozen":
-        raise Forbidden("The plan has no room for this site. Delete another site or take a larger plan.")
+    site = _open_site(call, body.site_id)
     entitlement = services.plans.entitlement(services.tenants.get(call.tenant_id))
     if body.schedule:
         services.schedules.check(entitlement, body.schedule)
@@ -150,7 +149,9 @@ def cancel_job(call: Call) -> t.JobOut:
 
 def retry_job(call: Call) -> t.JobOut:
     """Do again what failed."""
-    return _job(call.services.training.retry(call.tenant_id, call.params["job_id"]))
+    training, job_id = call.services.training, call.params["job_id"]
+    _open_site(call, training.get(call.tenant_id, job_id).site_id)
+    return _job(training.retry(call.tenant_id, job_id))
 
 
 def list_documents(call: Call) -> Page[t.DocumentOut]:
@@ -174,7 +175,7 @@ def delete_document(call: Call) -> t.JobOut:
 
 
 def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
-    site = _site(call, call.body.site_id)
+    site = _open_site(call, call.body.site_id)
     force, actor = call.body.force_retrain, call.caller.principal
     texts = [f"{each.title}\n{each.text}" for each in items]
     expected = None if kind == "files" else call.services.quotes.of_texts(site, texts)
@@ -199,6 +200,13 @@ def _expected(call: Call, site: Site, url: str, reach: Reach) -> Estimate | None
 def _site(call: Call, site_id: str | None) -> Site:
     named = site_id or call.services.tenants.get(call.tenant_id).default_site_id
     return call.services.sites.get(call.tenant_id, named)
+
+
+def _open_site(call: Call, site_id: str | None) -> Site:
+    """The site, where it may be trained: who is stopped looks and tidies up. Raises Forbidden."""
+    site = _site(call, site_id)
+    check_may_train(call.services.tenants.get(call.tenant_id), site)
+    return site
 
 
 def _job(each: Job) -> t.JobOut:

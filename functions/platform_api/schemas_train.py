@@ -217,7 +217,8 @@ class JobOut(Answer):
     error: str = Field(
         description="`input_missing`, `robots_unavailable`, `nothing_read`, `no_room` (the plan's pages are all taken),"
         " `self_test_failed`, `publishing_failed`, `gave_up`, `embedding_quota_spent`, `embedding_refused`,"
-        " `embedding_unavailable`, or empty"
+        " `embedding_unavailable`; of what was cancelled `suspended` or `site_frozen` where that was not its owner's"
+        " wish; or empty"
     )
     url: str = Field(description="Of a crawl: where it begins; its scope follows")
     max_pages: int

@@ -37,7 +37,7 @@ export const TRAINING = {
     e_publishing_failed: "It could not be made findable. The version before stays in force. Try again.", e_input_missing: "What was sent in is gone. Send it again.", e_gave_up: "It was given up after several tries. Try again later.",
     e_robots_unavailable: "The site's robots.txt could not be read, so nothing was. Try again later.", e_nothing_read: "Not a single page could be read. What was not read, and why, is listed below.", e_no_room: "Your plan has no room for more pages. Forget some documents, or choose a larger plan.",
     e_embedding_refused: "The embedding model refused some passages. They are found by words alone.", e_embedding_unavailable: "The embedding model did not answer. Passages are found by words alone until the next training.", r_near_duplicate: "says nearly the same as another page",
-    e_unreadable: "The site could not be read. Check that it can be reached and that robots.txt allows it.",
+    e_suspended: "This account was suspended: the training was ended.", e_site_frozen: "The plan has no room for this site: the training was ended.",
   },
   ja: {
     toChat: "チャット", close: "閉じる", working: "お待ちください…", trainingSignIn: "アシスタントに学習させるには、ログインしてください。",
@@ -73,7 +73,7 @@ export const TRAINING = {
     e_publishing_failed: "検索できるようにできませんでした。前の版のままです。もう一度お試しください。", e_input_missing: "送られた内容が見つかりません。もう一度送ってください。", e_gave_up: "何度か試しましたが完了しませんでした。時間をおいてお試しください。",
     e_robots_unavailable: "サイトの robots.txt を確認できなかったため、読み込みませんでした。時間をおいてお試しください。", e_nothing_read: "1 ページも読めませんでした。理由は下の一覧をご覧ください。", e_no_room: "ご契約のプランで読めるページ数がいっぱいです。文書を減らすか、上のプランをお選びください。",
     e_embedding_refused: "一部の段落は埋め込みモデルに受け付けられませんでした。言葉だけで検索します。", e_embedding_unavailable: "埋め込みモデルが応答しませんでした。次の学習までは言葉だけで検索します。", r_near_duplicate: "ほかのページとほぼ同じ内容です",
-    e_unreadable: "サイトを読めませんでした。アドレスに接続できるか、robots.txt で許可されているかをご確認ください。",
+    e_suspended: "アカウントが停止されたため、学習を終了しました。", e_site_frozen: "プランの上限を超えたサイトのため、学習を終了しました。",
   },
   ko: {
     toChat: "채팅", close: "닫기", working: "잠시만 기다려 주세요…", trainingSignIn: "어시스턴트를 학습시키려면 로그인하세요.",
@@ -109,6 +109,6 @@ export const TRAINING = {
     e_publishing_failed: "검색할 수 있게 만들지 못했습니다. 이전 버전이 그대로입니다. 다시 시도하세요.", e_input_missing: "보낸 내용을 찾을 수 없습니다. 다시 보내 주세요.", e_gave_up: "여러 번 시도했지만 끝내지 못했습니다. 나중에 다시 시도하세요.",
     e_robots_unavailable: "사이트의 robots.txt를 확인할 수 없어 읽지 않았습니다. 나중에 다시 시도하세요.", e_nothing_read: "한 페이지도 읽지 못했습니다. 이유는 아래 목록을 확인하세요.", e_no_room: "요금제에서 읽을 수 있는 페이지가 가득 찼습니다. 문서를 줄이거나 상위 요금제를 선택하세요.",
     e_embedding_refused: "일부 문단을 임베딩 모델이 거부했습니다. 단어로만 검색합니다.", e_embedding_unavailable: "임베딩 모델이 응답하지 않았습니다. 다음 학습까지 단어로만 검색합니다.", r_near_duplicate: "다른 페이지와 거의 같은 내용입니다",
-    e_unreadable: "사이트를 읽지 못했습니다. 주소에 접속되는지, robots.txt에서 허용하는지 확인하세요.",
+    e_suspended: "계정이 정지되어 학습을 종료했습니다.", e_site_frozen: "요금제에서 허용하는 사이트 수를 넘어 학습을 종료했습니다.",
   },
 };

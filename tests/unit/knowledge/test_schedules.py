@@ -76,7 +76,7 @@ def scheduled(client: Any) -> tuple[World, Schedules]:
     # The tests share a table: others' are not begun here.
     store.due = lambda now: (each for each in every(now) if each[0] == world.tenant)  # type: ignore[method-assign]
     entitled = Entitlement(ENTERPRISE, ENTERPRISE.limits, (), RATES[0])
-    schedules = Schedules(store, world.crawling, OwnDesk(world), lambda _: entitled, world.clock)  # type: ignore[arg-type]
+    schedules = Schedules(store, world.crawling, OwnDesk(world), lambda _: world.owner, lambda _: entitled, world.clock)  # type: ignore[arg-type]
     transact(client, schedules.setting(world.site, HOME, Reach(max_pages=7), "daily", "user:1"))
     world.now += DAY + 1
     return world, schedules

@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 from noren.fetching.client import Fetcher
 from noren.fetching.wire import Network
 from noren.ids import TenantId, new_id
+from noren.knowledge import standing
 from noren.knowledge.blobs import BlobMissing, UploadForm
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.crawl_store import CrawlStore
@@ -35,6 +36,7 @@ from noren.knowledge.worker import IDLE_SECONDS, Worker
 from noren.llm.models import Embedded
 from noren.pace import Pace
 from noren.sites.models import Site
+from noren.tenants.models import Tenant
 from tests.faults import Crash
 from tests.unit.fetching.net import Net
 from tests.unit.llm.vectors import SMALL
@@ -352,7 +354,9 @@ class World:
             self.engine,
             self.clock,
         )
-        self.worker = Worker(*stores, crawl, self.engine, self.publisher, queue, self.tell, self.clock)
+        self.owner = Tenant(self.tenant, "Shop", "free", NOW)
+        stopped = lambda _: standing.stopped(self.owner, self.site)  # noqa: E731
+        self.worker = Worker(*stores, crawl, self.engine, self.publisher, queue, self.tell, stopped, self.clock)
         self.crawling = Crawls(self.jobs, self.crawls, self.documents, Desk(self), queue, self.clock)  # type: ignore[arg-type]
         self.training = Training(*stores, self.crawling, queue, self.clock)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId
+from noren.sites.models import SiteStatus
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
-from tests.unit.platform_api.changes import OWNER, train
+from tests.unit.platform_api.changes import FILES, OWNER, PAIRS, TEXTS, talked, train
 from tests.unit.platform_api.kit import Platform, access_token
 from train_worker import main
 
 TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
 DAY = 86_400.0
+PUBLISHED = ("succeeded", "partial")
 
 
 @pytest.fixture
@@ -109,6 +112,91 @@ def test_a_deleted_site_is_crawled_no_more(shop: Platform, web: Web) -> None:
     assert not web.asked
     shop.time.ahead += DAY + 1
     assert sweep()["begun"] == 0
+
+
+def teach(shop: Platform, path: str, **body: Any) -> tuple[int, str]:
+    answer = shop.call("POST", f"/api/v1/train/{path}", token(shop), {"site_id": shop.default_site(OWNER), **body})
+    return answer.status, json.loads(answer.body).get("code", "")
+
+
+def set_status(shop: Platform, status: SiteStatus) -> None:
+    """Of the owner's first site."""
+    services = shop.services
+    site = services.sites.now(TenantId(shop.tenant_of(OWNER)), shop.default_site(OWNER))
+    services.sites.save_site(replace(site, status=status), "test")
+
+
+WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("text", {"texts": TEXTS}),
+    ("qa", {"pairs": PAIRS}),
+    ("files", {"files": FILES}),
+    ("uploads", {}),
+    ("estimate", {"url": HOME}),
+    ("url", {"url": HOME}),
+)
+
+
+@pytest.mark.parametrize("why", ["suspended", "site_frozen", "site_disabled"])
+def test_who_is_stopped_trains_nothing_and_may_tidy_up(shop: Platform, web: Web, why: str) -> None:
+    plan(shop, "enterprise")
+    ended = start(shop, schedule="daily")["job_id"]
+    train(shop)
+    shop.call("POST", "/api/v1/train/text", token(shop), {"site_id": shop.default_site(OWNER), "texts": TEXTS})
+    (cancelled,) = [each["job_id"] for each in look(shop, "train/jobs")["items"] if each["job_id"] != ended]
+    shop.json("POST", f"/api/v1/train/jobs/{cancelled}/cancel", token(shop))
+    rated = talked(shop)[0]
+    web.forget()
+    if why == "suspended":
+        shop.services.tenants.stop(TenantId(shop.tenant_of(OWNER)), "manual", "abuse", "op")
+    else:
+        set_status(shop, "frozen" if why == "site_frozen" else "disabled")
+    for path, body in WAYS:
+        assert teach(shop, path, **body) == (403, why), path
+    for path in (f"/api/v1/train/jobs/{cancelled}/retry", f"/api/v1/feedback/{rated}/qa"):
+        refused = shop.call("POST", path, token(shop), {} if path.endswith("qa") else None)
+        assert (refused.status, json.loads(refused.body)["code"]) == (403, why), path
+    shop.time.ahead += DAY + 1
+    assert sweep()["begun"] == 0
+    train(shop)
+    assert not web.asked
+    document = look(shop, "documents")["items"][0]["document_id"]
+    gone = shop.json("DELETE", f"/api/v1/documents/{document}", token(shop))
+    train(shop)
+    assert look(shop, f"train/jobs/{gone['job_id']}")["status"] in PUBLISHED
+    (schedule,) = look(shop, "train/schedules")["items"]
+    assert shop.call("DELETE", f"/api/v1/train/schedules/{schedule['schedule_id']}", token(shop)).status == 204
+
+
+@pytest.mark.parametrize("why", ["suspended", "site_frozen"])
+def test_the_crawl_of_who_is_stopped_ends_and_may_be_gone_on_with(shop: Platform, web: Web, why: str) -> None:
+    plan(shop, "enterprise")
+    tenant = TenantId(shop.tenant_of(OWNER))
+
+    def stop(path: str) -> None:
+        if path == "/":
+            web.on_request = lambda _: None
+            if why == "suspended":
+                shop.services.tenants.stop(tenant, "manual", "abuse", "op")
+            else:
+                set_status(shop, "frozen")
+
+    web.on_request = lambda _: None
+    job = start(shop)["job_id"]
+    web.forget()
+    web.on_request = stop
+    train(shop)
+    assert "/tea" not in web.asked
+    done = look(shop, f"train/jobs/{job}")
+    assert (done["status"], done["error"], done["ended_at"] is None) == ("cancelled", why, False)
+    assert sweep() == {"begun": 0, "stopped": 0}
+    if why == "suspended":
+        shop.services.tenants.lift(tenant, "manual", "op")
+    else:
+        set_status(shop, "active")
+    again = shop.json("POST", f"/api/v1/train/jobs/{job}/retry", token(shop))
+    assert (again["status"], again["error"]) == ("queued", "")
+    train(shop)
+    assert look(shop, f"train/jobs/{job}")["status"] in PUBLISHED
 
 
 def test_a_plans_pages_bound_a_crawl(shop: Platform) -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from noren.knowledge.schedules import Schedules
     from noren.knowledge.site_vectors import SiteVectors
     from noren.knowledge.worker import Worker
-    from noren.plans.models import Entitlement
     from noren.queues import Queue
     from noren.sites.models import Site
     from noren.sites.purge import SitePurge
@@ -121,11 +120,8 @@ class Learning(Admission):
         from noren.knowledge.schedule_store import ScheduleStore
         from noren.knowledge.schedules import Schedules
 
-        def entitlement(tenant_id: TenantId) -> Entitlement:
-            return self.plans.entitlement(self.tenants.get(tenant_id))
-
         store = ScheduleStore(self.dynamodb, self.settings.knowledge_table)
-        return Schedules(store, self.crawls, self.sites, entitlement, self.clock)
+        return Schedules(store, self.crawls, self.sites, self.tenants.get, self.plans.entitlement, self.clock)
 
     @cached_property
     def crawls(self) -> Crawls:
@@ -178,6 +174,7 @@ class Learning(Admission):
             publisher,
             self.train_queue,
             self._tell_of_training,
+            self._stopped,
             self.clock,
         )
 
@@ -205,6 +202,16 @@ class Learning(Admission):
             return self.tenants.get(tenant_id), self.sites.get(tenant_id, site_id)
 
         return SiteVectors(self.embeddings, whose, self.blobs, self.training_jobs, self.runtime, self.pool, self.clock)
+
+    def _stopped(self, job: Job) -> str:
+        """Why a training must not go on; "" where it may, and where its site is gone: that ends by itself."""
+        from noren.errors import NotFound
+        from noren.knowledge.standing import stopped
+
+        try:
+            return stopped(self.tenants.get(job.tenant_id), self.sites.get(job.tenant_id, job.site_id))
+        except NotFound:
+            return ""
 
     def _tell_of_training(self, job: Job) -> None:
         """An event for what has ended by itself, once for each attempt; and the site knows when it was last trained."""

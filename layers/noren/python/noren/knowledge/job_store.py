@@ -98,12 +98,11 @@ class JobStore:
         values = {":read": int(job.moved_at), ":now": int(now)} | _OPEN_VALUES
         return self._change(job, "SET #moved_at = :now", f"#moved_at = :read AND {_OPEN}", values) is not None
 
-    def cancel(self, job: Job, now: float) -> bool:
-        """End a job where it stands; False where it has ended."""
-        values = {":cancelled": "cancelled", ":now": int(now)} | _OPEN_VALUES
-        return (
-            self._change(job, "SET #status = :cancelled, #ended_at = :now, #moved_at = :now", _OPEN, values) is not None
-        )
+    def cancel(self, job: Job, now: float, error: str = "") -> bool:
+        """End a job where it stands, with an `error` where it was not its owner's wish; False where it has ended."""
+        values = {":cancelled": "cancelled", ":now": int(now), ":error": error} | _OPEN_VALUES
+        update = "SET #status = :cancelled, #ended_at = :now, #moved_at = :now, #error = :error"
+        return self._change(job, update, _OPEN, values) is not None
 
     def retry(self, job: Job, now: float, also: Sequence[Any] = ()) -> bool:
         """Have an ended job do, in a further attempt, what it did not, and `also` what goes with it; False where it has

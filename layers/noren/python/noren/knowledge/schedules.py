@@ -17,10 +17,12 @@ from noren.knowledge.crawls import Crawls
 from noren.knowledge.models import Recurrence, Schedule, schedule_id
 from noren.knowledge.row_store import Position
 from noren.knowledge.schedule_store import ScheduleStore
+from noren.knowledge.standing import check_may_train
 from noren.knowledge.survey.models import Reach
 from noren.plans.models import Entitlement, Resync
 from noren.sites.models import Site
 from noren.sites.service import Sites
+from noren.tenants.models import Tenant
 from noren.tenants.store import Refused
 
 AT_ONCE = 200
@@ -38,11 +40,12 @@ class Schedules:
         store: ScheduleStore,
         crawls: Crawls,
         sites: Sites,
-        entitlement: Callable[[TenantId], Entitlement],
+        tenant_of: Callable[[TenantId], Tenant],
+        entitlement: Callable[[Tenant], Entitlement],
         clock: Clock,
     ) -> None:
         self._store, self._crawls, self._sites = store, crawls, sites
-        self._entitlement, self._clock = entitlement, clock
+        self._tenant_of, self._entitlement, self._clock = tenant_of, entitlement, clock
 
     def check(self, entitlement: Entitlement, recurrence: Recurrence) -> None:
         """Raises Forbidden where the plan does not let a site be trained so often."""
@@ -114,10 +117,12 @@ class Schedules:
             return False
         again = replace(schedule, due_at=following(schedule.created_at, schedule.schedule, self._clock()))
         try:
-            entitlement = self._entitlement(tenant_id)
+            tenant = self._tenant_of(tenant_id)
+            entitlement = self._entitlement(tenant)
             site = self._sites.get(tenant_id, schedule.site_id)
-            if site.status == "frozen" or not allows(entitlement, schedule.schedule):
-                raise Unprocessable("neither site nor plan lets it")
+            check_may_train(tenant, site)
+            if not allows(entitlement, schedule.schedule):
+                raise Unprocessable("the plan does not let it")
             self._crawls.start(
                 site,
                 schedule.url,
@@ -129,7 +134,7 @@ class Schedules:
             )
         except Refused:
             return False  # somebody else has begun it
-        except (Conflict, NotFound, Unprocessable) as error:
+        except (Conflict, Forbidden, NotFound, Unprocessable) as error:
             # A crawl of the site is open, or its owner, its address or its plan are not what they were: next time.
             _log.info("a training is passed over: %s", error.code, extra={"fields": {"schedule": of}})
             self._store.move(schedule, again.due_at)

@@ -32,6 +32,8 @@ from noren.tenants.store import Refused
 
 Tell = Callable[[Job], None]
 """Tells the tenant what a job has come to: once, however often it is called."""
+Stopped = Callable[[Job], str]
+"""Why a job must not go on, whatever its owner wants; "" where it may."""
 
 MOST_TRIES = 5
 """Who takes up a page or a publication for the sixth time gives it up: it kills workers, or storage refuses it."""
@@ -64,18 +66,21 @@ class Worker:
         publisher: Publisher,
         queue: Queue,
         tell: Tell,
+        stopped: Stopped,
         clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs, self._inputs = jobs, documents, blobs, inputs
         self._crawl, self._engine, self._publisher, self._queue = crawl, engine, publisher, queue
-        self._tell, self._clock = tell, clock
+        self._tell, self._stopped, self._clock = tell, stopped, clock
 
     def work(self, tenant_id: TenantId, job_id: str, what: str, page_id: str = "") -> None:
         """Do what a message asks for, if it is still to be done. Raises what storage raises: then repeat it."""
         job = self._jobs.get(tenant_id, job_id)
         if job is None:
             return
-        if what == "plan" and self._jobs.begin(job, self._clock()):
+        if job.is_open and job.kind != "refresh" and (why := self._stopped(job)):
+            self._jobs.cancel(job, self._clock(), why)
+        elif what == "plan" and self._jobs.begin(job, self._clock()):
             self._plan(job)
         elif what == "page" and job.status == "running":
             self._turn(job, page_id)
