@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
@@ -71,7 +71,10 @@ class Layers(Construct):
 
 
 class PythonFunction(Construct):
-    """One function of `functions/<name>`. `function` takes the grants, `target` is what events and APIs call."""
+    """One function of `functions/<name>`. `function` takes the grants, `target` is what events and APIs call.
+
+    `memory` and `disk` are in MiB; with SnapStart there is no larger disk to be had.
+    """
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class PythonFunction(Construct):
         environment: Mapping[str, str],
         timeout: Duration,
         memory: int = 1024,
+        disk: int = 512,
         handler: str = "",
         snap_start: bool = False,
         reserved_concurrency: int | None = None,
@@ -118,6 +122,7 @@ class PythonFunction(Construct):
             ],
             role=cast(iam.IRole, role),
             memory_size=memory,
+            ephemeral_storage_size=Size.mebibytes(disk) if disk != 512 else None,
             timeout=timeout,
             environment={
                 "STAGE": stage.name,

@@ -178,6 +178,7 @@ class WorkersStack(Stack):
             stage=stage,
             timeout=QUEUES["train"],
             memory=2048,
+            disk=3072,  # the largest index, as it is written and as it was
             extracting=True,
             environment=data.variables(
                 tables=("tenants", "quotas", "credits", "usage", "sites", "events", "knowledge", "runtime"),

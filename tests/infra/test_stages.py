@@ -114,6 +114,20 @@ def test_no_variable_holds_a_secret(stage: Synthesized) -> None:
             assert "resolve:secretsmanager" not in json.dumps(value), name
 
 
+def test_indexes_are_built_where_there_is_room_and_snapshots_are_small(stage: Synthesized) -> None:
+    functions = {each.properties["Description"].split()[1]: each.properties for each in stage.functions()}
+    disks = {name: each.get("EphemeralStorage", {}).get("Size", 512) for name, each in functions.items()}
+    assert disks["train_worker"] >= 2048
+    snapped = [name for name, each in functions.items() if "SnapStart" in each]
+    assert all(disks[each] <= 512 for each in snapped), "Lambda refuses SnapStart with more"
+
+
+def test_what_trains_may_have_its_messages_back_soon(stage: Synthesized) -> None:
+    (policy,) = [each for each in own_policies(stage) if each.id.startswith("TrainWorker")]
+    granted = [each for each in statements(policy) if "sqs:ChangeMessageVisibility" in each["Action"]]
+    assert ["TrainQueue" in json.dumps(each["Resource"]) for each in granted] == [True]
+
+
 def test_each_function_has_a_role_of_its_own(stage: Synthesized) -> None:
     roles = [json.dumps(each.properties["Role"]) for each in stage.functions()]
     assert len(set(roles)) == len(roles) == FUNCTIONS
@@ -133,7 +147,7 @@ def test_no_policy_has_a_star_beyond_the_list(stage: Synthesized) -> None:
                     continue
                 things = re.search(rf'"arn:aws:s3:::noren-{stage.stage}-knowledge-[0-9]+-[a-z0-9-]+/([*/a-z]+)"', named)
                 assert things, (policy.id, named)
-                assert things[1] in ("*", "*/*/index/*")
+                assert things[1] in ("*", "*/*/index/*", "*/*/uploads/*", "*/*/docs/*")
                 assert set(statement["Action"]) <= OBJECT_ACTIONS, (policy.id, statement)
 
 
@@ -325,6 +339,23 @@ def test_chats_read_indexes_alone_and_list_nothing(stage: Synthesized) -> None:
     assert allowed["Action"] == ["s3:GetObject"]
     (resource,) = allowed["Resource"]
     assert re.search(r'-knowledge-.*/\*/\*/index/\*"', json.dumps(resource))
+
+
+def test_the_platform_stores_uploads_and_deletes_texts_alone(stage: Synthesized) -> None:
+    allowed = [
+        statement
+        for policy in own_policies(stage)
+        if policy.id.startswith("PlatformApiRole")
+        for statement in statements(policy)
+        if any(action.startswith("s3:") for action in statement["Action"])
+    ]
+    found = {
+        (action, re.sub(r'.*-knowledge-[^/]*/([*/a-z]+)".*', r"\1", json.dumps(resource)))
+        for each in allowed
+        for action in each["Action"]
+        for resource in each["Resource"]
+    }
+    assert found == {("s3:PutObject", "*/*/uploads/*"), ("s3:DeleteObject", "*/*/docs/*")}
 
 
 def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None:

@@ -218,15 +218,15 @@ def test_one_site_that_can_not_be_published_anew_holds_up_no_other(world: World,
     crawled(world)
     world.now += MISSED_SECONDS + 90000
     broken = Expiry(world.tenant, "site_broken", "")
-    every, now = world.crawls.expired, world.crawling._sites.now
+    every, site = world.crawls.expired, world.crawling._sites.now
 
     def read(tenant_id: TenantId, site_id: str) -> Site:
         if site_id == broken.site_id:
             raise OSError("storage is away")
-        return now(tenant_id, site_id)
+        return site(tenant_id, site_id)
 
     world.crawling._sites.now = read  # type: ignore[method-assign]
-    world.crawls.expired = lambda at: iter([broken, *every(at)])  # type: ignore[method-assign]
+    world.crawls.expired = lambda now: iter([broken, *every(now)])  # type: ignore[method-assign]
     assert expired(world) == 1
 
 

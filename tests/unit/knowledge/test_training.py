@@ -446,7 +446,7 @@ def test_a_publication_that_storage_interrupts_is_gone_on_with_when_its_message_
     job = world.start(OPEN)
     while world.queue.waiting[0]["what"] != "publish":
         world.deliver()
-    put, world.bucket.put = world.bucket.put, refuse  # type: ignore[method-assign]
+    put, world.bucket.put = world.bucket.put, refuse  # type: ignore[method-assign, assignment]
     with pytest.raises(OSError):
         world.deliver()
     world.bucket.put = put  # type: ignore[method-assign]
