@@ -63,7 +63,8 @@ class PlatformApiStack(Stack):
         )
         data.grant_send(function, "mail", "webhook", "train")
         data.grant(function, billing="rw", webhooks="rwd", knowledge="rwd")
-        data.grant_blobs(function, "wd")
+        data.grant_blobs(function, "w", objects="*/*/uploads/*")
+        data.grant_blobs(function, "d", objects="*/*/docs/*")  # a deleted document's text
         data.grant_secrets(function, data.signing_secret, data.provider_secret, data.payment_secret)
         identity.grant_look_up(function)
         self.proxy = ProxyApi(
