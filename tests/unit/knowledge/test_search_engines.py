@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from noren.knowledge import vector_indexes
+from noren.knowledge import s3_vectors, vector_indexes
 from noren.knowledge.engine import FileEngine
 from noren.knowledge.index_cache import IndexFiles
 from noren.knowledge.models import IndexEngine, IndexPointer
@@ -195,6 +195,22 @@ def test_where_vectors_can_not_be_moved_they_stay_in_the_file(remote: Published,
     remote.place.service.faults.clear()
     assert remote.train(("thing7", "secret7 has moved.")).engine == "s3_vectors"
     assert len(remote.place.service.indexes) == 1, "what was left half is removed"
+
+
+@pytest.mark.parametrize("kind", ["file", "s3_vectors"])
+def test_a_file_that_no_chat_could_hold_goes_without_vectors(
+    kind: IndexEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(kind)
+    if kind == "file":
+        place.engine = FileEngine(most_bytes=1000)
+    else:
+        monkeypatch.setattr(s3_vectors, "MOST_BYTES", 1000)
+        place.service.faults["CreateIndex"] = Refusal("AccessDeniedException", 403)
+    shop = place.site()
+    shop.train(*pages())
+    assert (shop.pointer.engine, shop.pointer.embedding_model, shop.pointer.chunks) == ("file", "", PAGES)
+    assert said(shop.ask("secret7"))[0] == "secret7 is told here."
 
 
 def test_an_index_that_lost_vectors_is_not_used(remote: Published) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ from noren.knowledge.trial import judged
 
 ENOUGH = 0.9
 """An index is searched by vectors where so large a share of its chunks has one: the others are found by words."""
+
+
+MOST_BYTES = 440 * 1024 * 1024
+"""Of a file: who answers has 512 MB of disk and not more. One that is larger goes without its vectors."""
+
+_log = logging.getLogger("noren.knowledge")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class FileIndex:
 
 class FileEngine:
     """One immutable file per site and version."""
+
+    def __init__(self, most_bytes: float = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
 
     def cut(self, text: Extracted) -> list[Chunk]:
         """The chunks of a text. One without any has none."""
@@ -82,6 +92,9 @@ class FileEngine:
             index_build.build_index(path, identity, named, space, vectors.get if vectors else None)
             if space and vectors:
                 _judge(path, documents, vectors, Path(folder))
+                if path.stat().st_size > self._most_bytes:
+                    _log.error("an index goes without its vectors: with them it is too large")
+                    index_build.without_vectors(path, None)
             opened = IndexFile(path, identity)
             opened.verify()
             return FileIndex(path.read_bytes(), opened)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,11 @@ from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import index_key
 from noren.knowledge.chunks import Chunk
-from noren.knowledge.engine import FileEngine, FileIndex
+from noren.knowledge.engine import MOST_BYTES, FileEngine, FileIndex
 from noren.knowledge.index_build import without_vectors
 from noren.knowledge.index_file import IndexFile
-from noren.knowledge.index_format import BadIndex
-from noren.knowledge.models import Document
+from noren.knowledge.index_format import BadIndex, VectorSpace
+from noren.knowledge.models import Document, IndexEngine
 from noren.knowledge.site_vectors import Later, Vectors
 from noren.knowledge.text import Extracted
 from noren.knowledge.vector_indexes import VectorIndexes, at_once, name_of, prefix_of, version_of
@@ -43,7 +44,7 @@ class S3VectorsEngine:
     """Meets `noren.knowledge.publish.Engine`."""
 
     def __init__(self, indexes: VectorIndexes, clock: Clock, least_chunks: int = LEAST_CHUNKS) -> None:
-        self._files, self._indexes, self._clock, self._least_chunks = FileEngine(), indexes, clock, least_chunks
+        self._files, self._indexes, self._clock, self._least_chunks = FileEngine(math.inf), indexes, clock, least_chunks
 
     def cut(self, text: Extracted) -> list[Chunk]:
         """Meets `Engine`."""
@@ -65,7 +66,7 @@ class S3VectorsEngine:
         built = self._files.build(tenant_id, site_id, version, documents, vectors)
         if not built.model or built.chunks <= self._least_chunks:
             return built
-        alone = _without_vectors(built)
+        alone = _without_vectors(built, built.opened.head.vectors, "s3_vectors")
         digest = hashlib.sha256(alone.data).hexdigest()[:16]
         name = name_of(tenant_id, site_id, index_key(tenant_id, site_id, version, digest))
         try:
@@ -73,8 +74,8 @@ class S3VectorsEngine:
         except Later:
             raise
         except Exception as error:
-            _log.error("vectors stay in the index file: %s", type(error).__name__)
-            return built
+            _log.error("vectors were not moved out of the index file: %s", type(error).__name__)
+            return built if len(built.data) <= MOST_BYTES else _without_vectors(built, None, "file")
         return alone
 
     def clean(self, tenant_id: TenantId, site_id: str, kept: Collection[str], version: int) -> None:
@@ -108,13 +109,13 @@ class S3VectorsEngine:
                 raise BadIndex("A vector that was stored is not found again.")
 
 
-def _without_vectors(built: FileIndex) -> FileIndex:
-    """The same index without the vectors that are moved; what the gate found about them stays."""
+def _without_vectors(built: FileIndex, space: VectorSpace | None, engine: IndexEngine) -> FileIndex:
+    """The same index without its vectors; where they are moved what the gate found about them stays as its `space`."""
     head = built.opened.head
     with TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         path.write_bytes(built.data)
-        without_vectors(path, head.vectors)
+        without_vectors(path, space)
         opened = IndexFile(path, head.identity)
         opened.verify()
-        return FileIndex(path.read_bytes(), opened, "s3_vectors")
+        return FileIndex(path.read_bytes(), opened, engine)
