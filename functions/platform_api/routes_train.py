@@ -15,6 +15,7 @@ from noren.knowledge.models import Document, Job, JobKind, JobPage, Schedule
 from noren.knowledge.quote import Quote
 from noren.knowledge.standing import check_may_train
 from noren.knowledge.survey.models import Reach
+from noren.knowledge.texts import asked, written
 from noren.sites.models import Site
 from noren.tenants.models import Role
 from platform_api import schemas_train as t
@@ -177,7 +178,8 @@ def delete_document(call: Call) -> t.JobOut:
 def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
     site = _open_site(call, call.body.site_id)
     force, actor = call.body.force_retrain, call.caller.principal
-    texts = [f"{each.title}\n{each.text}" for each in items]
+    form = asked if kind == "qa" else written
+    texts = [form(each.title, each.text, each.language) for each in items]
     expected = None if kind == "files" else call.services.quotes.of_texts(site, texts)
     return _job(call.services.training.start(site, kind, items, actor, force=force, estimate=expected))
 

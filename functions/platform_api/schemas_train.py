@@ -227,10 +227,14 @@ class JobOut(Answer):
     exclude: list[str]
     is_cut: bool = Field(description="There were more pages than `max_pages`")
     schedule: Recurrence | None
-    estimated_pages: int | None
+    estimated_pages: int | None = Field(
+        description="The estimate's four figures are null where nobody has looked yet: of files, which the job itself"
+        " opens, and where a crawl was begun while no survey could be had. The month's embedding tokens hold all"
+        " the same: a job that reaches their end stops there and says `embedding_quota_spent`"
+    )
     estimated_tokens: int | None
     estimated_cost_usd: PlainDecimal | None
-    exceeds_quota: bool = Field(description="By the estimate it will stop at the month's embedding tokens")
+    exceeds_quota: bool | None = Field(description="By the estimate it will stop at the month's embedding tokens")
     embedded_chunks: int
     embedding_tokens: int
     cost_usd: PlainDecimal

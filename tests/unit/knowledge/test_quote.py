@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,15 @@ from noren.errors import Busy, Unprocessable
 from noren.functions import Function
 from noren.ids import TenantId
 from noren.knowledge.embeddings import NoEmbeddings
+from noren.knowledge.engine import FileEngine, cut
 from noren.knowledge.models import Document
 from noren.knowledge.quote import CannotRead, Quotes, RemoteSurveyor
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.knowledge.text import Extracted
+from noren.knowledge.texts import asked, written
+from noren.knowledge.vectors import compact
+from noren.llm.tokens import estimate
 from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
@@ -80,6 +86,9 @@ class World:
     def left(self, _: Tenant) -> int:
         return 110_000
 
+    def would_exceed(self, tenant: Tenant, tokens: int) -> bool:
+        return tokens > self.left(tenant)
+
 
 def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> None:
     quote = World().quotes.quote(SITE, "http://shop.example/")
@@ -92,6 +101,56 @@ def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> N
     assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (110_000, False, True)
     larger = World(replace(SURVEY, tokens=Span(1, 110_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
     assert larger.exceeds_quota
+
+
+class Billed:
+    """Stands for `Vectors`: counts what is embedded, each text once."""
+
+    model, dimensions = "m", 8
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.tokens = 0
+
+    def make(self, texts: dict[str, str], *_: Any, **__: Any) -> None:
+        for hash, text in texts.items():
+            if hash not in self.kept:
+                self.kept[hash] = compact([each - 127.5 for each in hashlib.sha256(text.encode()).digest()[:8]])
+                self.tokens += estimate(text)
+
+    def get(self, hash: str) -> bytes | None:
+        return self.kept.get(hash)
+
+
+EN = " ".join(
+    f"Parcel {at} is sent to district {at * 7} within {at % 9} days, and wrapped as a gift." for at in range(300)
+)
+JA = "".join(f"{at}番の荷物は{at % 9}日以内に第{at * 7}地区へ送られ、贈り物として包まれます。" for at in range(300))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [written("Guide", EN, "en")],
+        [written("案内", JA, "ja")],
+        [written("Guide", EN, "en"), written("Another", EN, "en")],
+        [written(f"Note {at}", f"Parcel {at} goes by train.", "en") for at in range(80)],
+        [asked(f"荷物{at}は？", f"{at}日以内に着きます。", "ja") for at in range(80)],
+        [asked("How?", EN, "en")],
+        [written("Nothing", "", "en"), written("Guide", EN[:3000], "en")],
+    ],
+    ids=["en", "ja", "the same twice", "notes", "pairs", "a long answer", "an empty one"],
+)
+def test_texts_are_estimated_as_they_are_billed(texts: list[Extracted]) -> None:
+    estimated, billed = World().quotes.of_texts(SITE, texts), Billed()
+    documents = [
+        (replace(PAGE, document_id=f"doc_{at:032x}", title=each.title), cut(each)) for at, each in enumerate(texts)
+    ]
+    billed.make({chunk.content_hash: chunk.embedded for _, made in documents for chunk in made})
+    FileEngine().build(TENANT, SITE.site_id, 1, documents, cast(Any, billed))
+    assert estimated.tokens == pytest.approx(billed.tokens, rel=0.05)
+    assert estimated.pages == len(texts)
+    assert estimated.cost_usd == estimated.tokens * POLICY.input_usd / 1000
 
 
 def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:

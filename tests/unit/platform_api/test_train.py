@@ -126,7 +126,8 @@ def test_a_job_of_texts_says_beforehand_what_it_comes_to(owned: Platform) -> Non
     much = start(owned, "qa", pairs=[PAIRS[0] | {"answer": "駐車場は店の裏です。" * 40}])
     assert much["exceeds_quota"] is True
     assert Decimal(much["estimated_cost_usd"]) == much["estimated_tokens"] * SMALL.input_usd / 1000
-    assert start(owned, "files", files=FILES)["estimated_tokens"] is None, "nobody has looked into a file yet"
+    files = start(owned, "files", files=FILES)
+    assert files["estimated_tokens"] is files["exceeds_quota"] is None, "nobody has looked into a file yet"
 
 
 def test_two_texts_of_one_title_are_refused(owned: Platform) -> None:

@@ -111,7 +111,7 @@ class Crawls:
             estimated_pages=estimate.pages if estimate else None,
             estimated_tokens=estimate.tokens if estimate else None,
             estimated_cost_usd=estimate.cost_usd if estimate else None,
-            exceeds_quota=estimate is not None and estimate.exceeds_quota,
+            exceeds_quota=estimate.exceeds_quota if estimate else None,
         )
 
         def begin(turn: Any) -> None:

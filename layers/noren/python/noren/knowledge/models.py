@@ -128,8 +128,8 @@ class Job:
     estimated_pages: int | None = None
     estimated_tokens: int | None = None
     estimated_cost_usd: Decimal | None = None
-    exceeds_quota: bool = False
-    """Whether, by the estimate, it will stop at the month's embedding tokens."""
+    exceeds_quota: bool | None = None
+    """Whether, by the estimate, it will stop at the month's embedding tokens; None where there is none."""
     embedded_chunks: int = 0
     embedding_tokens: int = 0
     cost_usd: Decimal = Decimal(0)

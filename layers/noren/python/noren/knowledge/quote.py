@@ -13,12 +13,16 @@ from typing import Protocol
 from noren.errors import Unprocessable
 from noren.fetching.errors import FetchFailed, is_reason
 from noren.functions import Function
+from noren.knowledge.chunks import Chunk
 from noren.knowledge.crawl.addresses import canonical
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings, NoEmbeddings
+from noren.knowledge.engine import cut
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.knowledge.text import Extracted
+from noren.knowledge.trial import TEXT_TOKENS
 from noren.llm import pricing
 from noren.llm.models import TokenUsage
 from noren.llm.tokens import estimate
@@ -146,14 +150,18 @@ class Quotes:
             raise CannotRead(unreadable.reason) from None
         return self._priced(tenant, survey, reach.max_pages)
 
-    def of_texts(self, site: Site, texts: Sequence[str]) -> Estimate:
-        """What training on these texts would come to, if all of them are new."""
+    def of_texts(self, site: Site, texts: Sequence[Extracted]) -> Estimate:
+        """What training on these texts would come to, if all of them are new: cut as they will be, each chunk once."""
         tenant = self._tenant_of(site)
-        wanted = sum(map(estimate, texts))
+        made = [(text.title, cut(text)) for text in texts]
+        chunks = {each.content_hash: each.tokens for _, some in made for each in some}
+        wanted = sum(chunks.values())
         try:
-            cost_usd = pricing.cost(self._embeddings.policy(tenant), TokenUsage(input=wanted))
+            policy = self._embeddings.policy(tenant)
         except NoEmbeddings:
-            cost_usd = Decimal(0)
+            return Estimate(len(texts), wanted, Decimal(0), exceeds_quota=False)
+        wanted += sum(_tried(title, some[0]) for title, some in made[:MOST_PROBES] if some)
+        cost_usd = pricing.cost(policy, TokenUsage(input=wanted))
         return Estimate(len(texts), wanted, cost_usd, self._embeddings.would_exceed(tenant, wanted))
 
     def _known(self, site: Site) -> tuple[KnownPage, ...]:
@@ -197,6 +205,12 @@ class Quotes:
             exceeds_quota=policy is not None and survey.tokens.likely > left,
             may_exceed_quota=policy is not None and survey.tokens.high > left,
         )
+
+
+def _tried(title: str, first: Chunk) -> int:
+    """What the trial takes of a text that has no headings but its title."""
+    is_made = not first.headings and first.tokens <= TEXT_TOKENS
+    return estimate(title) + (0 if is_made else min(estimate(first.text), TEXT_TOKENS))
 
 
 def _with_probes(survey: Survey) -> Span:
