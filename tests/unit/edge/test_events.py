@@ -40,7 +40,8 @@ def refuse(receipt: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("again", [None, refuse])
 def test_where_nobody_can_say_so_it_comes_back_all_the_same(again: Callable[[str, int], None] | None) -> None:
-    answer = work_off({"Records": [record("good"), record("bad")]}, work, again)
+    odd = record("bad") | {"attributes": {}}
+    answer = work_off({"Records": [record("good"), odd]}, work, again)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
 
 

@@ -44,8 +44,8 @@ def work_off(
 
 
 def _ask_for(record: Mapping[str, Any], again: Callable[[str, int], None]) -> None:
-    times = int(record["attributes"]["ApproximateReceiveCount"])
     try:
+        times = int(record["attributes"]["ApproximateReceiveCount"])
         again(record["receiptHandle"], min(AGAIN_SECONDS * times, MOST_AGAIN_SECONDS))
     except Exception as error:
         _log.warning("a message comes back late: %s", type(error).__name__)
