@@ -17,6 +17,11 @@ from noren.knowledge.crawl.addresses import canonical, host_of, path_of
         ("https://shop.example/a?", "https://shop.example/a"),
         ("https://shop.example/a?b=2&a=1&b=1", "https://shop.example/a?a=1&b=2&b=1"),
         ("https://shop.example/a?utm_source=x&id=7&gclid=1&fbclid=2&_ga=3&n_media=4", "https://shop.example/a?id=7"),
+        (
+            "https://shop.example/a?n_query=x&n_ad_group_type=1&n_campaign_type=2&n_idx=7",
+            "https://shop.example/a?n_idx=7",
+        ),
+        ("https://shop.example/board?n_no=7&page=2", "https://shop.example/board?n_no=7&page=2"),
         ("https://shop.example/a?PHPSESSID=1&sid=0123456789abcdef0&sid=12", "https://shop.example/a?sid=12"),
         ("https://shop.example/a;jsessionid=0AF?x", "https://shop.example/a?x"),
         ("https://shop.example/a/./b/../c/..", "https://shop.example/a/"),

@@ -12,9 +12,10 @@ _PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid|sid)=[^/;]*", re.IGNORECASE)
 _TRACKING = re.compile(
-    r"utm_\w+|[gdw]clid|gbraid|wbraid|gclsrc|fbclid|yclid|msclkid|twclid|ttclid|igshid|mc_[ce]id|_g[al]|_hs(?:enc|mi)|n_\w+"
+    r"utm_\w+|[gdw]clid|gbraid|wbraid|gclsrc|fbclid|yclid|msclkid|twclid|ttclid|igshid|mc_[ce]id|_g[al]|_hs(?:enc|mi)|"
+    r"n_(?:media|query|rank|ad|ad_group|ad_group_type|keyword|keyword_id|campaign_type|match)"
 )
-"""What advertisers add to see where a visitor came from (`n_*` is Naver's)."""
+"""What advertisers add to see where a visitor came from (`n_…` are Naver's, but `n_idx` may be a page)."""
 _SESSION = re.compile(
     r"phpsessid|jsessionid|aspsessionid\w*|cfid|cftoken|session_?id|sess_?id|osCsid|zenid", re.IGNORECASE
 )
