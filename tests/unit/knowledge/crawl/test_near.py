@@ -51,6 +51,48 @@ def test_products_that_share_all_but_a_name_both_stay() -> None:
     assert page(words, title="Green  CUP!").is_near(page(words, title="green cup"))
 
 
+BRANCHES = [
+    ("Phone 075-111-2222.", "Phone 06-333-4444."),
+    ("Call +8175111222 today.", "Call +8163334444 today."),
+    ("Call (555) 123-4567.", "Call (555) 123-9999."),
+    ("1588-1234", "1588-9999"),
+    ("お一人様 12,000円（平日）", "お一人様 18,000円（土日祝）"),
+    ("Single room ¥12,000 a night.", "Single room ￥18,000 a night."),
+    ("Delivery costs 1,200 yen.", "Delivery costs 1,900 yen."),
+    ("배송비는 3,000원입니다", "배송비는 5,000원입니다"),
+    ("〒604-8001", "〒530-0001"),
+    ("京都市中京区三丁目5番", "京都市中京区四丁目5番"),
+    ("서울 종로구 세종로 12", "서울 종로구 세종로 98"),
+    ("12 Baker Street, London", "98 Baker Street, London"),
+    ("梅田1-2-3", "梅田9-8-7"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), BRANCHES)
+def test_pages_that_differ_in_what_is_asked_for_both_stay(one: str, other: str) -> None:
+    words = text_of("en", 1, 900)
+    assert not page([one, *words], title="Inn").is_near(page([other, *words], title="Inn"))
+    assert page([one, *words], title="Inn").is_near(page([one, *words, "2026-11-26", "12", "at 10:30"], title="Inn"))
+
+
+def test_a_date_or_a_counter_marks_no_page() -> None:
+    words = text_of("en", 1, 900)
+    for one, other in [("2026-11-26", "2025-01-02"), ("26-11-2026", "01.02.2025"), ("Visitor 1,234", "Visitor 9,876")]:
+        assert page([one, *words]).mark == page([other, *words]).mark, one
+
+
+def test_pages_under_one_title_differ_by_their_heading() -> None:
+    words = (Block("paragraph", " ".join(text_of("en", 1, 900))),)
+
+    def branch(name: str) -> Fingerprint:
+        return fingerprint(Extracted("River Inn", "en", (Block("heading", name, 1), *words)))
+
+    kyoto, osaka = branch("Kyoto branch"), branch("Osaka branch")
+    assert not kyoto.is_near(osaka)
+    assert kyoto.is_near(branch("KYOTO  Branch"))
+    assert Fingerprint.restored(kyoto.stored, "River Inn") == kyoto
+
+
 def test_short_pages_are_near_only_if_the_same() -> None:
     assert page(["Open from 9 to 5"]).is_near(page(["Open: from 9 to 5."]))
     assert not page(["Open from 9 to 5"]).is_near(page(["Open from 9 to 6"]))
