@@ -276,6 +276,20 @@ MUTANTS = (
         "",
         f"{VECTORS}::test_whoever_dies_at_any_call_loses_one_batch_at_most",
     ),
+    Mutant(
+        "two publications pay for the same texts",
+        "knowledge/site_vectors.py",
+        "now + LEASE_SECONDS) is not None:",
+        "now + LEASE_SECONDS) is ...:",
+        f"{VECTORS}::test_two_publications_of_a_site_never_pay_for_the_same_text",
+    ),
+    Mutant(
+        "an index that finds nothing is taken for sound",
+        "knowledge/publish.py",
+        "return missed <= max(",
+        "return missed <= TRIED + max(",
+        f"{TRAINING}::test_an_index_that_finds_nothing_is_never_published",
+    ),
     # -- crawls
     Mutant(
         "a page ends twice",

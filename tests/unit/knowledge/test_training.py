@@ -125,13 +125,21 @@ def test_a_text_that_comes_to_no_chunk_is_skipped() -> None:
     assert [each.reason for each in world.jobs.pages(world.job(job))] == ["no_text"]
 
 
+class Blind(FileIndex):
+    """Has everything, and finds nothing."""
+
+    def find(self, question: str, most: int) -> list[str]:
+        return []
+
+
 class Blindable(FileEngine):
-    """Makes real index files; `blind` ones are of no documents."""
+    """Makes real index files, of which `blind` ones find nothing."""
 
     blind = False
 
     def build(self, tenant_id: TenantId, site_id: str, version: int, documents: Any, vectors: Any) -> FileIndex:
-        return super().build(tenant_id, site_id, version, [] if self.blind else documents, vectors)
+        built = super().build(tenant_id, site_id, version, documents, vectors)
+        return Blind(built.data, built.opened) if self.blind else built
 
 
 @pytest.mark.parametrize("engine", [WordEngine, Blindable])
@@ -239,7 +247,7 @@ def test_a_deleted_document_is_gone_from_the_next_version_and_from_the_one_befor
     assert visible.find("大人は千円", 5) == []
     assert not [key for key in world.bucket.objects if document.document_id in key or key == old.key]
     with pytest.raises(Conflict):
-        world.publisher.roll_back(world.tenant, world.site.site_id)
+        world.training.roll_back(world.site)
     with pytest.raises(NotFound):
         world.training.delete_document(world.site, document.document_id, "user:1")
     world.training.delete_document(world.site, world.texts()["営業時間"].document_id, "user:1")
@@ -255,11 +263,11 @@ def test_a_rollback_puts_the_version_before_in_force_and_can_be_undone(world: Wo
         world.drain()
     site = world.tenant, world.site.site_id
     third = world.documents.pointer(*site)
-    back = world.publisher.roll_back(*site)
+    back = world.training.roll_back(world.site)
     visible = world.visible()
     assert visible
     assert (visible.find("二", 1) != [], back.version) == (True, 4)
-    again = world.publisher.roll_back(*site)
+    again = world.training.roll_back(world.site)
     assert third
     assert (again.key, again.version) == (third.key, 5)
     assert len([key for key in world.bucket.objects if "/index/" in key]) == 2
