@@ -13,6 +13,7 @@ from platform_api import (
     routes_embed,
     routes_errors,
     routes_feedback,
+    routes_index,
     routes_insight,
     routes_ledger,
     routes_me,
@@ -43,4 +44,5 @@ ROUTES: tuple[Route, ...] = (
     *routes_feedback.ROUTES,
     *routes_errors.ROUTES,
     *routes_train.ROUTES,
+    *routes_index.ROUTES,
 )

@@ -117,7 +117,11 @@ class ScopeIn(Body):
 
     max_pages: int = Field(default=1_000, ge=1, le=20_000, description="At most the plan's `pages_per_site`")
     max_depth: int = Field(default=10, ge=0, le=20, description="Links from the start")
-    include: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
+    include: Annotated[list[Pattern], Field(max_length=50)] = Field(
+        default_factory=list,
+        description="Read these alone. By default the folder of `url`: `/ja/*` for `/ja/`, all for the home page;"
+        " `/*` is the whole site",
+    )
     exclude: Annotated[list[Pattern], Field(max_length=50)] = Field(default_factory=list)
 
 
@@ -158,6 +162,7 @@ class EstimateOut(Answer):
     listed: int = Field(description="Pages that the site lists itself, or that links led to")
     sampled: int = Field(description="Pages that were read for this")
     max_pages: int = Field(description="As many would be learnt at most: as asked for, and as the plan has room for")
+    include: list[str] = Field(description="What was asked for, or the folder of `url`; empty for the whole site")
     is_cut: bool = Field(description="There is more than `max_pages`")
     is_growing: bool = Field(description="Links were still leading to new pages: there may be more than is said")
     embedding_tokens_left: int = Field(description="This month's")
@@ -169,7 +174,9 @@ class TrainUrlIn(Body):
     """A site's pages to train it on. The first address decides: its host becomes the site's domain if it has none."""
 
     site_id: Id
-    url: Link = Field(description="Where to begin: on one of the site's domains")
+    url: Link = Field(
+        description="Where to begin: on one of the site's domains. Its folder and what is below is read, unless `scope` says else"
+    )
     force_retrain: bool = Field(False, description="Learn again even what has not changed")
     scope: ScopeIn = Field(
         default_factory=lambda: ScopeIn(),
@@ -272,6 +279,18 @@ class OneSiteQuery(Body):
     """Whose document; the default site's where no site is named."""
 
     site_id: Id | None = None
+
+
+class IndexOut(Answer):
+    """What a site answers from."""
+
+    version: int = Field(description="Counts publications and rollbacks; 0 before the first training")
+    built_at: str | None
+    documents: int
+    chunks: int
+    languages: list[str]
+    embedding_model: str = Field(description="Whose vectors it is also searched by; empty where by words alone")
+    can_roll_back: bool = Field(description="The version before is kept: it goes when a document is deleted")
 
 
 class DocumentOut(Answer):

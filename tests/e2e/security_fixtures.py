@@ -342,6 +342,8 @@ IDS: dict[str, Callable[[World], Any]] = {
     "DELETE /api/v1/sites/{site_id}/key/previous": further_site,
     "POST /api/v1/sites/{site_id}/embed": further_site,
     "GET /api/v1/sites/{site_id}/snippets": further_site,
+    "GET /api/v1/sites/{site_id}/index": further_site,
+    "POST /api/v1/sites/{site_id}/index/rollback": further_site,
     "POST /api/v1/sites/{site_id}/icon/check": further_site,
     "POST /api/v1/sites/{site_id}/embed/check": further_site,
     "GET /api/v1/webhooks/{webhook_id}": webhook,

@@ -22,7 +22,9 @@ from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import asked, written
-from noren.knowledge.vectors import compact
+from noren.knowledge.vectors import Compact, compact
+from noren.llm import pricing
+from noren.llm.models import TokenUsage
 from noren.llm.tokens import estimate
 from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
 from noren.sites.models import Site
@@ -109,7 +111,7 @@ class Billed:
     model, dimensions = "m", 8
 
     def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
+        self.kept: dict[str, Compact] = {}
         self.tokens = 0
 
     def make(self, texts: dict[str, str], *_: Any, **__: Any) -> None:
@@ -118,7 +120,7 @@ class Billed:
                 self.kept[hash] = compact([each - 127.5 for each in hashlib.sha256(text.encode()).digest()[:8]])
                 self.tokens += estimate(text)
 
-    def get(self, hash: str) -> bytes | None:
+    def get(self, hash: str) -> Compact | None:
         return self.kept.get(hash)
 
 
@@ -150,7 +152,7 @@ def test_texts_are_estimated_as_they_are_billed(texts: list[Extracted]) -> None:
     FileEngine().build(TENANT, SITE.site_id, 1, documents, cast(Any, billed))
     assert estimated.tokens == pytest.approx(billed.tokens, rel=0.05)
     assert estimated.pages == len(texts)
-    assert estimated.cost_usd == estimated.tokens * POLICY.input_usd / 1000
+    assert estimated.cost_usd == pricing.cost(POLICY, TokenUsage(input=estimated.tokens))
 
 
 def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:

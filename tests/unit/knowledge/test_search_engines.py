@@ -145,7 +145,7 @@ def test_a_version_is_found_whole_until_the_one_after_the_next_is_current(place:
     where = shop.world.tenant, shop.site.site_id
     if place.kind == "s3_vectors":
         assert set(place.service.indexes) == {name_of(*where, each.key) for each in (second, third)}
-    back = shop.world.worker._publisher.roll_back(*where)
+    back = shop.world.training.roll_back(shop.world.site)
     assert said(shop.ask("about seven", meaning("seven 7"), back))[0] == "secret7 has moved."
 
 

@@ -284,6 +284,14 @@ def _training(platform: Platform, *, cancelled: bool = False) -> str:
     return path
 
 
+def _published_twice(platform: Platform) -> Change:
+    trained(platform)
+    body = {"site_id": platform.default_site(OWNER), "pairs": PAIRS}
+    platform.json("POST", "/api/v1/train/qa", access_token(OWNER), body)
+    train(platform)
+    return Change(f"/api/v1/sites/{platform.default_site(OWNER)}/index/rollback")
+
+
 def _of_default_site(path: str, **body: Any) -> Callable[[Platform], Change]:
     return lambda platform: Change(path, {"site_id": platform.default_site(OWNER), **body})
 
@@ -315,6 +323,7 @@ CHANGES: dict[str, Callable[[Platform], Change]] = {
     "POST /api/v1/train/jobs/{job_id}/cancel": lambda platform: Change(f"{_training(platform)}/cancel"),
     "POST /api/v1/train/jobs/{job_id}/retry": lambda platform: Change(f"{_training(platform, cancelled=True)}/retry"),
     "DELETE /api/v1/documents/{document_id}": lambda platform: Change(f"/api/v1/documents/{trained(platform)[1]}"),
+    "POST /api/v1/sites/{site_id}/index/rollback": _published_twice,
     "PATCH /api/v1/tenant": lambda _: Change("/api/v1/tenant", {"name": "New name"}),
     "PATCH /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}", {"role": "editor"}),
     "DELETE /api/v1/members/{user_id}": lambda _: Change(f"/api/v1/members/{MATE}"),

@@ -61,6 +61,9 @@ def test_the_function_works_messages_off_and_the_tenant_is_told_once(
     event = owned.services.events.ensure(tenant, "training_completed", f"{job_id}#1", {"late": True})
     assert (event.is_new, event.data["job_id"], event.data["changed"]) == (False, job_id, 1)
     assert main.handler({"job": "training"}, cast(Any, None)) == {"begun": 0, "stopped": 0}
+    odd = {"messageId": "2", "body": "{", "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "2"}}
+    assert main.handler({"Records": [odd]}, cast(Any, None)) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert queue.again == [("r", 60)]
 
 
 def test_pairs_and_files_are_learnt(owned: Platform) -> None:
@@ -128,6 +131,32 @@ def test_a_job_of_texts_says_beforehand_what_it_comes_to(owned: Platform) -> Non
     assert Decimal(much["estimated_cost_usd"]) == much["estimated_tokens"] * SMALL.input_usd / 1000
     files = start(owned, "files", files=FILES)
     assert files["estimated_tokens"] is files["exceeds_quota"] is None, "nobody has looked into a file yet"
+
+
+def test_a_site_goes_back_to_the_version_before_and_forth_again(owned: Platform) -> None:
+    token, path = access_token(OWNER), f"/api/v1/sites/{owned.default_site(OWNER)}/index"
+    assert owned.json("GET", path, token)["version"] == 0
+    assert owned.call("POST", f"{path}/rollback", token).status == 409
+    start(owned, "text", texts=TEXTS)
+    train(owned)
+    first = owned.json("GET", path, token)
+    assert (first["version"], first["documents"], first["can_roll_back"]) == (1, 1, False)
+    refused = owned.call("POST", f"{path}/rollback", token)
+    assert (refused.status, json.loads(refused.body)["code"]) == (409, "no_previous_version")
+    start(owned, "qa", pairs=PAIRS)
+    train(owned)
+    assert owned.json("GET", path, token)["documents"] == 2
+    back = owned.json("POST", f"{path}/rollback", token)
+    assert (back["version"], back["documents"], back["can_roll_back"]) == (3, 1, True)
+    assert owned.json("GET", path, token) == back
+    again = owned.json("POST", f"{path}/rollback", token)
+    assert (again["version"], again["documents"]) == (4, 2)
+    mate, tenant = access_token(MATE), {"x-tenant-id": owned.tenant_of(OWNER)}
+    assert owned.call("GET", path, mate, headers=tenant).status == 200
+    assert owned.call("POST", f"{path}/rollback", mate, headers=tenant).status == 403
+    for scope, status in (("read", 403), ("train", 200)):
+        key = owned.json("POST", "/api/v1/api-keys", token, {"name": "k", "scopes": [scope]})["secret"]
+        assert owned.call("POST", f"{path}/rollback", key).status == status
 
 
 def test_two_texts_of_one_title_are_refused(owned: Platform) -> None:

@@ -16,7 +16,7 @@ from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import RETRYABLE, Document, Job, JobKind, JobMode, JobPage
+from noren.knowledge.models import RETRYABLE, Document, IndexPointer, Job, JobKind, JobMode, JobPage
 from noren.knowledge.row_store import Position
 from noren.queues import Queue
 from noren.sites.models import Site
@@ -150,6 +150,24 @@ class Training:
             _log.warning("a deleted document's text is left to the next publication: %s", type(error).__name__)
         self._hint(job, "publish")
         return job
+
+    # The version in force
+
+    def index(self, site: Site) -> IndexPointer | None:
+        """What the site answers from; None before the first training."""
+        return self._documents.pointer(site.tenant_id, site.site_id)
+
+    def roll_back(self, site: Site) -> IndexPointer:
+        """Answer from the index before again, till the next publication. Raises Conflict where none is kept, or
+        another has become current.
+        """
+        old = self.index(site)
+        if old is None or old.previous is None:
+            raise Conflict("No version before this one is kept.", code="no_previous_version")
+        new = replace(old.previous, version=old.version + 1, previous=replace(old, previous=None))
+        if not self._documents.point(site.tenant_id, site.site_id, old, new):
+            raise Conflict("A training has just published another version. Look at it, then repeat this.")
+        return new
 
     def _new(self, site: Site, kind: JobKind, actor: str, mode: JobMode) -> Job:
         now = self._clock()

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from noren.clock import Clock
-from noren.errors import Conflict
 from noren.ids import TenantId
 from noren.knowledge import blobs as keys
 from noren.knowledge.analysis import terms
@@ -132,16 +131,6 @@ class Publisher:
             self._jobs.put_off(job, self._clock())
         except Exception as error:
             _log.warning("a publication is held up: %s", type(error).__name__)
-
-    def roll_back(self, tenant_id: TenantId, site_id: str) -> IndexPointer:
-        """Answer from the index before again. Raises Conflict where none is kept, or another has become current."""
-        old = self._documents.pointer(tenant_id, site_id)
-        if old is None or old.previous is None:
-            raise Conflict("No version before this one is kept.", code="no_previous_version")
-        new = replace(old.previous, version=old.version + 1, previous=replace(old, previous=None))
-        if not self._documents.point(tenant_id, site_id, old, new):
-            raise Conflict("A training has just published another version. Look at it, then repeat this.")
-        return new
 
     def _is_through(self, job: Job) -> bool:
         """Whether the job has ended by this round; what it was made from may have changed meanwhile."""
