@@ -93,6 +93,11 @@ class Messages:
 
     def __init__(self) -> None:
         self.waiting: list[dict[str, Any]] = []
+        self.again: list[tuple[str, int]] = []
+        """Receipts of messages that come back, and after how long."""
+
+    def show_again(self, receipt: str, seconds: int) -> None:
+        self.again.append((receipt, seconds))
 
     def send(self, message: dict[str, Any], *, delay: int = 0) -> None:
         assert 0 <= delay <= 900
