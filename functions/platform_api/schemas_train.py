@@ -175,7 +175,7 @@ class TrainUrlIn(Body):
 
     site_id: Id
     url: Link = Field(
-        description="Where to begin: on one of the site's domains. Its folder and what is below is read, unless `scope` says else"
+        description="Where to begin: on one of the site's domains. Its folder is read, unless `scope` says else"
     )
     force_retrain: bool = Field(False, description="Learn again even what has not changed")
     scope: ScopeIn = Field(

@@ -385,6 +385,14 @@ def test_pages_out_of_a_crawls_scope_stay(world: World, web: Web) -> None:
     assert visible.find("Uji", 1)
 
 
+def test_a_start_in_a_folder_means_that_folder(world: World, web: Web) -> None:
+    job = crawled(world, url=f"{HOME}help/")
+    assert (job.include, set(told(world, job))) == (("/help/*",), {"/help/", "/help/returns"})
+    web.put("/help/", "Help", HELP, ["/help/returns", "/tea"])
+    assert set(told(world, crawled(world, url=f"{HOME}help/", force=True))) == {"/help/", "/help/returns"}
+    assert "/tea" in told(world, crawled(world, url=f"{HOME}help/", include=("/*",), force=True))
+
+
 def test_each_page_has_its_reason(world: World, web: Web) -> None:
     web.put(
         "/",

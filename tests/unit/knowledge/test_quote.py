@@ -169,6 +169,14 @@ def test_no_more_is_meant_than_the_plan_has_room_for() -> None:
     assert world.asked[0].domains == ("shop.example",)
 
 
+def test_a_start_in_a_folder_means_that_folder() -> None:
+    world = World()
+    starts = [("", Reach()), ("ja/", Reach()), ("ja/", Reach(include=("/*",)))]
+    quotes = [world.quotes.quote(SITE, f"http://shop.example/{path}", reach) for path, reach in starts]
+    assert [each.include for each in quotes] == [(), ("/ja/*",), ("/*",)]
+    assert [each.reach.include for each in world.asked] == [(), ("/ja/*",), ("/*",)]
+
+
 def test_pages_that_are_known_are_told_unless_all_is_to_be_learnt_anew() -> None:
     others = [replace(PAGE, kind="file"), replace(PAGE, status="gone"), PAGE]
     world = World(documents=others)

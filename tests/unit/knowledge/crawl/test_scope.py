@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noren.knowledge.crawl.addresses import canonical
-from noren.knowledge.crawl.scope import MAX_VARIANTS, Scope, Variants, variant_key
+from noren.knowledge.crawl.scope import MAX_VARIANTS, Scope, Variants, folder_of, variant_key
 
 HOME = "https://www.shop.example/"
 TODAY = date(2026, 11, 26)
@@ -131,6 +131,28 @@ def test_what_is_no_page_by_its_name(url: str) -> None:
 def test_depth_is_bounded() -> None:
     scope = Scope(HOME, max_depth=2)
     assert [scope.refusal(HOME + "a", depth) for depth in (0, 2, 3)] == [None, None, "too_deep"]
+
+
+@pytest.mark.parametrize(
+    ("start", "inside", "outside"),
+    [
+        ("https://shop.example/", "/ /a /ja/ /a/b", ""),
+        ("https://shop.example/?lang=ja", "/ /a /a/b", ""),
+        ("https://shop.example/index.html", "/ /a /ja/ /a.html", ""),
+        ("https://shop.example/Home", "/ /a", ""),
+        ("https://shop.example/shop.php?id=3", "/ /a /shop.php?id=4", ""),
+        ("https://shop.example/ja/", "/ja/ /ja/a /ja/a/b", "/ /a /en/ /jam/ /jam"),
+        ("https://shop.example/ja", "/ja /ja?a=1 /ja/ /ja/a", "/ /en/ /jam"),
+        ("https://shop.example/ja/index.html", "/ja/ /ja/a", "/ /en/"),
+        ("https://blogs.example/me/shop/", "/me/shop/ /me/shop/a", "/ /me/ /me/other/ /you/"),
+    ],
+)
+def test_a_start_means_its_folder(start: str, inside: str, outside: str) -> None:
+    scope = Scope(start, include=folder_of(start))
+    host = "/".join(start.split("/")[:3])
+    assert [path for path in inside.split() if scope.refusal(host + path)] == []
+    assert [path for path in outside.split() if scope.refusal(host + path) != "excluded"] == []
+    assert scope.refusal(start) is None
 
 
 def test_queries_of_a_path_are_bounded() -> None:

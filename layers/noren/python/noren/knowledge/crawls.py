@@ -88,7 +88,8 @@ class Crawls:
         where a condition of `also` fails.
         """
         site = self._claimed(site, url, actor)
-        now = self._clock()
+        address, now = self.address(site, url), self._clock()
+        reach = reach.at(address)
         job = Job(
             job_id=new_id("job", now),
             tenant_id=site.tenant_id,
@@ -100,7 +101,7 @@ class Crawls:
             created_at=now,
             created_by=actor,
             moved_at=now,
-            url=self.address(site, url),
+            url=address,
             max_pages=min(reach.max_pages, pages_per_site),
             pages_per_site=pages_per_site,
             max_depth=reach.max_depth,

@@ -104,6 +104,8 @@ class Quote:
     sampled: int
     max_pages: int
     """As many would be learnt at most: as was asked for, and as the plan has room for."""
+    include: tuple[str, ...]
+    """What was asked for, or the folder where it begins; () for all of the site."""
     is_cut: bool
     """Whether there is more than `max_pages`."""
     is_growing: bool
@@ -142,13 +144,13 @@ class Quotes:
             )
         tenant, reach = self._tenant_of(site), reach or Reach()
         room = self._plans.entitlement(tenant).limits.pages_per_site
-        reach = replace(reach, max_pages=min(reach.max_pages, room))
+        reach = replace(reach.at(address), max_pages=min(reach.max_pages, room))
         known = () if force else self._known(site)
         try:
             survey = self._surveys.survey(Ask(address, site.domains, reach, known))
         except SiteUnreadable as unreadable:
             raise CannotRead(unreadable.reason) from None
-        return self._priced(tenant, survey, reach.max_pages)
+        return self._priced(tenant, survey, reach)
 
     def of_texts(self, site: Site, texts: Sequence[Extracted]) -> Estimate:
         """What training on these texts would come to, if all of them are new: cut as they will be, each chunk once."""
@@ -172,7 +174,7 @@ class Quotes:
             if each.kind == "page" and each.status == "active"
         )
 
-    def _priced(self, tenant: Tenant, survey: Survey, max_pages: int) -> Quote:
+    def _priced(self, tenant: Tenant, survey: Survey, reach: Reach) -> Quote:
         try:
             policy = self._embeddings.policy(tenant)
         except NoEmbeddings:
@@ -198,7 +200,8 @@ class Quotes:
             skipped=survey.skipped,
             listed=survey.listed,
             sampled=survey.sampled,
-            max_pages=max_pages,
+            max_pages=reach.max_pages,
+            include=reach.include,
             is_cut=survey.is_cut,
             is_growing=survey.is_growing,
             embedding_tokens_left=left,

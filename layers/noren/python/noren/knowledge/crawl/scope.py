@@ -32,6 +32,7 @@ _FACETS = re.compile(
 )
 
 
+_HOME = re.compile(r"index|home|main|top|default|start|welcome", re.IGNORECASE)
 MAX_VARIANTS = 40
 """So many queries are followed on one path, or with one id."""
 _ID = re.compile(
@@ -137,6 +138,18 @@ class Variants:
             return False
         self._seen[key] = count + 1
         return True
+
+
+def folder_of(start: str) -> tuple[str, ...]:
+    """Patterns of what a start address in canonical form means if nothing else is said: its folder and all below it,
+    for hosts are shared by folder too. () for the whole site: from its home page, or from a file beside that.
+    """
+    folder, _, name = path_of(start).rpartition("/")
+    if folder:
+        return (f"{folder}/*",)
+    if not name or "." in name or _HOME.fullmatch(name):
+        return ()
+    return (f"/{name}", f"/{name}?*", f"/{name}/*")  # a folder that is named without its slash
 
 
 def is_within(host: str, domains: Iterable[str]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from noren.knowledge.crawl.scope import folder_of
 from noren.knowledge.survey.extent import Span
 
 
@@ -17,6 +18,10 @@ class Reach:
     max_depth: int = 10
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+    def at(self, start: str) -> Reach:
+        """How much that is from a start address in canonical form: its folder, where no patterns say what."""
+        return self if self.include else replace(self, include=folder_of(start))
 
 
 @dataclass(frozen=True, slots=True)
