@@ -11,6 +11,7 @@ import pytest
 from noren.errors import Conflict, Unprocessable
 from noren.ids import TenantId
 from noren.knowledge.crawl.scope import MAX_VARIANTS
+from noren.knowledge.crawl.visit import MOST_HOPS
 from noren.knowledge.crawl_store import Expiry
 from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
 from noren.knowledge.models import Job, JobPage, page_id
@@ -424,6 +425,22 @@ def test_each_page_has_its_reason(world: World, web: Web) -> None:
         "/login": ("skipped", "forbidden"),
     }
     assert (job.status, sum(job.reasons.values()), job.reasons["needs_js"]) == ("succeeded", 7, 1)
+
+
+def test_a_page_that_has_moved_is_sent_once(world: World, web: Web) -> None:
+    web.put("/", "Shop", SHOP, ["/moved"])
+    web.paths["/moved"] = Answer(b"", "301 Moved", location="/tea")
+    assert told(world, crawled(world))["/tea"] == ("changed", "")
+    assert (web.asked["/moved"], web.asked["/tea"]) == (1, 1)
+
+
+def test_addresses_that_only_lead_on_come_to_an_end(world: World, web: Web) -> None:
+    web.put("/", "Shop", SHOP, ["/hop/0", "/says/0"])
+    for number in range(20):
+        web.paths[f"/hop/{number}"] = Answer(b"", "301 Moved", location=f"/hop/{number + 1}")
+        web.put(f"/says/{number}", "Tea", TEA, head=f'<link rel="canonical" href="/says/{number + 1}">')
+    paths = set(told(world, crawled(world)))
+    assert paths == {"/", *(f"/{kind}/{number}" for kind in ("hop", "says") for number in range(1 + MOST_HOPS))}
 
 
 def test_a_page_that_says_noindex_goes_at_once(world: World, web: Web) -> None:

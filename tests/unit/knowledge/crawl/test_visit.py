@@ -152,6 +152,15 @@ def test_a_page_that_has_moved_is_told_by_its_new_address(net: Net) -> None:
 
     net.serve(script)
     assert visitor(net).visit(URL) == Skipped(URL, "redirected", other=HOME + "new")
+    assert len(net.requests) == 1  # what is there is read in its own turn
+
+
+def test_an_address_that_leads_to_another_spelling_of_itself_is_read(net: Net) -> None:
+    def script(sock: socket.socket, head: bytes) -> None:
+        (leads("/a?utm_source=x#top") if head.startswith(b"GET /a ") else answers())(sock, head)
+
+    net.serve(script)
+    assert fresh(net).url == URL
 
 
 def test_failures_of_the_network(net: Net) -> None:

@@ -192,6 +192,14 @@ def test_a_start_that_leads_on_is_followed(site: Website) -> None:
     assert [left.reason for left in survey.skipped if left.example == site.url] == ["redirected"]
 
 
+def test_a_start_that_leads_on_for_ever_is_told(site: Website) -> None:
+    def leads(visit: Visit) -> None:
+        visit.begins(301, {"location": f"{visit.path}x", "content-length": "0"})
+
+    with Website(made={"/*": leads}) as site, pytest.raises(SiteUnreadable, match="redirect_loop"):
+        look(site)
+
+
 def test_error_pages_that_say_200_are_none(site: Website) -> None:
     body = b"<title>Shop</title><main><h1>Shop</h1><p>" + b"All about our shop, its rooms and its garden. " * 9
     with site:

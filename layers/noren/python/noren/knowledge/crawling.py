@@ -21,7 +21,7 @@ from noren.knowledge.crawl.known import VALIDATORS, Known
 from noren.knowledge.crawl.robots import RobotsUnavailable
 from noren.knowledge.crawl.scope import Scope
 from noren.knowledge.crawl.sitemaps import listed
-from noren.knowledge.crawl.visit import Failed, Fresh, Gone, Skipped, Unchanged, Visited, Visitor
+from noren.knowledge.crawl.visit import MOST_HOPS, Failed, Fresh, Gone, Skipped, Unchanged, Visited, Visitor
 from noren.knowledge.crawl_store import CrawlStore
 from noren.knowledge.current import copies_among, is_valid
 from noren.knowledge.document_store import DocumentStore
@@ -172,8 +172,8 @@ class Crawl:
         elif isinstance(found, Unchanged):
             links = self._links(job, page)
         pages = [_page(url, page.depth + 1) for url in links]
-        if isinstance(found, Skipped) and found.other:
-            pages.insert(0, _page(found.other, page.depth))
+        if isinstance(found, Skipped) and found.other and page.hops < MOST_HOPS:
+            pages.insert(0, replace(_page(found.other, page.depth), hops=page.hops + 1))
         inside = [each for each in pages if scope.refusal(each.source, each.depth) is None]
         return self._pages.add_pages(job, self._permitted(job, page, inside))
 

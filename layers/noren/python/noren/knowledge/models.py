@@ -162,6 +162,8 @@ class JobPage:
     document_id: str = ""
     depth: int = 0
     """Links from the start."""
+    hops: int = 0
+    """Addresses that only referred to the next one, the last of them to this."""
     lastmod: str = ""
     """What the sitemap says."""
     due_at: float = 0.0

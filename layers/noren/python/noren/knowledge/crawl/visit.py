@@ -25,6 +25,8 @@ from noren.knowledge.text import Extracted
 
 LIMITS = Limits(seconds=20.0, raw_bytes=20_000_000, bytes=20_000_000)
 """Of a page or file; HTML has a smaller limit of its own."""
+MOST_HOPS = 5
+"""So many addresses in a row may refer to the next one."""
 RETRY_SECONDS = 60.0
 MOST_RETRY_SECONDS = 3_600.0
 
@@ -142,19 +144,18 @@ class Visitor:
         known = known or Known()
         conditions = {} if audit else known.conditions()
         try:
-            got = self._fetcher.get(url, headers=conditions, limits=self._limits, follows=self._follows)
+            # What another address says is read in its own turn, once.
+            got = self._fetcher.get(
+                url, headers=conditions, limits=self._limits, follows=lambda each: canonical(each) == url
+            )
         except FetchFailed as failed:
             return _not_fetched(url, failed)
         if got.status == 304 and conditions:
             return Unchanged(url, known.same(lastmod=lastmod, **_validators(got)))
         if got.status in REDIRECTS:
-            target = canonical(got.headers.get("location", ""))
-            return Skipped(url, self._scope.refusal(target) or "robots" if target else "refused")
+            return self._redirected(url, canonical(got.headers.get("location", "")))
         if not 200 <= got.status < 300:
             return self._refused(url, got)
-        final = canonical(got.url) or url
-        if final != url:
-            return Skipped(url, "redirected", other=final)
         try:
             return self._read(url, got, known, lastmod)
         except ExtractFailed as failed:
@@ -163,9 +164,12 @@ class Visitor:
                 return Failed(url, reason)
             return Skipped(url, reason)
 
-    def _follows(self, url: str) -> bool:
-        address = canonical(url)
-        return address is not None and not self._scope.refusal(address) and self._allows(address)
+    def _redirected(self, url: str, target: str | None) -> Skipped:
+        if target is None:
+            return Skipped(url, "refused")
+        if refusal := self._scope.refusal(target):
+            return Skipped(url, refusal)
+        return Skipped(url, "redirected", other=target) if self._allows(target) else Skipped(url, "robots")
 
     def _refused(self, url: str, got: Fetched) -> Visited:
         if got.status in (404, 410):

@@ -21,7 +21,17 @@ from noren.knowledge.crawl.near import Fingerprint
 from noren.knowledge.crawl.robots import Robots, RobotsUnavailable, robots_of
 from noren.knowledge.crawl.scope import Scope
 from noren.knowledge.crawl.sitemaps import listed
-from noren.knowledge.crawl.visit import Failed, Fresh, Gone, Skipped, Unchanged, Visited, Visitor, error_page_of
+from noren.knowledge.crawl.visit import (
+    MOST_HOPS,
+    Failed,
+    Fresh,
+    Gone,
+    Skipped,
+    Unchanged,
+    Visited,
+    Visitor,
+    error_page_of,
+)
 from noren.knowledge.engine import cut
 from noren.knowledge.survey.findings import Findings, Seen
 from noren.knowledge.survey.models import Ask, KnownPage, SiteUnreadable, Survey
@@ -121,13 +131,15 @@ class _Look:
     def _read_start(self) -> None:
         """The first page; where it leads on, the one that it leads to. Raises SiteUnreadable."""
         url = self._start
-        for _ in range(3):
+        for _ in range(1 + MOST_HOPS):
             self._found.add(url)
             visited = self._in_time(self._found.take(url))
             self._note(visited)
             if not isinstance(visited, Skipped) or visited.reason not in ("redirected", "duplicate"):
                 break
             url = visited.other
+        else:
+            raise SiteUnreadable("redirect_loop")
         if isinstance(visited, Skipped) and visited.reason in ("robots", "other_site", "blocked", "redirect_loop"):
             raise SiteUnreadable(visited.reason)
         if isinstance(visited, Failed) and visited.reason in ("unreachable", "tls_failed", "timed_out"):
