@@ -160,7 +160,7 @@ PAGES: dict[str, tuple[Made, str]] = {
     "/heads": (heads, "too_large"),
     "/bomb.html": (says(packed(b"<p>x</p>", 250), content_encoding="gzip"), "too_large"),
     "/loop": (leads(lambda _: "/loop"), "redirect_loop"),
-    "/ring/1": (leads(lambda path: f"/ring/{int(path.rpartition('/')[2]) + 1}"), "redirect_loop"),
+    "/ring/1": (leads(lambda path: f"/ring/{int(path.rpartition('/')[2]) + 1}"), "redirected"),
     "/private": (leads(lambda _: "http://192.168.0.1/"), "other_site"),
     "/shop@": (leads(lambda _: "http://user@127.0.0.1/"), "blocked"),
     "/deep": (says(b"<div>" * 300_000 + b"text"), "empty"),
@@ -185,9 +185,12 @@ PAGES: dict[str, tuple[Made, str]] = {
         says(b'<meta charset="euc-kr">' + page("案内", JAPANESE * 3).decode().encode("cp932"), "text/html"),
         JAPANESE,
     ),
-    "/no-charset": (says(b"<html><body><p>" + bytes(range(128, 256)) * 20, "text/html; charset=nonsense"), "read"),
+    "/no-charset": (
+        says(b"<html><body><p>" + bytes(range(128, 256)) * 20, "text/html; charset=nonsense"),
+        "€‚ƒ„…†‡ˆ‰Š‹Œ",
+    ),
 }
-"""Each with what becomes of it: a reason, text that must be read of it, or `read` where all that counts is an end."""
+"""Each with what becomes of it: a reason, or text that must be read of it."""
 
 SITEMAPS: dict[str, tuple[Made, str, int]] = {
     "/million.xml": (million, "", 5_000),
