@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,3 +250,31 @@ def test_an_index_that_is_still_read_can_be_closed(built: Path) -> None:
     postings = index.postings(term)
     index.close()
     assert list(postings.chunks) == [0, 8]
+
+
+def test_vectors_are_never_all_in_memory(tmp_path: Path) -> None:
+    """A site's largest index has half a gigabyte of them, and its builder two for everything."""
+    space = replace(SPACE, dimensions=3072)
+    one = compact([1.0] * space.dimensions)
+    made = [(Document("doc", "", ""), [Chunk((), f"text{number}", "", number, 1) for number in range(1000)])]
+    size = 1000 * len(one.numbers)
+
+    def peak(work: Callable[[], object]) -> int:
+        tracemalloc.start()
+        try:
+            work()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    def vector_of(_: str) -> Compact:
+        return Compact(bytes(one.signs), one.step, bytes(bytearray(one.numbers)))
+
+    path = tmp_path / "h.idx"
+    plain = peak(lambda: build_index(path, OURS, made))
+    assert peak(lambda: build_index(path, OURS, made, space, vector_of)) - plain < size / 2
+    assert peak(lambda: trust_vectors(path, space)) < size
+    assert path.stat().st_size > size
+    assert peak(lambda: without_vectors(path, None)) < size
+    with IndexFile(path, OURS) as index:
+        index.verify()

@@ -8,9 +8,11 @@ import struct
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import IO
 
 from noren.knowledge.analysis import terms
 from noren.knowledge.chunks import Chunk
@@ -32,6 +34,8 @@ SATURATION, LENGTH_NORM = 1.2, 0.75
 """BM25's k1 and b."""
 IMPACT_STEPS = 255
 VECTOR_SECTIONS = ("signatures", "vectors")
+PIECE_BYTES = 1 << 20
+"""Of a file that is copied."""
 HEADING_WEIGHT = 2
 """A term of a heading counts as often as so many in the text."""
 
@@ -85,14 +89,17 @@ class _Sections:
     """Sections of a file in the making."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: list[Iterable[bytes]] = []
         self.places: dict[str, tuple[int, int]] = {}
         self._length = 0
 
     def add(self, name: str, parts: Sequence[bytes]) -> None:
-        length = sum(map(len, parts))
+        self.add_made(name, parts, sum(map(len, parts)))
+
+    def add_made(self, name: str, parts: Iterable[bytes], length: int) -> None:
+        """Parts that are made when they are written, of so many bytes together."""
         self.places[name] = (self._length, length)
-        self.parts += parts
+        self.parts.append(parts)
         self._length += length
 
 
@@ -110,12 +117,11 @@ def build_index(
     """
     ordered = sorted(documents, key=lambda pair: pair[0].document_id)
     corpus = _Corpus()
-    rows: list[Compact] = []
+    hashes: list[str] = []
     for number, (document, chunks) in enumerate(ordered):
         for chunk in chunks:
             corpus.add(number, document.title, chunk)
-            if space:
-                rows.append(_checked(vector_of(chunk.content_hash) if vector_of else None, space))
+            hashes.append(chunk.content_hash)
     if len(corpus.lengths) > MAX_CHUNKS:
         raise ValueError(f"An index file holds at most {MAX_CHUNKS} chunks.")
     sections = _Sections()
@@ -130,9 +136,9 @@ def build_index(
         ],
     )
     if space:
-        _add_vectors(sections, rows)
+        _add_vectors(sections, space, hashes, vector_of or (lambda _: None))
     head = Head(identity, len(corpus.lengths), len(ordered), len(corpus.postings), space, sections.places)
-    _write(path, [head.encode(), *sections.parts])
+    _write(path, chain([head.encode()], *sections.parts))
     return head
 
 
@@ -140,19 +146,25 @@ def trust_vectors(path: Path, space: VectorSpace) -> None:
     """Write what a gate found about an index's vectors into its head; everything else stays as it is."""
     with path.open("rb") as file:
         head, start = read_head(file.read(1 << 20))
-        file.seek(start)
-        rest = file.read()
-    _write(path, [replace(head, vectors=space).encode(), rest])
+        rest = _pieces(file, start, max(first + length for first, length in head.sections.values()))
+        _write(path, chain([replace(head, vectors=space).encode()], rest))
 
 
 def without_vectors(path: Path, space: VectorSpace | None) -> None:
     """Cut an index's vectors off. `space` says what was found about them where they are kept elsewhere."""
     with path.open("rb") as file:
         head, start = read_head(file.read(1 << 20))
-        file.seek(start)
         sections = {name: place for name, place in head.sections.items() if name not in VECTOR_SECTIONS}
-        rest = file.read(max(first + length for first, length in sections.values()))
-    _write(path, [replace(head, vectors=space, sections=sections).encode(), rest])
+        rest = _pieces(file, start, max(first + length for first, length in sections.values()))
+        _write(path, chain([replace(head, vectors=space, sections=sections).encode()], rest))
+
+
+def _pieces(file: IO[bytes], start: int, length: int) -> Iterator[bytes]:
+    """What is there, never much of it in memory."""
+    file.seek(start)
+    while length > 0 and (piece := file.read(min(length, PIECE_BYTES))):
+        length -= len(piece)
+        yield piece
 
 
 def _checked(vector: Compact | None, space: VectorSpace) -> Compact:
@@ -208,10 +220,19 @@ def _add_blocks(sections: _Sections, name: str, blocks: Sequence[bytes]) -> None
     sections.add(f"{name}s", blocks)
 
 
-def _add_vectors(sections: _Sections, rows: Sequence[Compact]) -> None:
-    """Last of all sections, so that `without_vectors` can cut them off."""
-    sections.add("signatures", [sealed(b"".join(row.signs for row in rows))])
-    sections.add("vectors", [sealed(struct.pack("<f", row.step) + row.numbers) for row in rows])
+def _add_vectors(
+    sections: _Sections, space: VectorSpace, hashes: Sequence[str], vector_of: Callable[[str], Compact | None]
+) -> None:
+    """Last of all sections, so that `without_vectors` can cut them off. All of them at once may be half the memory that
+    a builder has: so each is asked for when it is written.
+    """
+
+    def rows() -> Iterator[Compact]:
+        return (_checked(vector_of(each), space) for each in hashes)
+
+    sections.add("signatures", [sealed(b"".join(row.signs for row in rows()))])
+    made = (sealed(struct.pack("<f", row.step) + row.numbers) for row in rows())
+    sections.add_made("vectors", made, len(hashes) * len(sealed(bytes(4 + space.dimensions))))
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:
