@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".noren"
 REGION = "ap-northeast-1"
 ACCOUNT = "000000000000"
+
+_SCRATCH: dict[int, Path] = {}
+"""What each emulator that runs unpacks into; removed when it is stopped."""
 
 
 def free_port() -> int:
@@ -57,6 +61,11 @@ def start(
     env |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
     env |= {"MINISTACK_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     env |= {"NODE_PATH": str(HOME / "node" / "node_modules")}
+    # It unpacks functions with their layers there, hundreds of megabytes each, and leaves them when it is killed.
+    scratch = log.parent / "unpacked"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    env |= {"TMPDIR": str(scratch)}
     if state:
         state.mkdir(parents=True, exist_ok=True)
         env |= {"PERSIST_STATE": "1", "STATE_DIR": str(state / "state")}
@@ -69,6 +78,7 @@ def start(
         command = [str(HOME / "emu" / "bin" / "python"), *judged]
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, preexec_fn=die_with_parent)
+    _SCRATCH[process.pid] = scratch
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -89,3 +99,5 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)
+    if scratch := _SCRATCH.pop(process.pid, None):
+        shutil.rmtree(scratch, ignore_errors=True)

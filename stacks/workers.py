@@ -249,7 +249,7 @@ class WorkersStack(Stack):
                 cast(sqs.IQueue, self._data.queues[queue]),
                 batch_size=batch,
                 report_batch_item_failures=True,
-                max_concurrency=10,
+                max_concurrency=3 if self._is_local else 10,  # one machine has to unpack each, layers and all
             )
         )
         self._data.grant_key(worker)
