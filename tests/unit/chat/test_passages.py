@@ -17,6 +17,7 @@ from noren.chat.models import Answer, Done, Meta
 from noren.chat.overage import used
 from noren.chat.prompt import BUDGET
 from noren.chat.research import EMBEDDING_SECONDS, REST_SECONDS
+from noren.chat.small_talk import is_small_talk
 from noren.errors import Busy, NorenError, NotFound, RateLimited
 from noren.knowledge.index_format import VectorSpace
 from noren.knowledge.retrieval import CURRENT_SECONDS
@@ -206,6 +207,11 @@ SHIPPING = (
     page(
         "送料はいくらですか", "全国一律五百円です。三千円以上のお買い上げで無料になります。", "https://shop.example/ja"
     ),
+    page(
+        "배송비는 얼마인가요",
+        "전국 삼천 원이며 제주도는 오천 원입니다. 이틀 안에 도착합니다.",
+        "https://shop.example/ko",
+    ),
     page("返品はできますか", "到着から八日以内にご連絡ください。", "https://shop.example/ja/return"),
 )
 
@@ -226,6 +232,11 @@ SHIPPING = (
         ("送料はいくらですか？", "社長の名前は？", False),
         ("送料はいくらですか？", "無料は？", True),
         ("返品はできますか？", "いつまでですか？", True),
+        ("배송비는 얼마인가요?", "감사합니다!", False),
+        ("배송비는 얼마인가요?", "안녕하세요", False),
+        ("배송비는 얼마인가요?", "대표 전화번호는?", False),
+        ("배송비는 얼마인가요?", "제주도는?", True),
+        ("배송비는 얼마인가요?", "언제 와요?", True),
     ],
 )
 def test_a_short_message_is_answered_with_what_it_asks_itself(rig: Rig, before: str, then: str, is_told: bool) -> None:
@@ -237,6 +248,35 @@ def test_a_short_message_is_answered_with_what_it_asks_itself(rig: Rig, before: 
     assert ("<passage" in system(rig)) is is_told
     if is_told:
         assert found[0].url == first.sources[0].url
+    assert "a greeting or small talk is answered in kind" in system(rig)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_talk"),
+    [
+        ("Thanks!", True),
+        ("Hi, thank you very much", True),
+        ("👍 ok", True),
+        ("どうもありがとうございました！", True),
+        ("はい、わかりました。", True),
+        ("네, 감사합니다!", True),
+        ("안녕하세요", True),
+        ("こんにちは。営業時間は？", False),
+        ("Hello, how much is shipping?", False),
+        ("High tea?", False),
+        ("네이버", False),
+        ("?!", False),
+        ("はい" * 40, False),
+    ],
+)
+def test_small_talk_is_told_from_questions(message: str, is_talk: bool) -> None:
+    assert is_small_talk(message) is is_talk
+
+
+def test_small_talk_is_looked_up_nowhere_and_has_no_vector(aws: str) -> None:
+    rig = VectorRig()
+    answer = reply(rig, "Hello, good morning!", rig.process)
+    assert (answer.sources, rig.meanings.calls) == ((), [])
     assert "a greeting or small talk is answered in kind" in system(rig)
 
 

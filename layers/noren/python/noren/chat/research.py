@@ -13,6 +13,7 @@ from noren.cache import TtlCache
 from noren.chat.admission import Admission
 from noren.chat.grounds import UNTRAINED, Grounds, State, grounds
 from noren.chat.models import Asker, ChatAsk, Turn
+from noren.chat.small_talk import is_small_talk
 from noren.clock import Clock
 from noren.errors import NorenError
 from noren.knowledge.confidence import confidence
@@ -51,11 +52,10 @@ _LEANS = re.compile(
     r"|그(?:럼|러면|리고|거|건|것|곳|때|날|\s)|거기|이건|이것|더\s|또|"
     r"(?:and|also|then|so|but|what about|how about)\b"
     r"|(?:いつ|いくら|何時|何日|どこ|どう(?!も)|どんな|どのくらい|どれくらい|なぜ)[\u3041-\u309f]*\W*$"
-    r"|(?:언제|얼마|어디|어떻게|왜|몇\s?[시분일])[가-힣]*\W*$"
+    r"|(?:언제|얼마|어디|어떻게|왜|몇\s?[시분일])[가-힣]*(?:\s[가-힣]{1,4})?\W*$"
     r"|(?:how (?:much|long|many|far|often)|why(?: not)?|when|where)\W*$)|\b(?:it|they|them|that|those|these|there)\W*$",
     re.IGNORECASE,
 )
-
 _log = logging.getLogger("noren.chat")
 
 
@@ -73,6 +73,8 @@ class Inquiry:
     """The question with the one before it, where it may stand on that; else ""."""
     leans: bool = False
     """It says so itself; else what they find together counts only where it holds some of this one."""
+    is_talk: bool = False
+    """It asks nothing, and nothing is looked up."""
     hold: int = 0
     """Embedding tokens that its vector takes at most; 0: it gets none."""
 
@@ -121,7 +123,8 @@ class Research:
         inquiry.leans = bool(_LEANS.search(inquiry.question))
         if before and (inquiry.leans or estimate(ask.message) <= SHORT_TOKENS):
             inquiry.wider = f"{before[:MOST_CHARS]}\n{inquiry.question}"[-MOST_CHARS:]
-        if self.models(inquiry):
+        inquiry.is_talk = is_small_talk(inquiry.question)
+        if not inquiry.is_talk and self.models(inquiry):
             inquiry.hold = to_hold([inquiry.asked])
 
     def models(self, inquiry: Inquiry) -> list[ModelPolicy]:
@@ -134,6 +137,8 @@ class Research:
         unreadable = Grounds("unreadable", inquiry.question)
         if not inquiry.pointer:
             return UNTRAINED if inquiry.state == "untrained" else unreadable
+        if inquiry.is_talk:
+            return Grounds("silent", inquiry.question)
         started = self._clock()
         try:
             vector = self._vector(inquiry, inquiry.pointer, hold, deadline)
