@@ -7,7 +7,7 @@ from dataclasses import asdict
 from noren.clock import iso
 from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import Page, PageQuery, paged
-from noren.errors import Busy
+from noren.errors import Busy, RateLimited
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.inputs import Given
 from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
@@ -193,8 +193,8 @@ def _expected(call: Call, site: Site, url: str, reach: Reach) -> Estimate | None
     which nothing can be read.
     """
     try:
-        quote = call.services.quotes.quote(site, url, reach, force=call.body.force_retrain)
-    except Busy:
+        quote = call.services.quotes.quote(site, url, reach, force=call.body.force_retrain, anew=False)
+    except (Busy, RateLimited):
         return None
     return Estimate(quote.pages, quote.tokens, quote.cost_usd, quote.exceeds_quota)
 

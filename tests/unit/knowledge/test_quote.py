@@ -11,24 +11,28 @@ from typing import Any, cast
 
 import pytest
 
-from noren.errors import Busy, Unprocessable
+from noren.errors import Busy, RateLimited, Unprocessable
 from noren.functions import Function
 from noren.ids import TenantId
 from noren.knowledge.embeddings import NoEmbeddings
 from noren.knowledge.engine import FileEngine, cut
 from noren.knowledge.models import Document
-from noren.knowledge.quote import CannotRead, Quotes, RemoteSurveyor
+from noren.knowledge.quote import LOOK_SECONDS, CannotRead, Quotes, RemoteSurveyor
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import asked, written
 from noren.knowledge.vectors import Compact, compact
+from noren.limits import RATES
 from noren.llm import pricing
 from noren.llm.models import TokenUsage
 from noren.llm.tokens import estimate
 from noren.plans.models import Entitlement, ExchangeRate, Limits, ModelPolicy, Plan
+from noren.ratelimit import Limiter
+from noren.runtime.store import RuntimeStore
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
+from tests.dynamodb import MemoryDynamoDB
 
 TENANT = TenantId("ten_1")
 SITE = Site("site_1", TENANT, "Shop", "prof_1", 0.0, domains=("shop.example",))
@@ -59,11 +63,27 @@ class World:
     policy_found: ModelPolicy | None = POLICY
     documents: list[Document] = field(default_factory=list)
     asked: list[Ask] = field(default_factory=list)
+    now: float = 1_800_000_000.0
+
+    def __post_init__(self) -> None:
+        self.runtime = RuntimeStore(cast(Any, MemoryDynamoDB()), "runtime")
+        self.limiter = cast(Limiter, self)
+        self.calls: list[tuple[str, float]] = []
+
+    def check(self, key: str, limit: int, window_s: int) -> None:
+        self.calls = [each for each in self.calls if each[1] > self.now - window_s]
+        if sum(each[0] == key for each in self.calls) >= limit:
+            raise RateLimited("Too many.")
+        self.calls.append((key, self.now))
+
+    def clock(self) -> float:
+        return self.now
 
     @property
     def quotes(self) -> Quotes:
         whose = cast(Tenant, type("T", (), {"tenant_id": TENANT, "currency": "JPY"}))
-        return Quotes(self, cast(Any, self), cast(Any, self), cast(Any, self), lambda _: whose)
+        asked = cast(Any, self)
+        return Quotes(self, asked, asked, asked, lambda _: whose, self.runtime, self.limiter, self.clock)
 
     def survey(self, ask: Ask) -> Survey:
         self.asked.append(ask)
@@ -153,6 +173,44 @@ def test_texts_are_estimated_as_they_are_billed(texts: list[Extracted]) -> None:
     assert estimated.tokens == pytest.approx(billed.tokens, rel=0.05)
     assert estimated.pages == len(texts)
     assert estimated.cost_usd == pricing.cost(POLICY, TokenUsage(input=estimated.tokens))
+
+
+def test_a_training_rests_on_the_look_that_its_quote_was_made_of() -> None:
+    world, other = World(), replace(SITE, site_id="site_2")
+
+    def looks(site: Site = SITE, url: str = "http://shop.example/", reach: Reach | None = None, **more: bool) -> int:
+        before = len(world.asked)
+        quote = world.quotes.quote(site, url, reach, **more)
+        assert (quote.pages, quote.skipped) == (100, (Left("robots", 3, "x"),))
+        return len(world.asked) - before
+
+    assert [looks(), looks(anew=False)] == [1, 0]
+    assert looks() == 1  # who asks for a quote gets a new one
+    world.now += LOOK_SECONDS - 1
+    assert looks(anew=False) == 0
+    world.now += 2
+    assert looks(anew=False) == 1
+    world.now += 60
+    assert looks(reach=Reach(exclude=("/a",)), anew=False) == 1
+    assert looks(other, anew=False) == 1
+    world.now += 60
+    assert looks(url="http://shop.example/ja/", anew=False) == 1
+    world.documents.append(PAGE)
+    assert looks(anew=False) == 1  # a page was learnt meanwhile
+    assert looks(force=True, anew=False) == 0
+
+
+def test_a_host_is_looked_over_a_few_times_a_minute_by_all_together() -> None:
+    world, other = World(), replace(SITE, tenant_id=TenantId("ten_2"), site_id="site_2")
+    for number in range(RATES["quotes_of_host"].calls):
+        world.quotes.quote((SITE, other)[number % 2], f"http://{'www.' * (number % 2)}shop.example/{number}/")
+    for site in (SITE, other):
+        with pytest.raises(RateLimited):
+            world.quotes.quote(site, "http://shop.example/")
+    assert len(world.asked) == RATES["quotes_of_host"].calls
+    world.quotes.quote(SITE, "http://help.shop.example/")
+    world.now += 120
+    world.quotes.quote(other, "http://shop.example/")
 
 
 def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:

@@ -137,7 +137,8 @@ class Learning(Admission):
         def owner(site: Site) -> Tenant:
             return self.tenants.get(site.tenant_id)
 
-        return Quotes(self.surveyor, self.documents, self.plans, self.embeddings, owner)
+        stores = self.surveyor, self.documents, self.plans, self.embeddings
+        return Quotes(*stores, owner, self.runtime, self.limiter, self.clock)
 
     @cached_property
     def surveyor(self) -> Surveys:

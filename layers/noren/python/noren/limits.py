@@ -17,6 +17,7 @@ RateName = Literal[
     "analytics",
     "fetch",
     "train",
+    "quotes_of_host",
     "visitor_tokens_of_address",
     "visitor_tokens_of_site",
     "canned_hits_of_site",
@@ -43,6 +44,8 @@ RATES: dict[RateName, Rate] = {
     "analytics": Rate(50, 60),
     "fetch": Rate(30, 60),  # has us call what the tenant names
     "train": Rate(30, 60),  # each is a job, or a place for a file
+    # of a host that is looked over, for all tenants together: some 45 requests each
+    "quotes_of_host": Rate(4, 60),
     # of visitors, whatever origin they claim
     "visitor_tokens_of_address": Rate(60, 3600),  # at one site
     "visitor_tokens_of_site": Rate(120, 60),

@@ -4,17 +4,20 @@ month's quota reaches for it. Nothing is stored, nothing is charged.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Protocol
 
+from noren.clock import Clock
 from noren.errors import Unprocessable
 from noren.fetching.errors import FetchFailed, is_reason
 from noren.functions import Function
 from noren.knowledge.chunks import Chunk
-from noren.knowledge.crawl.addresses import canonical
+from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings, NoEmbeddings
@@ -23,12 +26,14 @@ from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
 from noren.knowledge.trial import TEXT_TOKENS
+from noren.limits import check
 from noren.llm import pricing
 from noren.llm.models import TokenUsage
 from noren.llm.tokens import estimate
 from noren.money import CostSnapshot, convert
 from noren.plans.models import ModelPolicy
 from noren.plans.service import Plans
+from noren.ratelimit import Limiter
 from noren.sites.models import Site
 from noren.tenants.models import Tenant
 
@@ -40,6 +45,9 @@ see what vectors are good for (`trial.py`): about so many, of about so many toke
 """
 MOST_KNOWN = 5_000
 """Documents that are told apart; the rest count as new."""
+
+LOOK_SECONDS = 600.0
+"""For so long a training rests on the look that its quote was made of: the host is not called for another."""
 
 _ADVICE = {
     "robots": "Its robots.txt forbids reading it. Allow the robot `Noren` there, then ask again.",
@@ -65,6 +73,16 @@ class Surveys(Protocol):
 
     def survey(self, ask: Ask) -> Survey:
         """Look a site over. Raises SiteUnreadable."""
+
+
+class Memory(Protocol):
+    """What is remembered for a while, by all containers."""
+
+    def keep(self, key: str, text: str, until: float) -> None:
+        """Remember a text."""
+
+    def kept(self, key: str, now: float) -> str | None:
+        """The text that is remembered under a key."""
 
 
 class RemoteSurveyor:
@@ -127,14 +145,21 @@ class Quotes:
         plans: Plans,
         embeddings: Embeddings,
         tenant_of: Callable[[Site], Tenant],
+        memory: Memory,
+        limiter: Limiter,
+        clock: Clock,
     ) -> None:
         self._surveys, self._documents, self._plans, self._embeddings = surveys, documents, plans, embeddings
-        self._tenant_of = tenant_of
+        self._tenant_of, self._memory, self._limiter, self._clock = tenant_of, memory, limiter, clock
 
-    def quote(self, site: Site, url: str, reach: Reach | None = None, *, force: bool = False) -> Quote:
-        """Look over the site at `url`, in at most 20 s. With `force` all is to be learnt anew.
+    def quote(
+        self, site: Site, url: str, reach: Reach | None = None, *, force: bool = False, anew: bool = True
+    ) -> Quote:
+        """Look over the site at `url`, in at most 20 s. With `force` all is to be learnt anew. Unless `anew`, a look
+        will do that was had within LOOK_SECONDS, if no page has been learnt since.
 
-        Raises CannotRead, Busy; Unprocessable where `url` is no address of a page.
+        Raises CannotRead, Busy; RateLimited where the host has just been looked over too often, by whomever;
+        Unprocessable where `url` is no address of a page.
         """
         address = canonical(url)
         if address is None:
@@ -146,11 +171,21 @@ class Quotes:
         room = self._plans.entitlement(tenant).limits.pages_per_site
         reach = replace(reach.at(address), max_pages=min(reach.max_pages, room))
         known = () if force else self._known(site)
+        return self._priced(tenant, self._look(site, Ask(address, site.domains, reach, known), anew), reach)
+
+    def _look(self, site: Site, ask: Ask, anew: bool) -> Survey:
+        asked = hashlib.sha256(json.dumps(asdict(ask)).encode()).hexdigest()
+        key = f"survey#{site.tenant_id}#{site.site_id}#{asked}"
+        told = None if anew else self._memory.kept(key, self._clock())
+        if told:
+            return Survey.parse(json.loads(told))
+        check(self._limiter, "quotes_of_host", host_of(ask.url).removeprefix("www."))
         try:
-            survey = self._surveys.survey(Ask(address, site.domains, reach, known))
+            survey = self._surveys.survey(ask)
         except SiteUnreadable as unreadable:
             raise CannotRead(unreadable.reason) from None
-        return self._priced(tenant, survey, reach)
+        self._memory.keep(key, json.dumps(survey.told()), self._clock() + LOOK_SECONDS)
+        return survey
 
     def of_texts(self, site: Site, texts: Sequence[Extracted]) -> Estimate:
         """What training on these texts would come to, if all of them are new: cut as they will be, each chunk once."""

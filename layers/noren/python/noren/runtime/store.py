@@ -1,4 +1,5 @@
-"""The `runtime` table: `RATE#…` and `WINDOW#…` windows, `COUNT#…` counters, `LEASE#…`, `PACE#…`, `IDEM#…` claims.
+"""The `runtime` table: `RATE#…` and `WINDOW#…` windows, `COUNT#…` counters, `LEASE#…`, `PACE#…`, `KEPT#…` texts,
+`IDEM#…` claims.
 
 Items expire by the table's TTL some day; whether one still counts is compared here or by the caller, never left to it.
 """
@@ -147,6 +148,21 @@ class RuntimeStore:
     def give_up_lease(self, key: str, owner: str) -> None:
         """End the lease if `owner` still has it."""
         self._delete(tables.platform_key("LEASE", key), "o = :o", {":o": owner})
+
+    # -- what is remembered for a while
+
+    def keep(self, key: str, text: str, until: float) -> None:
+        """Remember a text; of keys that name a tenant where it is a tenant's."""
+        item = {"pk": tables.platform_key("KEPT", key), "sk": "0", "kept_until": int(until), "body": text}
+        item["expires_at"] = int(until) + LINGER_SECONDS
+        self._client.put_item(TableName=self._table, Item=tables.to_item(item))
+
+    def kept(self, key: str, now: float) -> str | None:
+        """The text that is remembered under a key."""
+        place = tables.to_item({"pk": tables.platform_key("KEPT", key), "sk": "0"})
+        found = self._client.get_item(TableName=self._table, Key=place).get("Item")
+        item = tables.from_item(found) if found else {"kept_until": 0}
+        return str(item["body"]) if item["kept_until"] > now else None
 
     # -- idempotency keys
 
