@@ -2,7 +2,7 @@
 
 python3 examples/train_site.py [address] [question] [free|starter|pro|enterprise]
 
-By default the demo bookshop's guide is learnt, in three languages.
+By default the demo bookshop is learnt, with its guide in three languages.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 run = json.loads((Path(__file__).parent.parent / ".noren" / "run.json").read_text())
 given = dict(enumerate(sys.argv))
-address = given.get(1, run["demo_page_url"] + "guide/ja/")
+address = given.get(1, run["demo_page_url"])
 question = given.get(2, "図書券はいつまで使えますか？")
 user = next(user for user in run["users"] if user["plan"] == given.get(3, "starter"))
 
