@@ -260,3 +260,9 @@ def test_where_passages_do_not_tell_the_given_sentence_is_said(question: str) ->
 )
 def test_the_language_is_what_most_of_the_question_is_written_in(text: str, spoken: Language) -> None:
     assert language_of(text) == spoken
+
+
+def test_a_list_of_titles_is_not_quoted() -> None:
+    told = passages(("Gift wrapping", "We wrap books for 150 yen."), ("Guide", "Shipping\nGift wrapping\nReturns"))
+    said = ask("How much is gift wrapping?", told)
+    assert said == "We wrap books for 150 yen. [1]"

@@ -144,7 +144,7 @@ def answer(messages: Sequence[Message]) -> str:
     for message in messages:
         if (message.role == "system" or message is messages[-1]) and (asked := _CONVERSATION.search(message.content)):
             return _summary(asked.group(1)) or NOT_FOUND[language(last)]
-    best = _best(last, list(_sentences(messages)))
+    best = _best(last, _telling(list(_sentences(messages))))
     if not best:
         return _otherwise(messages) or NOT_FOUND[language(last)]
     quotes = [_ended(each.text) + (f" [{each.number}]" if each.number else "") for each in best]
@@ -180,6 +180,12 @@ def _sentences(messages: Iterable[Message]) -> Iterable[Sentence]:
                     yield Sentence(sentence)
                 else:
                     yield Sentence(sentence, named.get("title", ""), named.get("n", ""), place)
+
+
+def _telling(sentences: list[Sentence]) -> list[Sentence]:
+    """Without those that are a passage's title over again, as lists of links are: they tell nothing."""
+    titles = {part for each in sentences for part in each.title.split(" › ")}
+    return [each for each in sentences if each.place is None or each.text not in titles]
 
 
 def _best(question: str, sentences: list[Sentence]) -> list[Sentence]:
