@@ -64,9 +64,6 @@ def test_the_function_works_messages_off_and_the_tenant_is_told_once(
     odd = {"messageId": "2", "body": "{", "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "2"}}
     assert main.handler({"Records": [odd]}, cast(Any, None)) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert queue.again == [("r", 60)]
-    odd = {"messageId": "2", "body": "{", "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "2"}}
-    assert main.handler({"Records": [odd]}, cast(Any, None)) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
-    assert queue.again == [("r", 60)]
 
 
 def test_pairs_and_files_are_learnt(owned: Platform) -> None:
