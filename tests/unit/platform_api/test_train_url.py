@@ -11,6 +11,7 @@ import pytest
 
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId
+from noren.limits import RATES, Rate
 from noren.sites.models import SiteStatus
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
@@ -91,6 +92,22 @@ def test_a_site_is_trained_by_its_address(shop: Platform, web: Web) -> None:
     assert site["last_trained_at"]
     again = start(shop)
     assert again["mode"] == "differential"
+
+
+def test_a_training_calls_the_host_for_no_second_estimate(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    look_over = shop.services.surveyor.survey
+    monkeypatch.setattr(shop.services.surveyor, "survey", lambda ask: asked.append(ask.url) or look_over(ask))
+    site_id = shop.default_site(OWNER)
+    quote = shop.json("POST", "/api/v1/train/estimate", token(shop), {"site_id": site_id, "url": HOME})
+    assert (quote["include"], asked) == ([], [HOME])
+    assert (start(shop)["estimated_pages"], asked) == (quote["pages"], [HOME])
+    monkeypatch.setitem(RATES, "quotes_of_host", Rate(1, 60))  # many others look this host over
+    body = {"site_id": site_id, "url": f"{HOME}ja/"}
+    assert shop.call("POST", "/api/v1/train/estimate", token(shop), body).status == 429
+    train(shop)
+    job = start(shop, url=f"{HOME}ja/")
+    assert (job["http"], job["estimated_pages"], job["include"]) == (202, None, ["/ja/*"])
 
 
 def test_an_address_of_another_site_is_refused_and_what_is_wrong_is_said(shop: Platform) -> None:
