@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from noren.errors import Conflict
 from noren.knowledge.crawl.scope import MAX_VARIANTS
-from noren.knowledge.models import Job, JobPage, page_id
+from noren.knowledge.models import Document, Job, JobPage, page_id
+from tests.dynamodb import MemoryDynamoDB
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.training_world import World
 from tests.unit.knowledge.web import HOME, Web
@@ -66,6 +67,41 @@ def test_a_worker_may_die_at_any_call(knowledge_table: Any, web: Web, mode: Lite
         assert set(world.told) == {(job.job_id, 1, "succeeded")}, at
         at += 5
     assert at > 60
+
+
+def standing(document: Document) -> tuple[str, int, str, float | None]:
+    return document.url, document.misses, document.status, document.valid_until
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_worker_may_die_while_it_forgives(web: Web, mode: Literal["before", "after"]) -> None:
+    """Of a crawl that had nothing: what it has missed or removed is as before, whatever is repeated."""
+    world = World(MemoryDynamoDB(), web.net)
+    world.crawl()
+    world.drain()
+    web.paths.pop("/tea")
+    world.crawl()
+    world.drain()
+    before = list(map(standing, world.documents.every(world.tenant, world.site.site_id)))
+    assert sorted(misses for _, misses, *_ in before) == [0, 0, 1]
+    web.paths = {"/robots.txt": web.paths["/robots.txt"]}
+    at, has_died = 0, True
+    while has_died:
+        job = world.crawl()
+        while len(world.queue.waiting) > 1 or world.job(job).status == "queued":
+            world.deliver()
+        has_died = False
+        world.fuse.burn(at, mode)
+        while world.queue.waiting and not has_died:
+            has_died = not world.deliver(alight=True)
+        world.fuse.at = None
+        world.drain()
+        world.check(job)
+        done = world.job(job)
+        assert (done.status, done.error, done.removed, done.reasons) == ("failed", "nothing_read", 0, {"missing": 3})
+        assert list(map(standing, world.documents.every(world.tenant, world.site.site_id))) == before
+        at += 2
+    assert at > 20
 
 
 def test_the_same_message_may_be_worked_off_between_any_two_calls(knowledge_table: Any, web: Web) -> None:
