@@ -12,6 +12,7 @@ import pytest
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId
 from noren.limits import RATES, Rate
+from noren.knowledge.survey.models import Ask, Survey
 from noren.sites.models import SiteStatus
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
@@ -97,7 +98,12 @@ def test_a_site_is_trained_by_its_address(shop: Platform, web: Web) -> None:
 def test_a_training_calls_the_host_for_no_second_estimate(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[str]()
     look_over = shop.services.surveyor.survey
-    monkeypatch.setattr(shop.services.surveyor, "survey", lambda ask: asked.append(ask.url) or look_over(ask))
+
+    def counted(ask: Ask) -> Survey:
+        asked.append(ask.url)
+        return look_over(ask)
+
+    monkeypatch.setattr(shop.services.surveyor, "survey", counted)
     site_id = shop.default_site(OWNER)
     quote = shop.json("POST", "/api/v1/train/estimate", token(shop), {"site_id": site_id, "url": HOME})
     assert (quote["include"], asked) == ([], [HOME])
