@@ -11,8 +11,8 @@ import pytest
 
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId
-from noren.limits import RATES, Rate
 from noren.knowledge.survey.models import Ask, Survey
+from noren.limits import RATES, Rate
 from noren.sites.models import SiteStatus
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
