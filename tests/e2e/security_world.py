@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,10 +58,25 @@ class World:
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Whatever is done inside: nothing is stored, removed or changed by it, and no model is called."""
+        self._let_trainings_end()
         before = self.state()
         yield
         changed = self.state() ^ before
         assert not changed, "\n".join(sorted(changed))
+
+    def _let_trainings_end(self) -> None:
+        """What fixtures have begun goes on by itself for some seconds, and is noted a moment after it has ended."""
+        deadline, waited = time.monotonic() + 90, False
+        while True:
+            answer = self.victim.call("GET", "/api/v1/train/jobs?limit=20")
+            jobs = answer.json()["items"] if answer.status_code == 200 else None
+            if jobs is not None and not [job for job in jobs if job["ended_at"] is None]:
+                break
+            assert time.monotonic() < deadline, answer.text
+            waited = waited or jobs is not None
+            time.sleep(0.5)
+        if waited:
+            time.sleep(2)
 
     def items(self, table: str) -> Iterator[dict[str, Any]]:
         """All items of a table."""

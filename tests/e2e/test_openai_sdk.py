@@ -264,7 +264,7 @@ VECTOR_FAILURES: dict[str, tuple[dict[str, Any], type[openai.APIStatusError], st
     "a chat model": ({"model": "phi-3-mini"}, openai.PermissionDeniedError, "model_not_in_plan", None),
     "tokens": ({"input": [1, 2, 3]}, openai.BadRequestError, "invalid_request", "input"),
     "nothing": ({"input": ""}, openai.BadRequestError, "invalid_request", "input.0"),
-    "too long": ({"input": "字" * 6_000}, openai.BadRequestError, "invalid_request", "input.0"),
+    "too long": ({"input": "漢" * 6_000}, openai.BadRequestError, "invalid_request", "input.0"),
     "too large a size": ({"dimensions": 3_073}, openai.BadRequestError, "invalid_request", "dimensions"),
 }
 

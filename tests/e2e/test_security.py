@@ -399,12 +399,17 @@ def test_a_foreign_id_in_the_body_answers_like_a_missing_one(world: World, route
             assert plain(theirs) == plain(nobodys)
             assert theirs.status_code == 404
     own = world.victim.call(route.method, route.path, BODIES[name(route)] | {field: foreign})
-    assert own.status_code in (200, 201, 202)
+    assert own.status_code in (200, 201, 202) or code(own) == "site_unreadable"
 
 
 LISTS = [route for route in TENANTS if route.query and issubclass(route.query, PageQuery) and not parameters(route)]
-ONE_ROW = {"GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notifications"}
-"""The victim is alone in the team, has used one day and been told nothing, so that there is no cursor to steal."""
+ONE_ROW = {
+    *("GET /api/v1/members", "GET /api/v1/usage", "GET /api/v1/notifications"),
+    "GET /api/v1/train/schedules",
+}
+"""The victim is alone in the team, has used one day and been told nothing, and its plan repeats no training: there is
+no cursor to steal.
+"""
 
 
 @pytest.fixture(scope="module")
