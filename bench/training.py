@@ -61,8 +61,15 @@ def work(port: int, pages: int) -> None:
     from noren.knowledge.survey.models import Reach
     from noren.settings import Settings
     from noren.sites.models import Site
+    from noren.tenants.models import Tenant
     from tests.dynamodb import MemoryDynamoDB
     from tests.unit.knowledge.training_world import Memory, Messages
+
+    class Owners:
+        """The tenant."""
+
+        def get(self, tenant_id: TenantId) -> Tenant:
+            return Tenant(tenant_id, "Shop", "pro", 0.0)
 
     class Shop:
         """The tenant's only site; its plan has no vectors."""
@@ -90,7 +97,7 @@ def work(port: int, pages: int) -> None:
         blobs=Memory(time.time),
         train_queue=queue,
         sites=shop,
-        tenants=shop,
+        tenants=Owners(),
         embeddings=shop,
         _tell_of_training=lambda _: None,
     )

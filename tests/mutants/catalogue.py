@@ -330,8 +330,8 @@ MUTANTS = (
     Mutant(
         "a passage's link leads where its page says",
         "chat/quoting.py",
-        'text = _ADDRESS.sub(r"\\1", text)',
-        "pass",
+        '_ADDRESS.sub(r"\\1", text)',
+        "text",
         f"{INJECTIONS}::test_what_is_harmless_stays_readable",
     ),
     Mutant(
