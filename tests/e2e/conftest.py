@@ -52,7 +52,7 @@ def stack() -> Iterator[Stack]:
         pytest.fail(f"the local run did not start:\n{(HOME / 'up.log').read_text()[-6000:]}", pytrace=False)
     started = Stack(json.loads(run_file.read_text()))
     yield started
-    emulator.stop(process, 60)
+    emulator.stop(process, 180)  # gigabytes of unpacked functions are removed
     assert process.returncode == 0, (HOME / "up.log").read_text()[-3000:]
     refused = [verdict for verdict in started.verdicts() if verdict["verdict"] != "allow"]
     assert not refused, "functions were refused what they do"
