@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import brotli
 import pytest
 
 from noren.fetching.client import Fetcher, Limits
@@ -38,13 +39,20 @@ def test_a_page_is_fetched(net: Net) -> None:
     (sent,) = net.requests
     lines = sent.decode().lower().split("\r\n")
     assert lines[0] == "get /a?b http/1.1"
-    assert {"host: shop.example", "accept-encoding: gzip", 'if-none-match: "1"', "connection: close"} <= set(lines)
+    assert {"host: shop.example", "accept-encoding: gzip, br", 'if-none-match: "1"', "connection: close"} <= set(lines)
     assert net.connected == [(PUBLIC, 80)]
 
 
 @pytest.mark.parametrize(
     ("encoding", "pack"),
-    [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress), ("", bytes), ("identity", bytes)],
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("br", brotli.compress),
+        ("deflate", zlib.compress),
+        ("", bytes),
+        ("identity", bytes),
+    ],
 )
 def test_bodies_are_unpacked(net: Net, encoding: str, pack: Callable[[bytes], bytes]) -> None:
     net.serve(says(pack(b"x" * 40_000), content_encoding=encoding))
@@ -276,6 +284,7 @@ TOO_MUCH: dict[str, Script] = {
     "endless interim answers": endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 10, b""),
     "a long body that says so": says(b"", content_length="20001"),
     "a body just too long": says(b"x" * 20_001, content_length=""),
+    "a bomb of brotli": says(brotli.compress(b"\0" * 50_000_000), content_encoding="br"),
     "a bomb": says(BOMB[:19_000], content_encoding="gzip"),
     "an endless bomb": endless(BOMB, HEAD + b"content-encoding: gzip\r\n\r\n"),
     "a deflate bomb": says(zlib.compress(b"\0" * 10_000_000)[:15_000], content_encoding="deflate"),
@@ -305,6 +314,8 @@ BROKEN: dict[str, Script] = {
     "a chunk that is not kept": lambda sock, _: sock.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\nff\r\nx"),
     "a chunk of no size": lambda sock, _: sock.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\nx"),
     "no gzip": says(b"plain", content_encoding="gzip"),
+    "no brotli": says(b"plain", content_encoding="br"),
+    "half of a brotli": says(brotli.compress(b"x" * 100)[:-3], content_encoding="br"),
     "half of a gzip": says(gzip.compress(b"x" * 100)[:-9], content_encoding="gzip"),
     "two encodings": says(b"x", content_encoding="gzip, gzip"),
     "an encoding that nobody asked for": says(b"x", content_encoding="br"),

@@ -12,7 +12,6 @@ import queue
 import ssl
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import cast
 
 from noren.fetching.addresses import is_public
 from noren.fetching.errors import FetchFailed
+from noren.fetching.packing import ACCEPTED, STEP, unpacker
 from noren.fetching.urls import Url, follow, parse
 from noren.fetching.wire import Deadline, Network, Wire
 
@@ -30,11 +30,10 @@ PORTS = frozenset({80, 443, 8080, 8443})
 """A shop's staging page is often on the latter two."""
 PRIVATE_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".onion")
 REDIRECTS = (301, 302, 303, 307, 308)
-HEADERS = {"user-agent": "Noren/1.0", "accept": "*/*", "accept-encoding": "gzip", "connection": "close"}
+HEADERS = {"user-agent": "Noren/1.0", "accept": "*/*", "accept-encoding": ACCEPTED, "connection": "close"}
 CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 3
 """How many of a host's addresses are tried."""
-STEP = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,39 +216,22 @@ class Fetcher:
 
 def _body(answer: http.client.HTTPResponse, wire: Wire, limits: Limits) -> bytes:
     """The whole body, unpacked step by step so that no more than the limit is ever in memory."""
-    encoding = (answer.getheader("content-encoding") or "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
-        raise FetchFailed("bad_response")
+    packed = unpacker(answer.getheader("content-encoding") or "identity")
     if (answer.length or 0) > limits.raw_bytes:
         raise FetchFailed("too_large")
     wire.budget = limits.raw_bytes
-    inflater = None if encoding == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
     raw, body = 0, bytearray()
     while piece := answer.read1(STEP):
         raw += len(piece)
         if raw > limits.raw_bytes:
             raise FetchFailed("too_large")
-        while piece:
-            if inflater is None:
-                body += piece
-                piece = b""
-            else:
-                body += _inflated(inflater, piece)
-                piece = inflater.unconsumed_tail
+        for step in packed.unpacked(piece):
+            body += step
             if len(body) > limits.bytes:
                 raise FetchFailed("too_large")
-    if inflater:
-        body += inflater.flush()
-    if answer.length or (inflater and raw and not inflater.eof):  # it broke off
+    if answer.length or not packed.is_whole():  # it broke off
         raise FetchFailed("bad_response")
     return bytes(body)
-
-
-def _inflated(inflater: zlib._Decompress, piece: bytes) -> bytes:
-    try:
-        return inflater.decompress(piece, STEP)
-    except zlib.error:
-        raise FetchFailed("bad_response") from None
 
 
 def _joined(answer: http.client.HTTPResponse) -> dict[str, str]:
