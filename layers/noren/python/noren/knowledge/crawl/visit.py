@@ -184,16 +184,17 @@ class Visitor:
 
     def _retry_after(self, got: Fetched) -> float:
         said = got.headers.get("retry-after", "").strip()
-        seconds = RETRY_SECONDS
+        return min(max(self._seconds(said), 1.0), MOST_RETRY_SECONDS)
+
+    def _seconds(self, said: str) -> float:
+        """What a `Retry-After` comes to: a number or a date; what is neither counts as not said."""
         if re.fullmatch(r"[0-9]{1,9}", said):
-            seconds = float(said)
-        elif said:
-            try:
-                moment = parsedate_to_datetime(said)
-                seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - self._now()).total_seconds()
-            except (ValueError, OverflowError, TypeError):
-                pass
-        return min(max(seconds, 1.0), MOST_RETRY_SECONDS)
+            return float(said)
+        try:
+            moment = parsedate_to_datetime(said)
+            return (moment.replace(tzinfo=moment.tzinfo or UTC) - self._now()).total_seconds()
+        except (ValueError, OverflowError, TypeError):
+            return RETRY_SECONDS
 
     def _read(self, url: str, got: Fetched, known: Known, lastmod: str) -> Visited:
         told = got.headers.get("content-type", "")
