@@ -27,7 +27,7 @@ from noren.knowledge.current import copies_among, is_valid
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.hosts import Hosts
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.models import Document, Job, JobPage, PageEnd, document_id, page_id
+from noren.knowledge.models import Document, Job, JobPage, PageEnd, document_id, learnt, page_id
 from noren.knowledge.publish import Engine
 from noren.knowledge.texts import packed
 from noren.pace import HORIZON_SECONDS, Pace
@@ -276,26 +276,11 @@ class Crawl:
         return PageEnd("skipped", reason, noted=missed, document_id=known.document_id)
 
     def _learnt(self, job: Job, page: JobPage, known: Document | None, found: Fresh) -> Document:
-        chunks, tokens = self._engine.measure(found.extracted)
-        now = self._clock()
-        document = Document(
-            document_id=_document_id(job, page.source),
-            tenant_id=job.tenant_id,
-            site_id=job.site_id,
-            kind="page",
-            url=page.source,
-            title=found.extracted.title,
-            language=found.extracted.language,
-            content_hash=found.content_hash,
-            chunk_count=chunks,
-            token_count=tokens,
-            created_at=known.created_at if known else now,
-            updated_at=now,
-            version=known.version + 1 if known else 1,
-            job_id=job.job_id,
-            fingerprint=found.fingerprint.stored,
-            depth=page.depth,
-        )
+        text, now = found.extracted, self._clock()
+        size = self._engine.measure(text)
+        own = _document_id(job, page.source)
+        document = learnt(job, known, own, "page", page.source, text, found.content_hash, size, now)
+        document = replace(document, fingerprint=found.fingerprint.stored, depth=page.depth)
         return _remembering(document, found.known, now)
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from noren.ids import TenantId
+from noren.knowledge.text import Extracted
 
 JobKind = Literal["url", "files", "text", "qa", "refresh"]
 """`refresh` publishes what is there anew: after a document was deleted."""
@@ -225,6 +226,37 @@ class IndexPointer:
     """Where its vectors are, if it has any."""
     previous: IndexPointer | None = None
     """What was current before; kept for a rollback."""
+
+
+def learnt(
+    job: Job,
+    known: Document | None,
+    document_id: str,
+    kind: DocumentKind,
+    url: str,
+    text: Extracted,
+    content_hash: str,
+    size: tuple[int, int],
+    now: float,
+) -> Document:
+    """The next version of a document, after `known`: what a job has learnt, of so many chunks and tokens."""
+    chunks, tokens = size
+    return Document(
+        document_id=document_id,
+        tenant_id=job.tenant_id,
+        site_id=job.site_id,
+        kind=kind,
+        url=url,
+        title=text.title,
+        language=text.language,
+        content_hash=content_hash,
+        chunk_count=chunks,
+        token_count=tokens,
+        created_at=known.created_at if known else now,
+        updated_at=now,
+        version=known.version + 1 if known else 1,
+        job_id=job.job_id,
+    )
 
 
 def document_id(site_id: str, source: str) -> str:

@@ -23,7 +23,7 @@ from noren.knowledge.extract.errors import ExtractFailed
 from noren.knowledge.inputs import Inputs, Reading
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import PLAN, Document, Job, JobPage, PageEnd
+from noren.knowledge.models import PLAN, Job, JobPage, PageEnd, learnt
 from noren.knowledge.publish import Engine, Publisher
 from noren.knowledge.site_vectors import Later
 from noren.knowledge.texts import packed
@@ -245,26 +245,10 @@ class Worker:
         is_same = known is not None and known.content_hash == hash and known.url == reading.url
         if is_same and job.mode == "differential":
             return PageEnd("unchanged", document_id=reading.document_id)
-        chunks, tokens = self._engine.measure(text)
-        if not chunks:
+        size = self._engine.measure(text)
+        if not size[0]:
             return PageEnd("skipped", "no_text")
-        now = self._clock()
-        document = Document(
-            document_id=reading.document_id,
-            tenant_id=job.tenant_id,
-            site_id=job.site_id,
-            kind=reading.kind,
-            url=reading.url,
-            title=text.title,
-            language=text.language,
-            content_hash=hash,
-            chunk_count=chunks,
-            token_count=tokens,
-            created_at=known.created_at if known else now,
-            updated_at=now,
-            version=known.version + 1 if known else 1,
-            job_id=job.job_id,
-        )
+        document = learnt(job, known, reading.document_id, reading.kind, reading.url, text, hash, size, self._clock())
         self._blobs.put(text_key(document), packed(text))
         return PageEnd("changed", document=document, document_id=document.document_id)
 
