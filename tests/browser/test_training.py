@@ -35,7 +35,9 @@ JOB = {
     "tokens": 3400,
     "reasons": {"timed_out": 1},
     "error": "",
+    "url": "https://tea.example/help/",
     "embedded_chunks": 0,
+    "embedding_tokens": 0,
     "cost_usd": "0",
     "created_at": "2026-11-26T03:00:00Z",
 }
@@ -168,6 +170,7 @@ def test_what_was_not_read_says_why_and_is_tried_again(page: Page, owner: World)
     owner.api.told["GET /api/v1/train/jobs"] = {"items": [ENDED], "next_cursor": None}
     owner.api.told["POST /api/v1/train/jobs/job_1/retry"] = JOB
     opened(page, owner)
+    expect(page.get_by_label("Address of your site")).to_have_value("https://tea.example/help/")
     page.get_by_text("What was not read, and why (2)").click()
     for text in ("robots.txt does not allow it", "took too long", "<img src=x onerror=alert(1)>"):
         expect(page.locator("#job .reasons")).to_contain_text(text)
@@ -226,6 +229,15 @@ def test_a_viewer_looks_and_teaches_nothing(page: Page, owner: World) -> None:
     opened(page, owner)
     expect(page.locator("#teach")).to_contain_text("An editor, admin or owner can teach")
     expect(page.get_by_role("button", name=re.compile("Train|Teach|Forget|Look at"))).to_have_count(0)
+
+
+def test_a_quote_of_nothing_offers_no_training(page: Page, owner: World) -> None:
+    owner.api.told["POST /api/v1/train/estimate"] = QUOTE | {"pages": 0, "pages_low": 0, "pages_high": 0}
+    opened(page, owner)
+    page.get_by_role("button", name="Look at the site first").click()
+    expect(page.locator(".quote")).to_contain_text("Nothing would be read here.")
+    expect(page.get_by_text("Will be left out (4)")).to_be_visible()
+    expect(page.get_by_role("button", name="Train now")).to_have_count(0)
 
 
 def test_a_site_that_cannot_be_read_says_what_to_do(page: Page, owner: World) -> None:

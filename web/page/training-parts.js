@@ -38,6 +38,14 @@ function strip(parts, label) {
 }
 
 /**
+ * What would be left out, and why.
+ * @param {any} quote
+ * @param {number} left pages
+ */
+const skippedFacts = (quote, left) => [left && el("details", {}, el("summary", {}, `${t("quoteSkipped")} (${count(left)})`), el("ul", { className: "reasons" },
+  ...quote.skipped.map((/** @type {any} */ each) => el("li", {}, `${reasonText(each.reason)}: ${count(each.count)} `, each.example && el("span", { className: "muted" }, each.example)))))];
+
+/**
  * What is to be expected of a training, and what it costs.
  * @param {any} quote
  */
@@ -51,12 +59,13 @@ export function quoteFacts(quote) {
     : [el("p", {}, t("noCost"))]));
   const left = quote.skipped.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.count, 0);
   const label = `${t("quotePages")}: ${count(quote.pages)} · ${t("quoteSkipped")}: ${count(left)}`;
+  if (!quote.pages) return [el("p", { className: "notice", role: "status" }, t("quoteNothing")), ...skippedFacts(quote, left)];
   return [
     el("div", { className: "row" }, figure("quotePages", quote.pages, quote.pages_low, quote.pages_high), figure("quoteTokens", quote.tokens, quote.tokens_low, quote.tokens_high), price),
     strip([["changed", quote.pages - quote.unchanged], ["unchanged", quote.unchanged], ["skipped", left]], label),
     quote.unchanged ? el("p", { className: "muted" }, t("quoteUnchanged", { count: count(quote.unchanged) })) : null,
-    left ? el("details", {}, el("summary", {}, `${t("quoteSkipped")} (${count(left)})`), el("ul", { className: "reasons" }, ...quote.skipped.map((/** @type {any} */ each) =>
-      el("li", {}, `${reasonText(each.reason)}: ${count(each.count)} `, each.example && el("span", { className: "muted" }, each.example))))) : null,
+    ...skippedFacts(quote, left),
+    quote.include?.length ? el("p", { className: "muted" }, t("quoteOnly", { paths: quote.include[0] })) : null,
     quote.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(quote.pages) })) : null,
     quote.is_growing ? el("p", { className: "muted" }, t("quoteGrowing")) : null,
     quote.may_exceed_quota ? el("p", { className: "notice" }, t(quote.exceeds_quota ? "quoteTooMuch" : "quotePerhapsTooMuch")) : null,
@@ -86,7 +95,7 @@ export function jobFacts(job, pages, zone) {
     strip(parts, t("progress", { done: count(done), all: count(all) })),
     el("ul", { className: "key" }, ...parts.map(([name, value]) => el("li", {}, el("i", { className: name }), el("strong", {}, count(value)), ` ${t(`c${name}`)}`))),
     job.chunks ? el("p", { className: "muted" }, t("chunksTokens", { chunks: count(job.chunks), tokens: count(job.tokens) }),
-      job.embedded_chunks ? ` · ${t("embedded", { count: count(job.embedded_chunks), cost: money(job.cost_usd ?? 0, "USD") })}` : null) : null,
+      job.embedded_chunks ? ` · ${t("embedded", { count: count(job.embedded_chunks), tokens: count(job.embedding_tokens), cost: money(job.cost_usd ?? 0, "USD") })}` : null) : null,
     named ? el("details", {}, el("summary", {}, t("whyNot", { count: count(named) })), el("ul", { className: "reasons" },
       ...reasons.map(([reason, value]) => el("li", {}, `${reasonText(reason)}: `, el("strong", {}, count(value)), el("ul", {},
         ...unread.filter((page) => page.reason === reason).map((page) => el("li", { className: "muted" }, page.name))))))) : null,

@@ -62,10 +62,12 @@ class Training extends Page {
   /** @param {string} siteId */
   async turnTo(siteId) {
     this.siteId = this.sites.some((each) => each.site_id === siteId) ? siteId : this.sites[0]?.site_id ?? "";
-    const domain = this.site?.domains?.[0] ?? "";
-    this.url = domain && (domain.includes("://") ? domain : `https://${domain}/`);
     this.quote = this.found = null;
+    this.url = "";
     await this.load();
+    const [domain] = this.site?.domains ?? [];
+    this.url = this.jobs.find((job) => job.url)?.url ?? (domain ? `https://${domain}/` : "");
+    this.draw();
   }
 
   /** Everything of the site anew. */
@@ -155,12 +157,14 @@ class Training extends Page {
   }
 
   quoteCard() {
+    const facts = quoteFacts(this.quote).filter((each) => each instanceof Node);
+    if (!this.quote.pages) return el("div", { className: "quote" }, ...facts);
     const { rhythms } = this;
     const every = el("select", { name: "schedule" }, el("option", { value: "" }, t("never")), ...rhythms.map((each) => el("option", { value: each }, t(each))));
     const force = el("input", { type: "checkbox", name: "force" });
     const go = el("button", { type: "button", className: "primary", onclick: () => this.begin("/api/v1/train/url", {
       url: this.url, force_retrain: force.checked, ...(every.value && { schedule: every.value }) }, go) }, t("train"));
-    return el("div", { className: "quote" }, ...quoteFacts(this.quote).filter((each) => each instanceof Node),
+    return el("div", { className: "quote" }, ...facts,
       rhythms.length ? el("div", { className: "ask" }, el("label", {}, t("again"), every)) : null,
       el("label", { className: "tick" }, force, t("force")), el("div", { className: "row" }, go));
   }
