@@ -5,7 +5,8 @@ import { Session } from "./auth.js";
 import { banners } from "./banners.js";
 import { advice, Chat, guestToken } from "./chat.js";
 import { byId, el } from "./dom.js";
-import { count, day, language, LANGUAGES, speak, t } from "./i18n.js";
+import { count, day, t } from "./i18n.js";
+import { showTexts } from "./page.js";
 
 const GUEST = "noren.guest";
 const TENANT = "noren.tenant";
@@ -113,19 +114,11 @@ class Page {
 
   /** Everything that depends on who is here or on the language. */
   draw() {
-    document.documentElement.lang = language;
-    document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = t(/** @type {HTMLElement} */ (node).dataset.text ?? ""); });
-    document.querySelectorAll("[data-label]").forEach((node) => node.setAttribute("aria-label", t(/** @type {HTMLElement} */ (node).dataset.label ?? "")));
-    document.querySelectorAll("[data-hint]").forEach((node) => node.setAttribute("placeholder", t(/** @type {HTMLElement} */ (node).dataset.hint ?? "")));
-    byId("mailbox").hidden = !this.config.mailbox_url;
-    const select = /** @type {HTMLSelectElement} */ (byId("language"));
-    select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
-    select.onchange = () => {
-      speak(select.value);
-      byId("notices").replaceChildren();
+    showTexts(() => {
       this.draw();
       this.offer();
-    };
+    });
+    byId("mailbox").hidden = !this.config.mailbox_url;
     this.drawAccount();
     this.drawStanding();
     this.chat.draw();

@@ -8,6 +8,29 @@ import { language, LANGUAGES, speak, t } from "./i18n.js";
 
 const TENANT = "noren.tenant";
 
+/**
+ * The page's own texts in the language in use, and the choice of another one.
+ * @param {() => void} redraw once another language is in use
+ */
+export function showTexts(redraw) {
+  document.documentElement.lang = language;
+  /** @param {string} name @param {(node: HTMLElement, text: string) => void} put */
+  const each = (name, put) => document.querySelectorAll(`[data-${name}]`).forEach((node) => {
+    const element = /** @type {HTMLElement} */ (node);
+    put(element, t(element.dataset[name] ?? ""));
+  });
+  each("text", (node, text) => { node.textContent = text; });
+  each("label", (node, text) => node.setAttribute("aria-label", text));
+  each("hint", (node, text) => node.setAttribute("placeholder", text));
+  const select = /** @type {HTMLSelectElement} */ (byId("language"));
+  select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
+  select.onchange = () => {
+    speak(select.value);
+    byId("notices").replaceChildren();
+    redraw();
+  };
+}
+
 export class Page {
   /**
    * @param {any} config
@@ -69,17 +92,8 @@ export class Page {
 
   /** The page as things are now; each page draws its own content after this. */
   draw() {
-    document.documentElement.lang = language;
     document.title = `${t(this.title)} · Noren`;
-    document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = t(/** @type {HTMLElement} */ (node).dataset.text ?? ""); });
-    document.querySelectorAll("[data-label]").forEach((node) => node.setAttribute("aria-label", t(/** @type {HTMLElement} */ (node).dataset.label ?? "")));
-    const select = /** @type {HTMLSelectElement} */ (byId("language"));
-    select.replaceChildren(...LANGUAGES.map(({ code, name }) => el("option", { value: code, selected: code === language }, name)));
-    select.onchange = () => {
-      speak(select.value);
-      byId("notices").replaceChildren();
-      this.draw();
-    };
+    showTexts(() => this.draw());
     const here = location.pathname + location.search;
     byId("account").replaceChildren(...(this.session.signedIn
       ? [el("span", { className: "who" }, this.me?.user?.email ?? ""), el("a", { className: "nav", href: "/" }, t("toChat"))]
