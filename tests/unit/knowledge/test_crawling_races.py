@@ -9,12 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noren.errors import Conflict
 from noren.knowledge.crawl.scope import MAX_VARIANTS
 from noren.knowledge.models import Document, Job, JobPage, page_id
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.fetching.net import Net
-from tests.unit.knowledge.training_world import World
+from tests.unit.knowledge.training_world import POSSIBLE, World
 from tests.unit.knowledge.web import HOME, Web
 
 TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
@@ -171,7 +170,7 @@ def test_bounds_hold_though_two_add_pages_at_once(knowledge_table: Any, web: Web
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["deliver", "twice", "drop", "die_before", "die_after", "sweep", "cancel", "retry", "text"]),
+        st.sampled_from([*POSSIBLE, "text"]),
         st.integers(0, 60),
     ),
     max_size=30,
@@ -185,24 +184,9 @@ def test_in_whatever_order_things_happen(knowledge_table: Any, web: Web, steps: 
     job = world.crawl()
     others = list[Job]()
     for step, number in steps:
-        waiting = len(world.queue.waiting)
-        if step in ("deliver", "twice", "die_before", "die_after") and waiting:
-            if step.startswith("die"):
-                world.fuse.burn(number, "before" if step == "die_before" else "after")
-            world.deliver(number % waiting, again=step == "twice")
-        elif step == "drop" and waiting:
-            world.queue.waiting.pop(number % waiting)
-        elif step == "sweep":
-            world.now += 700
-            world.sweep()
-        elif step == "text" and len(others) < 2:
+        if step == "text" and len(others) < 2:
             others.append(world.start((f"Hours {number}", f"Open until {number}")))
-        elif step in ("cancel", "retry"):
-            act = world.training.cancel if step == "cancel" else world.training.retry
-            try:
-                act(world.tenant, job.job_id)
-            except Conflict:
-                continue
+        world.happen(step, number, job)
         world.check(job)
     world.drain()
     world.check(job)

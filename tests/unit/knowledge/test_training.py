@@ -19,7 +19,7 @@ from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
 from noren.knowledge.worker import ASKED_AGAIN, IDLE_SECONDS, MOST_TRIES, PUBLISHING_SECONDS
 from tests.dynamodb import MemoryDynamoDB
-from tests.unit.knowledge.training_world import WordEngine, World
+from tests.unit.knowledge.training_world import POSSIBLE, WordEngine, World
 
 OPEN = ("営業時間", "平日は十時から\n\n土曜は九時から")
 PRICE = ("料金", "大人は千円 子供は五百円")
@@ -376,7 +376,7 @@ def test_somebody_else_may_come_between_any_two_calls(knowledge_table: Any, what
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["deliver", "twice", "drop", "die_before", "die_after", "sweep", "cancel", "retry", "more"]),
+        st.sampled_from([*POSSIBLE, "more"]),
         st.integers(0, 30),
     ),
     max_size=25,
@@ -389,24 +389,9 @@ def test_in_whatever_order_things_happen(knowledge_table: Any, steps: list[tuple
     world = World(knowledge_table)
     jobs = [world.start(OPEN, PRICE)]
     for step, number in steps:
-        waiting = len(world.queue.waiting)
-        if step in ("deliver", "twice", "die_before", "die_after") and waiting:
-            if step.startswith("die"):
-                world.fuse.burn(number, "before" if step == "die_before" else "after")
-            world.deliver(number % waiting, again=step == "twice")
-        elif step == "drop" and waiting:
-            world.queue.waiting.pop(number % waiting)
-        elif step == "sweep":
-            world.now += 700
-            world.sweep()
-        elif step == "more" and len(jobs) < 3:
+        if step == "more" and len(jobs) < 3:
             jobs.append(world.start(OPEN, (f"追加{number}", f"本文{number}")))
-        elif step in ("cancel", "retry"):
-            act = world.training.cancel if step == "cancel" else world.training.retry
-            try:
-                act(world.tenant, jobs[number % len(jobs)].job_id)
-            except Conflict:
-                continue
+        world.happen(step, number, jobs[number % len(jobs)])
         for job in jobs:
             world.check(job)
     world.drain()

@@ -7,10 +7,12 @@ import random
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import IO, Any, Literal
 
+from noren.errors import Conflict
 from noren.fetching.client import Fetcher
 from noren.fetching.wire import Network
 from noren.ids import TenantId, new_id
@@ -316,6 +318,10 @@ class Desk:
         return site
 
 
+POSSIBLE = ("deliver", "twice", "drop", "die_before", "die_after", "sweep", "cancel", "retry")
+"""What may happen to a training, in any order."""
+
+
 class World:
     """Everything of one tenant's training."""
 
@@ -390,6 +396,23 @@ class World:
         finally:
             self.fuse.at = self.fuse.at if alight else None
         return True
+
+    def happen(self, step: str, number: int, job: Job) -> None:
+        """One of `POSSIBLE`; what is not possible just now does not happen."""
+        waiting = len(self.queue.waiting)
+        if step in ("deliver", "twice", "die_before", "die_after") and waiting:
+            if step.startswith("die"):
+                self.fuse.burn(number, "before" if step == "die_before" else "after")
+            self.deliver(number % waiting, again=step == "twice")
+        elif step == "drop" and waiting:
+            self.queue.waiting.pop(number % waiting)
+        elif step == "sweep":
+            self.now += 700
+            self.sweep()
+        elif step in ("cancel", "retry"):
+            act = self.training.cancel if step == "cancel" else self.training.retry
+            with suppress(Conflict):
+                act(self.tenant, job.job_id)
 
     def drain(self) -> None:
         """Deliver what there is, and look after what has lost its messages, until nothing is left to do."""
