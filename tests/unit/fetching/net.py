@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import tempfile
@@ -19,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from noren.fetching.wire import Network
 
 Script = Callable[[socket.socket, bytes], None]
-"""What a server does with a connection, given the request's head."""
+"""What a server does with a connection, given the request."""
 
 PUBLIC = "93.184.216.34"
 
@@ -84,6 +85,12 @@ class Net(Network):
                     return
                 head += piece
             self.requests.append(head)
+            # A server that closes with a part of the request unread resets the connection, and its answer is lost.
+            fields, _, body = head.partition(b"\r\n\r\n")
+            length = re.search(rb"(?im)^content-length: (\d+)", fields)
+            missing = int(length[1]) - len(body) if length else 0
+            while missing > 0 and (piece := sock.recv(missing)):
+                head, missing = head + piece, missing - len(piece)
             script(sock, head)
 
         def accept() -> None:
