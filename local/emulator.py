@@ -55,7 +55,7 @@ def start(
 
     With `state`, a graceful stop saves everything there and the next start restores it. With AUTH=true in the
     environment it enforces IAM, and `verdicts.jsonl` beside the log tells who was allowed or refused what. Raises
-    RuntimeError with the log's path if it is not ready within 30 s.
+    RuntimeError with the log's path if it is not ready within 120 s.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
@@ -79,7 +79,7 @@ def start(
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, preexec_fn=die_with_parent)
     _SCRATCH[process.pid] = scratch
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/ready", timeout=1):

@@ -298,13 +298,13 @@ def application(config: Config) -> web.Application:
 def start(port: int, *, config: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start the front door on 127.0.0.1:`port` as our child; returns when it answers.
 
-    `config` is a JSON file with the fields of `Config`. Raises RuntimeError with the log's path after 15 s.
+    `config` is a JSON file with the fields of `Config`. Raises RuntimeError with the log's path after 60 s.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "local.frontdoor", "--port", str(port), "--config", str(config)]
     with log.open("ab") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, preexec_fn=die_with_parent)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/config.json", timeout=1):
