@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
+from noren.knowledge import publish
 from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
@@ -58,14 +59,40 @@ def test_only_what_has_changed_is_learnt_again(world: World) -> None:
     assert visible.find("大人は二千円", 5)
 
 
-def test_all_is_learnt_again_on_demand_and_nothing_published_that_is_in_force(world: World) -> None:
+def test_all_is_learnt_again_and_published_anew_on_demand_but_nothing_that_is_in_force(world: World) -> None:
     world.start(OPEN)
     world.drain()
     before = world.documents.pointer(world.tenant, world.site.site_id)
+    assert before
+    world.start(OPEN)
+    world.drain()
+    assert world.documents.pointer(world.tenant, world.site.site_id) == before
+    world.bucket.put(before.key, b"damaged")
     job = world.start(OPEN, force=True)
     world.drain()
-    assert (world.job(job).changed, world.job(job).status) == (1, "succeeded")
-    assert world.documents.pointer(world.tenant, world.site.site_id) == before
+    assert (world.job(job).changed, world.job(job).status, world.job(job).index_version) == (1, "succeeded", 2)
+    visible = world.visible()
+    assert visible
+    assert visible.find("平日は十時から", 1)
+
+
+def test_a_forced_job_that_learns_nothing_publishes_nothing_for_a_new_site(world: World) -> None:
+    job = world.start(("empty", " \n\n "), force=True)
+    world.drain()
+    assert world.job(job).skipped == 1
+    assert world.visible() is None
+
+
+@pytest.mark.parametrize("version", ["FORMAT_VERSION", "ANALYSIS_VERSION"])
+def test_an_index_that_a_new_release_can_not_read_is_replaced_at_the_next_training(
+    world: World, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start(OPEN)
+    world.drain()
+    monkeypatch.setattr(publish, version, 99)
+    job = world.start(OPEN)
+    world.drain()
+    assert (world.job(job).unchanged, world.job(job).index_version) == (1, 2)
 
 
 def test_questions_find_their_answers(world: World) -> None:

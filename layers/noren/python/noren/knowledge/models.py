@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -182,7 +182,8 @@ class Schedule:
     site_id: str
     url: str
     schedule: Recurrence
-    max_pages: int
+    max_pages: int | None
+    """None: as many as the plan has room for when it comes."""
     max_depth: int
     include: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -272,12 +273,6 @@ def page_id(source: str) -> str:
 def schedule_id(site_id: str, url: str) -> str:
     """The schedule of an address of a site: there is one."""
     return f"sch_{_digest(site_id, url)[:32]}"
-
-
-def contents_of(documents: Sequence[Document], vectors: str = "") -> str:
-    """A hash of what an index of these documents holds; `vectors` says which it has."""
-    named = sorted(f"{each.document_id}:{each.content_hash}" for each in documents)
-    return _digest(*named, *([vectors] if vectors else []))[:32]
 
 
 def plain(pointer: IndexPointer) -> dict[str, Any]:

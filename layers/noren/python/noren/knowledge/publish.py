@@ -13,13 +13,14 @@ from typing import Protocol
 from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge import blobs as keys
-from noren.knowledge.analysis import terms
+from noren.knowledge.analysis import ANALYSIS_VERSION, terms
 from noren.knowledge.blobs import BlobMissing, Blobs
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.current import current
 from noren.knowledge.document_store import DocumentStore
+from noren.knowledge.index_format import FORMAT_VERSION
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.models import Document, IndexEngine, IndexPointer, Job, JobStatus, contents_of
+from noren.knowledge.models import Document, IndexEngine, IndexPointer, Job, JobStatus
 from noren.knowledge.site_vectors import Later, SiteVectors, Stopped, Vectors
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
@@ -139,7 +140,7 @@ class Publisher:
         every = list(self._documents.every(*where))
         documents = current(every, self._clock())
         vectors = self._vectors.begin(job) if documents else None
-        is_forced = vectors is not None and job.mode == "full"
+        is_forced = job.mode == "full" and bool(documents)  # the file in force may be damaged
         # What somebody else has published without a deleted document may still have it in the version before.
         is_forced = is_forced or (job.kind == "refresh" and old is not None and old.previous is not None)
         if not is_forced and _is_current(old, documents, vectors.wanted_state if vectors else ""):
@@ -264,6 +265,13 @@ def _is_found(built: Built, document: Document, said: str) -> bool:
     """By its title, or by title and text; what has no word that could be looked up counts as found."""
     asked = [each for each in (document.title, f"{document.title}\n{said}") if terms(each).keys]
     return not asked or any(document.document_id in built.find(each, AMONG) for each in asked)
+
+
+def contents_of(documents: Sequence[Document], vectors: str) -> str:
+    """A hash of what an index of these documents holds, as this release writes it; `vectors` says which it has."""
+    named = sorted(f"{each.document_id}:{each.content_hash}" for each in documents)
+    parts = f"{FORMAT_VERSION}.{ANALYSIS_VERSION}", vectors, *named
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _is_current(pointer: IndexPointer | None, documents: Sequence[Document], vectors: str) -> bool:
