@@ -115,7 +115,9 @@ Pattern = Annotated[
 class ScopeIn(Body):
     """How much of a site is meant. Patterns are of paths (`/help/*`) or whole URLs; `*` is any text."""
 
-    max_pages: int = Field(default=1_000, ge=1, le=20_000, description="At most the plan's `pages_per_site`")
+    max_pages: int | None = Field(
+        default=None, ge=1, le=20_000, description="At most the plan's `pages_per_site`, which it is by default"
+    )
     max_depth: int = Field(default=10, ge=0, le=20, description="Links from the start")
     include: Annotated[list[Pattern], Field(max_length=50)] = Field(
         default_factory=list,
@@ -192,7 +194,7 @@ class ScheduleOut(Answer):
     site_id: str
     url: str
     schedule: Recurrence
-    max_pages: int
+    max_pages: int | None = Field(description="Null: as many as the plan has room for when it comes")
     max_depth: int
     include: list[str]
     exclude: list[str]

@@ -226,6 +226,21 @@ def test_a_plans_pages_bound_a_crawl(shop: Platform) -> None:
     assert start(shop, scope={"max_pages": 20_000})["max_pages"] == 200
 
 
+def test_where_no_number_is_asked_for_it_is_the_plans_also_when_a_schedule_comes(shop: Platform) -> None:
+    plan(shop, "enterprise")
+    site_id = shop.default_site(OWNER)
+    quote = shop.json("POST", "/api/v1/train/estimate", token(shop), {"site_id": site_id, "url": HOME})
+    most = shop.services.plans.entitlement(shop.services.tenants.get(TenantId(shop.tenant_of(OWNER)))).limits
+    assert most.pages_per_site > 1_000
+    assert (quote["max_pages"], start(shop, schedule="monthly")["max_pages"]) == (most.pages_per_site,) * 2
+    assert [each["max_pages"] for each in look(shop, "train/schedules")["items"]] == [None]
+    train(shop)
+    plan(shop, "starter")
+    shop.time.ahead += 32 * DAY
+    assert sweep()["begun"] == 1
+    assert look(shop, "train/jobs")["items"][0]["max_pages"] == 2_000
+
+
 @pytest.mark.parametrize(
     ("has", "wants", "offered"),
     [

@@ -102,7 +102,7 @@ class Crawls:
             created_by=actor,
             moved_at=now,
             url=address,
-            max_pages=min(reach.max_pages, pages_per_site),
+            max_pages=reach.most(pages_per_site),
             pages_per_site=pages_per_site,
             max_depth=reach.max_depth,
             include=reach.include,

@@ -169,9 +169,11 @@ class Quotes:
             )
         tenant, reach = self._tenant_of(site), reach or Reach()
         room = self._plans.entitlement(tenant).limits.pages_per_site
-        reach = replace(reach.at(address), max_pages=min(reach.max_pages, room))
+        most = reach.most(room)
+        reach = replace(reach.at(address), max_pages=most)
         known = () if force else self._known(site)
-        return self._priced(tenant, self._look(site, Ask(address, site.domains, reach, known), anew), reach)
+        survey = self._look(site, Ask(address, site.domains, reach, known), anew)
+        return self._priced(tenant, survey, reach.include, most)
 
     def _look(self, site: Site, ask: Ask, anew: bool) -> Survey:
         asked = hashlib.sha256(json.dumps(asdict(ask)).encode()).hexdigest()
@@ -209,7 +211,7 @@ class Quotes:
             if each.kind == "page" and each.status == "active"
         )
 
-    def _priced(self, tenant: Tenant, survey: Survey, reach: Reach) -> Quote:
+    def _priced(self, tenant: Tenant, survey: Survey, include: tuple[str, ...], most: int) -> Quote:
         try:
             policy = self._embeddings.policy(tenant)
         except NoEmbeddings:
@@ -235,8 +237,8 @@ class Quotes:
             skipped=survey.skipped,
             listed=survey.listed,
             sampled=survey.sampled,
-            max_pages=reach.max_pages,
-            include=reach.include,
+            max_pages=most,
+            include=include,
             is_cut=survey.is_cut,
             is_growing=survey.is_growing,
             embedding_tokens_left=left,

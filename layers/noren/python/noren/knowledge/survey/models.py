@@ -14,7 +14,8 @@ from noren.knowledge.survey.extent import Span
 class Reach:
     """How much of a site is meant; the patterns are those of `crawl.scope.Scope`."""
 
-    max_pages: int = 1_000
+    max_pages: int | None = None
+    """None: as many as there is room for."""
     max_depth: int = 10
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -22,6 +23,10 @@ class Reach:
     def at(self, start: str) -> Reach:
         """How much that is from a start address in canonical form: its folder, where no patterns say what."""
         return self if self.include else replace(self, include=folder_of(start))
+
+    def most(self, room: int) -> int:
+        """How many pages that are at most, where there is room for so many."""
+        return room if self.max_pages is None else min(self.max_pages, room)
 
 
 @dataclass(frozen=True, slots=True)

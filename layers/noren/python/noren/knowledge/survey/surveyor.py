@@ -36,6 +36,9 @@ from noren.knowledge.engine import cut
 from noren.knowledge.survey.findings import Findings, Seen
 from noren.knowledge.survey.models import Ask, KnownPage, SiteUnreadable, Survey
 
+MOST_PAGES = 20_000
+"""Known of at most, where no number is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -100,7 +103,7 @@ class _Look:
         self._known = {each.url: _known(each) for each in ask.known}
         self._robots = Robots()
         self._error_page: Fingerprint | None = None
-        self._found = Findings(scope, self._robots.allows, ask.reach.max_pages, random.Random(scope.start))  # noqa: S311
+        self._found = Findings(scope, self._robots.allows, ask.reach.most(MOST_PAGES), random.Random(scope.start))  # noqa: S311
         self._changed = threading.Condition()
         self._slot = 0.0
         self._under_way = 0
