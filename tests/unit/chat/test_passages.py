@@ -150,6 +150,7 @@ def test_passages_are_delimited_and_numbered_like_their_sources(rig: Rig) -> Non
 
 def test_sources_are_in_every_event_kept_and_replayed(rig: Rig) -> None:
     rig.train(*SITE)
+    rig.script.pieces = ["Open ", "from ", "nine [1]."]
     question, _, url = ASKED["en"]
     run = rig.run("key-1")
     events = list(rig.chats.stream(rig.member(), rig.ask(question), run))
@@ -166,6 +167,9 @@ def test_sources_are_in_every_event_kept_and_replayed(rig: Rig) -> None:
     assert rated.turn
     assert rated.turn.complete
     assert rated.turn.complete.sources == meta.sources
+    assert "[1]" in rated.turn.answer
+    _, asked, learnt = rig.feedback.pair(rig.tenant.tenant_id, done.answer.id, None, None)
+    assert (asked, learnt) == (question, "Open from nine.")  # a passage's number means nothing without it
     read = rig.conversations.read(rig.tenant.tenant_id, done.answer.session_key, 10)
     assert read.turns[0].complete
     assert read.turns[0].complete.sources == meta.sources

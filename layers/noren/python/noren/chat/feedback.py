@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from noren.chat.feedback_store import FeedbackStore, feedback_of
+from noren.chat.grounds import unnumbered
 from noren.chat.models import Asker, Feedback, Turn
 from noren.chat.newest import newest, page
 from noren.chat.store import SessionStore, owner_hash
@@ -129,7 +130,11 @@ class Feedbacks:
 
 
 def _said(rated: Rated) -> tuple[str, str]:
-    return (rated.turn.message, rated.turn.answer) if rated.turn else ("", "")
+    """The question and its answer, fit to be given again: without the numbers of that answer's sources."""
+    turn = rated.turn
+    if turn is None:
+        return "", ""
+    return turn.message, unnumbered(turn.answer) if turn.sources else turn.answer
 
 
 def _kept(text: str, longest: int, name: str) -> str:
