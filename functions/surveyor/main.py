@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from noren import wiring
@@ -12,6 +13,7 @@ from noren.settings import Settings
 
 SERVICES = wiring.build(Settings.from_env())
 log.configure(SERVICES.settings.stage)
+_log = logging.getLogger("noren.surveyor")
 
 
 def handler(event: dict[str, Any], _: Context) -> dict[str, Any]:
@@ -20,3 +22,7 @@ def handler(event: dict[str, Any], _: Context) -> dict[str, Any]:
         return SERVICES.surveyor.survey(Ask.parse(event)).told()
     except SiteUnreadable as unreadable:
         return {"unreadable": unreadable.reason}
+    except Exception as error:
+        _log.error("a site was not looked over", exc_info=error)
+    # Lambda logs the text of what is raised, and a stranger's page could have written it.
+    raise RuntimeError("not looked over")

@@ -308,7 +308,8 @@ def test_one_that_is_busy_or_dies_is_not_called_again() -> None:
     for client in (
         Lambda(throttled),
         Lambda(ReadTimeoutError(endpoint_url="")),
-        Lambda({"errorMessage": "died"}, "Unhandled"),
+        Lambda({"errorMessage": "died", "errorType": "MemoryError"}, "Unhandled"),
+        Lambda("died", "Unhandled"),
     ):
         with pytest.raises(Busy):
             remote(client).survey(Ask("http://shop.example/"))
