@@ -51,7 +51,7 @@ soak: setup ## SEED=1 HISTORIES=10000: seeded histories of accounts with crashes
 	@$(PY) -m bench.simulate $(SEED) $(HISTORIES)
 	@$(PY) -m bench.races
 
-bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale, billing, the widget's size, quotes, training: tables, not tests
+bench: setup ## cold start, gateway beside LiteLLM and Portkey, storage, cost, scale, billing, the widget's size, tokens, quotes, training: tables, not tests
 	@sh bench/setup.sh
 	@$(PY) -m bench.coldstart
 	@$(PY) -m bench.gateway

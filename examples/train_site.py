@@ -8,6 +8,7 @@ By default the demo bookshop is learnt, with its guide in three languages.
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ user = next(user for user in run["users"] if user["plan"] == given.get(3, "start
 def call(url: str, body: Any = None, **headers: str) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"} | headers)
-    return json.load(urllib.request.urlopen(request))
+    try:
+        return json.load(urllib.request.urlopen(request))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{error.code}: {json.load(error)['detail']}")
 
 
 signed_in = call(

@@ -54,11 +54,6 @@ class Written(NamedTuple):
         return self.grounds.sources
 
 
-def upper_bound(context_window: int, max_tokens: int) -> int:
-    """The most tokens, in and out, that a prompt of this module and its answer can take."""
-    return min(int(context_window * MARGIN), sum(BUDGET) + FRAME + max_tokens)
-
-
 def prompt_bound(
     context_window: int, question: str, history: Sequence[Message] | None, *, is_trained: bool = False
 ) -> int:
