@@ -71,6 +71,10 @@ class Clock:
         """Move on; also serves as a `sleep` that takes no time."""
         self.ahead += seconds
 
+    def to_next_minute(self) -> None:
+        """Move on to where a minute begins: what is counted by the minute then falls into one."""
+        self.ahead += 60 - self() % 60
+
 
 class Inline(Executor):
     """Makes each call at once in the asking thread: storage calls then come in an order of their own."""

@@ -85,6 +85,7 @@ def test_it_is_there_though_the_plans_chats_are_spent(aws: str) -> None:
 def test_who_is_stopped_or_too_fast_gets_none(aws: str) -> None:
     rig = Rig(replace(LIMITS, requests_per_minute=2))
     made = canned(rig)
+    rig.clock.to_next_minute()
     for _ in range(2):
         rig.chats.reply(rig.member(), rig.ask(QUESTION), rig.run())
     with pytest.raises(RateLimited):
@@ -308,6 +309,7 @@ def test_a_page_says_that_it_has_given_one(rig: Rig, monkeypatch: pytest.MonkeyP
     made = canned(rig)
     other = rig.canned.create(rig.tenant.tenant_id, f"site_{'9' * 32}", made.patterns, ANSWER, "user:owner")
     site = rig.sites.save_site(replace(rig.sites.create_default(rig.tenant), allowed_domains=(SHOP,)))
+    rig.clock.to_next_minute()
     with served(rig) as web:
         visit = web.visit(site, SHOP)
         for _ in range(2):

@@ -67,9 +67,10 @@ def test_which_index_is_current_is_asked_at_the_same_time(rig: Rig) -> None:
     at_once: list[str] = []
 
     def meet(name: str, options: dict[str, Any]) -> None:
-        seen.append(f"{name} {options['TableName']}")
+        call = f"{name} {options['TableName']}"
+        seen.append(call)
         if 2 < len(seen) <= 8:  # the site and its profile come first
-            at_once.append(seen[-1])
+            at_once.append(call)
             gate.wait(20)
 
     seen: list[str] = []
@@ -93,6 +94,7 @@ def test_no_thread_is_needed_where_there_is_nothing_to_fetch(rig: Rig) -> None:
 
 def test_a_missing_session_is_told_before_a_rate_that_is_exceeded(aws: str) -> None:
     rig = Rig(replace(LIMITS, requests_per_minute=1))
+    rig.clock.to_next_minute()
     client = Faulty(rig.client)
     answer, _ = rig.chats.reply(rig.member(), rig.ask(), rig.run())
     process = Container(client, rig)  # another one, which does not know yet that the minute is used up

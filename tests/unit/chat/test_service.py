@@ -270,6 +270,7 @@ def test_too_many_at_once_are_told_to_wait(aws: str) -> None:
 
 def test_the_plans_requests_per_minute_hold(aws: str) -> None:
     rig = Rig(replace(LIMITS, requests_per_minute=2))
+    rig.clock.to_next_minute()
     for _ in range(2):
         rig.chats.reply(rig.member(), rig.ask(), rig.run())
     with pytest.raises(RateLimited):

@@ -244,7 +244,7 @@ def test_a_spent_day_is_told_in_a_visitors_words(rig: Rig) -> None:
 
 def test_too_much_is_refused_with_when_to_come_again(rig: Rig) -> None:
     site = site_of(rig)
-    rig.clock.ahead = 60 - rig.clock() % 60  # at a minute's beginning
+    rig.clock.to_next_minute()
     with served(rig) as web:
         visit = web.visit(site, SHOP)
         answers = [visit.call("POST", "/api/v1/chat", ASK) for _ in range(VISITOR_CHATS["device"] + 1)]
@@ -257,7 +257,7 @@ def test_too_much_is_refused_with_when_to_come_again(rig: Rig) -> None:
 
 def test_an_address_calls_only_so_often_besides_chats(rig: Rig) -> None:
     site = site_of(rig)
-    rig.clock.ahead = 60 - rig.clock() % 60
+    rig.clock.to_next_minute()
     with served(rig) as web:
         visit = web.visit(site, SHOP)
         answers = [visit.call("GET", "/api/v1/sessions") for _ in range(VISITOR_CALLS_OF_ADDRESS + 1)]
@@ -293,7 +293,7 @@ def test_64_forged_origins_at_once_spend_no_more_than_the_sites_day(aws: str) ->
 def test_what_an_address_and_a_site_may_ask_a_minute(aws: str) -> None:
     rig = Rig(replace(LIMITS, concurrent_chats=64, chats_per_month=1000, requests_per_minute=100))
     site_of(rig)
-    rig.clock.ahead = 60 - rig.clock() % 60
+    rig.clock.to_next_minute()
     of_site = round(100 * VISITOR_SHARE)
     one_address = [visitor_of(rig, n) for n in range(VISITOR_CHATS["address"] + 6)]
     found = outcomes(rig, one_address)

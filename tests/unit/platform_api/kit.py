@@ -108,6 +108,10 @@ class Time:
     def __call__(self) -> float:
         return time.time() + self.ahead
 
+    def to_next_minute(self) -> None:
+        """Move on to where a minute begins: what is counted by the minute then falls into one."""
+        self.ahead += 60 - self() % 60
+
 
 @dataclass
 class Platform:

@@ -105,6 +105,7 @@ def test_a_training_calls_the_host_for_no_second_estimate(shop: Platform, monkey
 
     monkeypatch.setattr(shop.services.surveyor, "survey", counted)
     site_id = shop.default_site(OWNER)
+    shop.time.to_next_minute()
     quote = shop.json("POST", "/api/v1/train/estimate", token(shop), {"site_id": site_id, "url": HOME})
     assert (quote["include"], asked) == ([], [HOME])
     assert (start(shop)["estimated_pages"], asked) == (quote["pages"], [HOME])

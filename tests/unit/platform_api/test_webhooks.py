@@ -102,6 +102,7 @@ def test_what_has_us_call_somebody_is_limited(platform: Platform, owner: str) ->
     path = f"/api/v1/sites/{platform.json('GET', '/api/v1/me', owner)['tenant']['default_site_id']}/icon/check"
     tenant_id = TenantId(platform.tenant_of("owner"))
     platform.services.tenants.set_overrides(tenant_id, {"requests_per_minute": 1_000}, "test")
+    platform.time.to_next_minute()
     answers = [platform.call("POST", path, owner, {"url": "https://127.0.0.1/"}).status for _ in range(31)]
     assert answers == [200] * 30 + [429]
 
