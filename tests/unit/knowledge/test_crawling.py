@@ -10,6 +10,7 @@ import pytest
 
 from noren.errors import Conflict, Unprocessable
 from noren.ids import TenantId
+from noren.knowledge.blobs import text_key
 from noren.knowledge.crawl.scope import MAX_VARIANTS
 from noren.knowledge.crawl.visit import MOST_HOPS
 from noren.knowledge.crawl_store import Expiry
@@ -301,6 +302,22 @@ def test_a_crawl_that_had_nothing_removes_nothing(world: World, web: Web, how: s
     web.paths.clear()
     web.paths.update(pages)
     assert (crawled(world).status, world.texts()["Cup"].misses) == ("succeeded", 0)
+
+
+def test_a_page_whose_text_is_lost_holds_up_no_training_and_is_read_again(world: World, web: Web) -> None:
+    crawled(world)
+    cup = world.texts()["Cup"]
+    world.bucket.delete([text_key(cup)])
+    world.start(("Hours", "From ten to six."))
+    world.drain()
+    visible = world.visible()
+    assert visible
+    assert (visible.find("porcelain", 1), visible.find("Uji", 1) != []) == ([], True)
+    job = crawled(world)
+    assert (job.status, told(world, job)["/cup"]) == ("succeeded", ("changed", ""))
+    again = world.visible()
+    assert again
+    assert again.find("porcelain", 1) == [cup.document_id]
 
 
 def test_what_failed_is_done_again_on_demand(world: World, web: Web) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from noren.knowledge.crawl.scope import MAX_VARIANTS
 from noren.knowledge.models import Document, Job, JobPage, page_id
+from noren.knowledge.publish import UNUSED_SECONDS
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.training_world import POSSIBLE, World
@@ -101,6 +102,31 @@ def test_a_worker_may_die_while_it_forgives(web: Web, mode: Literal["before", "a
         assert list(map(standing, world.documents.every(world.tenant, world.site.site_id))) == before
         at += 2
     assert at > 20
+
+
+def test_another_job_publishes_before_a_crawl_that_had_nothing_forgives(web: Web) -> None:
+    """What it takes back is whole, and stands in the way of no publication."""
+    world = World(MemoryDynamoDB(), web.net)
+    world.crawl()
+    world.drain()
+    world.now += 2 * UNUSED_SECONDS
+    for path in set(web.paths) - {"/robots.txt"}:
+        web.put(path, "Shop", TEA, head='<meta name="robots" content="noindex">')
+    job = world.crawl()
+    while world.job(job).removed < 2:
+        world.deliver()
+    other = world.start(("Hours", "From ten to six."))
+    while world.job(other).is_open:
+        world.deliver(next(at for at, each in enumerate(world.queue.waiting) if each["job_id"] == other.job_id))
+    assert world.job(other).status == "succeeded"
+    world.drain()
+    assert (world.job(job).error, world.job(job).removed) == ("nothing_read", 0)
+    last = world.start(("Prices", "A cup is ten pounds."))
+    world.drain()
+    assert world.job(last).status == "succeeded"
+    visible = world.visible()
+    assert visible
+    assert visible.find("Uji", 1)
 
 
 def test_the_same_message_may_be_worked_off_between_any_two_calls(knowledge_table: Any, web: Web) -> None:

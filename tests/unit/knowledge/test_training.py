@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from noren.errors import Conflict, NotFound, Unprocessable
 from noren.ids import TenantId, new_id
 from noren.knowledge import publish
+from noren.knowledge.blobs import text_key
 from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
@@ -333,6 +334,44 @@ def test_another_tenant_finds_nothing(world: World) -> None:
         world.training.document(foreign, world.texts()["営業時間"].document_id)
     world.worker.work(other, job.job_id, "plan")
     assert world.job(job).status == "succeeded"
+
+
+def test_a_text_that_is_lost_holds_up_no_training_and_is_learnt_again(world: World) -> None:
+    world.start(OPEN, PRICE)
+    world.drain()
+    world.bucket.delete([text_key(world.texts()[OPEN[0]])])
+    for given, status in ((("店", "駅の前"), "gone"), (OPEN, "active")):
+        job = world.start(given)
+        world.drain()
+        assert (world.job(job).status, world.job(job).changed) == ("succeeded", 1)
+        assert world.texts()[OPEN[0]].status == status
+    visible = world.visible()
+    assert visible
+    assert all(visible.find(each, 1) for each in (OPEN[0], PRICE[0]))
+
+
+def test_a_document_that_is_learnt_anew_while_its_text_is_missed_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start(OPEN)
+    world.drain()
+    document = world.texts()[OPEN[0]]
+    world.bucket.delete([text_key(document)])
+    job = world.start(PRICE)
+    read = world.publisher._text
+
+    def learnt_anew(of: Any) -> bytes | None:
+        text = read(of)
+        if of == document and text is None and world.texts()[OPEN[0]].version == 1:
+            again = world.start((OPEN[0], "平日は九時から"))
+            while world.job(again).status != "publishing":
+                world.deliver(next(at for at, each in enumerate(world.queue.waiting) if each["job_id"] == again.job_id))
+        return text
+
+    monkeypatch.setattr(world.publisher, "_text", learnt_anew)
+    world.drain()
+    assert world.job(job).status == "succeeded"
+    assert (world.texts()[OPEN[0]].status, world.texts()[OPEN[0]].version) == ("active", 2)
 
 
 def test_unused_texts_and_uploads_are_removed_in_time(world: World) -> None:

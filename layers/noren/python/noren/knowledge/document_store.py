@@ -64,6 +64,14 @@ class DocumentStore:
             return False
         return True
 
+    def note(self, document: Document) -> bool:
+        """Store a document whose content is still that of the version that was read; False where it has changed."""
+        try:
+            transact(self._rows.client, [self.noting(document)])
+        except Refused:
+            return False
+        return True
+
     # Parts of transactions
 
     def next_version(self, document: Document) -> dict[str, Any]:

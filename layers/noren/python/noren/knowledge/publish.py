@@ -145,10 +145,9 @@ class Publisher:
         is_forced = is_forced or (job.kind == "refresh" and old is not None and old.previous is not None)
         if not is_forced and _is_current(old, documents, vectors.wanted_state if vectors else ""):
             return self._end(job, old, "")
-        try:
-            cut = self._cut(documents)
-        except BlobMissing:
-            return False  # a document was deleted since
+        cut = self._cut(documents)
+        if cut is None:
+            return False
         if vectors:
             vectors.make(
                 {chunk.content_hash: chunk.embedded for _, chunks in cut for chunk in chunks},
@@ -182,9 +181,29 @@ class Publisher:
         self._jobs.end(job, _ended(job, notice), self._clock(), error=error, index_version=_number(old))
         return True
 
-    def _cut(self, documents: Sequence[Document]) -> list[Cut]:
-        stored = self._pool.map(self._blobs.get, [keys.text_key(each) for each in documents])
-        return [(each, self._engine.cut(unpacked(data))) for each, data in zip(documents, stored, strict=True)]
+    def _cut(self, documents: Sequence[Document]) -> list[Cut] | None:
+        """The documents with their chunks; None where one has no text: then it is among them no more."""
+        texts = list(self._pool.map(self._text, documents))
+        for each, text in zip(documents, texts, strict=True):
+            if text is None:
+                self._lose(each)
+        if None in texts:
+            return None
+        return [(each, self._engine.cut(unpacked(text))) for each, text in zip(documents, texts, strict=True) if text]
+
+    def _text(self, document: Document) -> bytes | None:
+        try:
+            return self._blobs.get(keys.text_key(document))
+        except BlobMissing:
+            return None
+
+    def _lose(self, document: Document) -> None:
+        """A text that is lost must not hold up its site for ever: its document is gone, until it is read again."""
+        if self._documents.get(document.tenant_id, document.site_id, document.document_id) != document:
+            return  # it was deleted since, or learnt anew
+        gone = replace(document, status="gone", checked_at=self._clock())
+        if self._documents.note(gone):
+            _log.error("the text of a document is lost", extra={"fields": {"document": document.document_id}})
 
     def _upload(
         self, job: Job, old: IndexPointer | None, documents: Sequence[Document], built: Built, vectors: Vectors | None
@@ -210,9 +229,9 @@ class Publisher:
     def _clean(self, tenant_id: TenantId, site_id: str, now: IndexPointer, documents: Sequence[Document]) -> None:
         """Remove what is not used any more. Where that fails the next publication does it."""
         indexed = {now.key} | ({now.previous.key} if now.previous else set())
-        kept = [each for each in documents if each.status == "active"]
-        named = {keys.text_key(each) for each in kept}
-        named |= {keys.links_key(tenant_id, site_id, each.document_id) for each in kept}
+        # Those of documents that are gone too: a crawl that has nothing takes back what it has missed.
+        named = {keys.text_key(each) for each in documents}
+        named |= {keys.links_key(tenant_id, site_id, each.document_id) for each in documents}
         long_ago = self._clock() - UNUSED_SECONDS
         try:
             # An index of a higher number is somebody's who is about to publish it.

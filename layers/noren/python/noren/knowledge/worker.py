@@ -242,7 +242,8 @@ class Worker:
         if not text.blocks:
             return PageEnd("skipped", "no_text")
         hash = content_hash(text)
-        is_same = known is not None and known.content_hash == hash and known.url == reading.url
+        as_now = "active", hash, reading.url
+        is_same = known is not None and (known.status, known.content_hash, known.url) == as_now
         if is_same and job.mode == "differential":
             return PageEnd("unchanged", document_id=reading.document_id)
         size = self._engine.measure(text)
