@@ -158,8 +158,8 @@ def retry_job(call: Call) -> t.JobOut:
 def list_documents(call: Call) -> Page[t.DocumentOut]:
     """What a site has learnt."""
     site = _site(call, call.query.site_id)
-    read = call.services.training.documents
-    items, following = paged(call, DOCUMENTS, lambda limit, at: read(site, limit, at))
+    read, status = call.services.training.documents, call.query.status
+    items, following = paged(call, DOCUMENTS, lambda limit, at: read(site, limit, at, status))
     return Page(items=[_document(each) for each in items], next_cursor=following)
 
 
@@ -220,8 +220,8 @@ def _job(each: Job) -> t.JobOut:
 
 
 def _estimate(each: Quote) -> t.EstimateOut:
-    local = {"cost_local": each.cost_local.amount, "currency": each.cost_local.currency}
-    return t.EstimateOut.model_validate(asdict(each) | local)
+    costs = {name: getattr(each, name).amount for name in ("cost_local", "cost_local_low", "cost_local_high")}
+    return t.EstimateOut.model_validate(asdict(each) | costs | {"currency": each.cost_local.currency})
 
 
 def _schedule(each: Schedule) -> t.ScheduleOut:
@@ -289,7 +289,7 @@ ROUTES = (
         status=201,
         idempotent=True,
         replay=lambda made: made.model_copy(update={"fields": {}}),
-        rate="train",
+        rate="uploads",
     ),
     Route(
         "POST",
@@ -385,7 +385,7 @@ ROUTES = (
         READ,
         "What a site has learnt, in no particular order",
         Page[t.DocumentOut],
-        query=t.SiteQuery,
+        query=t.DocumentQuery,
     ),
     Route("GET", DOCUMENT, get_document, READ, "A document", t.DocumentOut, query=t.OneSiteQuery),
     Route(

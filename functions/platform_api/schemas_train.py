@@ -159,6 +159,8 @@ class EstimateOut(Answer):
     cost_usd_low: PlainDecimal
     cost_usd_high: PlainDecimal
     cost_local: PlainDecimal
+    cost_local_low: PlainDecimal
+    cost_local_high: PlainDecimal
     currency: str
     skipped: list[SkippedOut]
     listed: int = Field(description="Pages that the site lists itself, or that links led to")
@@ -271,10 +273,11 @@ class JobPageOut(Answer):
     document_id: str
 
 
-class SiteQuery(PageQuery):
+class DocumentQuery(PageQuery):
     """Whose documents; the default site's where no site is named."""
 
     site_id: Id | None = None
+    status: DocumentStatus | None = Field(None, description="`active`: what is answered from")
 
 
 class OneSiteQuery(Body):

@@ -119,7 +119,10 @@ def test_tokens_are_priced_by_the_plans_policy_and_held_against_the_month() -> N
     assert (quote.cost_usd_low, quote.cost_usd, quote.cost_usd_high) == tuple(
         Decimal(each) for each in ("0.0016", "0.002008", "0.002816")
     )
-    assert (quote.cost_local.amount, quote.cost_local.currency) == (Decimal("0.3012"), "JPY")
+    local = (quote.cost_local_low, quote.cost_local, quote.cost_local_high)
+    assert [(each.amount, each.currency) for each in local] == [
+        (Decimal(each), "JPY") for each in ("0.24", "0.3012", "0.4224")
+    ]
     assert (quote.embedding_tokens_left, quote.exceeds_quota, quote.may_exceed_quota) == (110_000, False, True)
     larger = World(replace(SURVEY, tokens=Span(1, 110_001, 200_000))).quotes.quote(SITE, "http://shop.example/")
     assert larger.exceeds_quota

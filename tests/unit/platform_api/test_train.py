@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from noren.ids import TenantId
 from noren.plans.models import ModelPolicy
 from noren.tenants.models import Tenant
+from noren.tenants.store import transact
 from tests.unit.llm.vectors import SMALL
 from tests.unit.platform_api.changes import FILES, MATE, OWNER, PAIRS, TEXTS, people, train
 from tests.unit.platform_api.kit import Platform, access_token
@@ -45,6 +48,30 @@ def test_a_text_is_learnt_shown_and_forgotten(owned: Platform) -> None:
     assert owned.json("GET", "/api/v1/documents", token)["items"] == []
     jobs = owned.json("GET", "/api/v1/train/jobs", token, query={"site_id": owned.default_site(OWNER)})["items"]
     assert [each["job_id"] for each in jobs] == [gone["job_id"], job["job_id"]]
+
+
+def test_documents_that_are_gone_can_be_left_out(owned: Platform) -> None:
+    token, site_id = access_token(OWNER), owned.default_site(OWNER)
+    start(owned, "text", texts=[*TEXTS, {"title": "Parking", "text": "There are four places behind the shop."}])
+    train(owned)
+    store, tenant = owned.services.documents, TenantId(owned.tenant_of(OWNER))
+    gone = next(each for each in store.every(tenant, site_id) if each.title == "Parking")
+    transact(owned.services.dynamodb, [store.noting(replace(gone, status="gone"))])
+
+    def titles(**query: str) -> set[str]:
+        return {each["title"] for each in owned.json("GET", "/api/v1/documents", token, query=query)["items"]}
+
+    assert (titles(), titles(status="active"), titles(status="gone")) == (
+        {"営業時間", "Parking"},
+        {"営業時間"},
+        {"Parking"},
+    )
+
+
+def test_a_job_of_as_many_files_as_it_takes_is_not_refused_for_their_number(owned: Platform) -> None:
+    places = [start(owned, "uploads")["upload_id"] for _ in range(50)]
+    files = [{"upload_id": each, "name": f"{number}.txt"} for number, each in enumerate(places)]
+    assert start(owned, "files", files=files)["status"] == "queued"
 
 
 def test_the_function_works_messages_off_and_the_tenant_is_told_once(

@@ -17,6 +17,7 @@ RateName = Literal[
     "analytics",
     "fetch",
     "train",
+    "uploads",
     "quotes_of_host",
     "visitor_tokens_of_address",
     "visitor_tokens_of_site",
@@ -43,7 +44,8 @@ RATES: dict[RateName, Rate] = {
     "purchase": Rate(10, 60),
     "analytics": Rate(50, 60),
     "fetch": Rate(30, 60),  # has us call what the tenant names
-    "train": Rate(30, 60),  # each is a job, or a place for a file
+    "train": Rate(30, 60),  # each is a job, or a look at a site
+    "uploads": Rate(150, 60),  # each is a place for a file: one job takes up to 50
     # of a host that is looked over, for all tenants together: some 45 requests each
     "quotes_of_host": Rate(4, 60),
     # of visitors, whatever origin they claim

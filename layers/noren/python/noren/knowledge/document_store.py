@@ -15,7 +15,7 @@ from noren.knowledge.items import (
     pointer_key,
     pointer_of,
 )
-from noren.knowledge.models import Document, IndexPointer
+from noren.knowledge.models import Document, DocumentStatus, IndexPointer
 from noren.knowledge.row_store import Position, RowStore
 from noren.tenants.store import Refused, transact
 
@@ -40,10 +40,11 @@ class DocumentStore:
             yield made_of(Document, item)
 
     def page(
-        self, tenant_id: TenantId, site_id: str, limit: int, position: Position | None
+        self, tenant_id: TenantId, site_id: str, limit: int, position: Position | None, status: DocumentStatus | None
     ) -> tuple[list[Document], Position | None]:
-        """Some documents of a site, in the order of their ids, and where to go on."""
-        items, following = self._rows.page(documents_key(tenant_id, site_id), limit, position)
+        """Some documents of a site (all, or those of a status), in the order of their ids, and where to go on."""
+        only = {"status": status} if status else None
+        items, following = self._rows.page(documents_key(tenant_id, site_id), limit, position, only=only)
         return [made_of(Document, each) for each in items], following
 
     def has_pages(self, tenant_id: TenantId, site_id: str) -> bool:

@@ -16,7 +16,7 @@ from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import RETRYABLE, Document, IndexPointer, Job, JobKind, JobMode, JobPage
+from noren.knowledge.models import RETRYABLE, Document, DocumentStatus, IndexPointer, Job, JobKind, JobMode, JobPage
 from noren.knowledge.row_store import Position
 from noren.queues import Queue
 from noren.sites.models import Site
@@ -127,9 +127,11 @@ class Training:
 
     # Documents
 
-    def documents(self, site: Site, limit: int, position: Position | None) -> tuple[list[Document], Position | None]:
-        """What a site has learnt, in no order that means anything."""
-        return self._documents.page(site.tenant_id, site.site_id, limit, position)
+    def documents(
+        self, site: Site, limit: int, position: Position | None, status: DocumentStatus | None = None
+    ) -> tuple[list[Document], Position | None]:
+        """What a site has learnt (of a status, if one is given), in no order that means anything."""
+        return self._documents.page(site.tenant_id, site.site_id, limit, position, status)
 
     def document(self, site: Site, document_id: str) -> Document:
         """A document. Raises NotFound."""

@@ -117,6 +117,8 @@ class Quote:
     cost_usd_low: Decimal
     cost_usd_high: Decimal
     cost_local: CostSnapshot
+    cost_local_low: CostSnapshot
+    cost_local_high: CostSnapshot
     skipped: tuple[Left, ...]
     listed: int
     sampled: int
@@ -221,6 +223,7 @@ class Quotes:
             survey = replace(survey, tokens=_with_probes(survey))
         costs = _costs(policy, survey.tokens)
         rate = self._plans.rate(tenant.currency)
+        local = [convert(each, rate.currency, rate.rate) for each in costs]
         return Quote(
             pages=survey.pages.likely,
             pages_low=survey.pages.low,
@@ -233,7 +236,9 @@ class Quotes:
             cost_usd_low=costs[0],
             cost_usd=costs[1],
             cost_usd_high=costs[2],
-            cost_local=convert(costs[1], rate.currency, rate.rate),
+            cost_local_low=local[0],
+            cost_local=local[1],
+            cost_local_high=local[2],
             skipped=survey.skipped,
             listed=survey.listed,
             sampled=survey.sampled,
