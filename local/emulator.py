@@ -61,7 +61,7 @@ def start(
     env |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
     env |= {"MINISTACK_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     env |= {"NODE_PATH": str(HOME / "node" / "node_modules")}
-    # It unpacks functions with their layers there, hundreds of megabytes each, and leaves them when it is killed.
+    # It unpacks functions and layers there, hundreds of megabytes, and leaves them when it is killed.
     scratch = log.parent / "unpacked"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -72,10 +72,9 @@ def start(
         env |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(state / "s3")}
     env |= extra_env or {}
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(HOME / "emu" / "bin" / "ministack")]
+    command = [str(HOME / "emu" / "bin" / "python"), str(ROOT / "local" / "emulated.py")]
     if env.get("AUTH") == "true":
-        judged = [str(ROOT / "local" / "verdicts.py"), str(log.with_name("verdicts.jsonl"))]
-        command = [str(HOME / "emu" / "bin" / "python"), *judged]
+        command.append(str(log.with_name("verdicts.jsonl")))
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, preexec_fn=die_with_parent)
     _SCRATCH[process.pid] = scratch
