@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.emulator import HOME
 
+expect.set_options(timeout=20_000)  # one that holds costs nothing, and a busy machine is no fault
+
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
     "--headless=new",
@@ -79,6 +81,7 @@ def sign_in(page: Page, run: Mapping[str, Any], plan: str = "free") -> None:
 
 def ask(page: Page, message: str) -> None:
     """Type a message and send it."""
+    expect(page.locator("#send")).not_to_be_empty()  # the page listens once its buttons have their names
     page.locator("#message").fill(message)
     page.locator("#message").press("Enter")
 

@@ -128,7 +128,7 @@ def test_leaving_the_page_cancels(page: Page, world: World) -> None:
     ask(page, "endless")
     expect(page.locator(".answer")).to_have_text("One two three")
     page.goto("about:blank")
-    assert world.api.cancelled.wait(5)
+    assert world.api.cancelled.wait(20)
 
 
 def test_hostile_answers_are_inert(page: Page, world: World) -> None:

@@ -163,7 +163,7 @@ def key(world: World) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def running(world: World) -> Iterator[tuple[str, str]]:
-    world.stack.control("*", pace_ms=400)
+    world.stack.control("*", pace_ms=1500)
     events = world.victim.stream("Tell me all about yourself, at length.")
     try:
         first = next(events)

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.e2e.client import Client, Stack
 
 FOLLOWING = ("SUM#", "SUMS#", "TX#", "ONCE#")
 """What streams derive from what is stored: it may follow seconds after what a fixture has done."""
+
+SETTLED = timedelta(seconds=5)
+"""What a training's worker writes after its end, it has written by then."""
 
 STORED = ("tenants", "quotas", "credits", "billing", "usage", "sites")
 """Tables in which nothing may change. `events` counts the refusals, `runtime` the rates; `webhooks` what is sent."""
@@ -66,23 +70,25 @@ class World:
 
     def _let_trainings_end(self) -> None:
         """What fixtures have begun goes on by itself for some seconds, and is noted a moment after it has ended."""
-        deadline, waited = time.monotonic() + 90, False
+        deadline = time.monotonic() + 240
         while True:
             answer = self.victim.call("GET", "/api/v1/train/jobs?limit=20")
             jobs = answer.json()["items"] if answer.status_code == 200 else None
-            if jobs is not None and not [job for job in jobs if job["ended_at"] is None]:
-                break
+            if jobs is not None and not [job for job in jobs if not _is_long_over(job)]:
+                return
             assert time.monotonic() < deadline, answer.text
-            waited = waited or jobs is not None
             time.sleep(0.5)
-        if waited:
-            time.sleep(2)
 
     def items(self, table: str) -> Iterator[dict[str, Any]]:
         """All items of a table."""
         scan = self.stack.aws("dynamodb").get_paginator("scan")
         pages = scan.paginate(TableName=self.stack.tables[table], ConsistentRead=True)
         return (item for page in pages for item in page["Items"])
+
+
+def _is_long_over(job: dict[str, Any]) -> bool:
+    """Whether a training has ended, and so long ago that nothing more is written of it."""
+    return job["ended_at"] is not None and datetime.now(UTC) - datetime.fromisoformat(job["ended_at"]) > SETTLED
 
 
 def device(base: str) -> Client:

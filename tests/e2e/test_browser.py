@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 def test_sign_in_and_chat_with_streaming(stack: Stack, page: Page) -> None:
     sign_in(page, stack.run, "starter")
-    stack.control("mistral", pace_ms=200)
+    stack.control("mistral", pace_ms=500)
     try:
         ask(page, "日帰り入浴の料金はいくらですか？")
         answer = page.locator(".turn").last
@@ -43,7 +43,7 @@ def test_an_invitation_arrives_and_is_accepted(stack: Stack, admin: Client, page
     owner = stack.user("pro")
     guest = stack.person("free")
     owner.ok("POST", "/api/v1/invitations", {"email": guest["email"], "role": "editor"})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         page.goto(stack["mailbox_url"])
         links = page.locator("a[href*='/invite?token=']")

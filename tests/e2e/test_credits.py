@@ -19,12 +19,12 @@ from tests.e2e.client import Client, Stack
 pytestmark = pytest.mark.e2e
 
 
-def until(look: Callable[[], Any], seconds: float = 30) -> Any:
+def until(look: Callable[[], Any], seconds: float = 90) -> Any:
     """What `look` gives once it gives something."""
     ends = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < ends, "it never came"
-        time.sleep(0.3)
+        time.sleep(1.5)  # a newcomer may ask once a second
     return found
 
 

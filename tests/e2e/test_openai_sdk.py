@@ -140,7 +140,7 @@ def test_a_client_that_leaves_pays_for_what_was_made(client: openai.OpenAI, acco
     try:
         with client.chat.completions.create(model="default", messages=ASK, stream=True) as stream:
             seen = next(chunk for chunk in stream if chunk.choices[0].delta.content)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while account.records()[0]["request_id"] != seen.id and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:
@@ -351,6 +351,8 @@ def test_a_minutes_requests_are_waited_for(stack: Stack) -> None:
     key = make_key(owner, "chat")
     with openai.OpenAI(api_key=key, base_url=stack["inference_url"] + "/v1", max_retries=0) as client:
         ask = partial(client.chat.completions.create, model="default", messages=ASK)
+        if (second := time.time() % 60) > 40:  # as a minute turns, one more is let through
+            time.sleep(60 - second)
         ask()
         ask()
         with pytest.raises(openai.RateLimitError) as caught:

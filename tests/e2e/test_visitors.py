@@ -160,7 +160,7 @@ def test_64_forged_origins_at_once_spend_no_more_than_the_sites_day(stack: Stack
         found = Counter(pool.map(one, range(64)))
     assert found["200"] <= DAY, found
     assert set(found) <= {"200", "402", "429", "no token: 429 True"}, found
-    assert found["no token: 429 True"] >= 4, found
+    assert found["no token: 429 True"] >= 3, found
     assert stack.model_calls() - before == found["200"]
     records = shop.owner.ok("GET", "/api/v1/usage/records?limit=100")["items"]
     assert len(records) == found["200"], json.dumps(records)

@@ -42,7 +42,7 @@ def test_a_visitor_asks_and_rates_and_comes_back(stack: Stack, page: Page) -> No
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     enter(page, stack, "?plan=free&lang=ja")
-    stack.control("phi3", pace_ms=150)
+    stack.control("phi3", pace_ms=400)
     try:
         page.get_by_role("button", name="営業時間は？").click()
         answer = page.locator(".bubble").last

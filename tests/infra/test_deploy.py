@@ -190,4 +190,4 @@ def test_deploying_the_same_again_is_a_look(deployed: cloud.Outputs) -> None:
     log, before = (work / "cdk.log").stat().st_size, time.monotonic()
     assert cloud.deploy(deployed.endpoint, {}, work=work) == deployed
     assert (work / "cdk.log").stat().st_size == log
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 60

@@ -25,7 +25,7 @@ FOLDERS = {
     "gimp-ko": ("gimp-help-ko", "usr/share/gimp/2.0/help/ko"),
 }
 """By name: Debian's package, and where its pages are."""
-SECONDS = 120
+SECONDS = 60
 
 
 class Unavailable(Exception):
@@ -61,11 +61,17 @@ def _fetch(package: str, kept: Path) -> None:
         raise Unavailable("there is no apt here")
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-        for command in ([apt, "download", package], [apt, "update", "-qq"], [apt, "download", package]):
-            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=SECONDS)
+        why = ""
+        for what in (["download", package], ["update", "-qq"], ["download", package], ["download", package]):
+            command = [apt, "-o", "Acquire::Retries=3", *what]
+            try:
+                done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=SECONDS)
+                why = done.stderr.strip()[-300:]
+            except subprocess.TimeoutExpired:
+                why = f"{' '.join(command)} took longer than {SECONDS} s"
             if archive := next(Path(scratch).glob("*.deb"), None):
                 break
         else:
-            raise Unavailable(done.stderr.strip()[-300:])
+            raise Unavailable(why)
         subprocess.run([dpkg, "-x", archive, Path(scratch) / "unpacked"], check=True, capture_output=True)
         (Path(scratch) / "unpacked").rename(kept)

@@ -21,7 +21,7 @@ from tests.contract.chat.test_settlement import FACT, tell
 from tests.unit.chat.rig import Container, Rig
 from tests.unit.chat.web import Web, served
 
-LIMIT = 1.5
+LIMIT = 2.5
 """Seconds to the first word."""
 LIMITS = TimeLimits(connect=1, first_token=LIMIT, total=10)
 

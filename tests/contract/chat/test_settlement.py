@@ -74,11 +74,11 @@ BROUGHT_ABOUT: dict[str, Act] = {
     "FAILED in the middle of the answer": model(fault="cut", pace_ms=30),
     "FAILED in the middle of an answer that nobody reads piece by piece": model(fault="cut", pace_ms=5),
     "TIMED_OUT before the first word": both(plane(execution_ms=300), model(first_ms=3000)),
-    "TIMED_OUT in the middle": both(plane(execution_ms=500), model(pace_ms=60)),
+    "TIMED_OUT in the middle": both(plane(execution_ms=1500), model(pace_ms=200)),
     "CANCELLED by somebody else, before the first word": both(
         plane(ends="CANCELLED", ends_ms=200), model(first_ms=3000)
     ),
-    "CANCELLED by somebody else, in the middle": both(plane(ends="CANCELLED", ends_ms=500), model(pace_ms=60)),
+    "CANCELLED by somebody else, in the middle": both(plane(ends="CANCELLED", ends_ms=1500), model(pace_ms=200)),
     "IN_QUEUE past our limit": plane(cold_ms=600_000),
     "silent past our limit": model(fault="hang"),
     "stalled past our limit": model(fault="stall"),
