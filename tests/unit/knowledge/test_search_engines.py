@@ -226,7 +226,7 @@ def test_an_index_that_lost_vectors_is_not_used(remote: Published) -> None:
 def test_what_one_function_has_no_time_for_the_next_goes_on_with(
     remote: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vector_indexes, "PUT_VECTORS", 9)
+    monkeypatch.setattr(vector_indexes, "PUT_VECTORS", 3)
     put = remote.place.service.PutVectors
 
     def slow(given: dict[str, Any]) -> dict[str, Any]:
@@ -236,9 +236,22 @@ def test_what_one_function_has_no_time_for_the_next_goes_on_with(
     remote.place.service.PutVectors = slow  # type: ignore[method-assign]
     pointer = remote.train(*pages())
     calls = remote.place.service.calls
-    assert (pointer.engine, calls.count("PutVectors"), calls.count("CreateIndex")) == ("s3_vectors", 5, 3)
+    assert (pointer.engine, calls.count("PutVectors"), calls.count("CreateIndex")) == ("s3_vectors", 14, 7)
     (index,) = remote.place.service.indexes.values()
     assert len(index["vectors"]) == PAGES
+
+
+def test_who_never_comes_to_moving_a_vector_is_given_up(remote: Published) -> None:
+    create = remote.place.service.CreateIndex
+
+    def slow(given: dict[str, Any]) -> dict[str, Any]:
+        remote.place.now += MOVING_SECONDS + 1
+        return create(given)
+
+    remote.place.service.CreateIndex = slow  # type: ignore[method-assign]
+    job = remote.world.start(*pages())
+    remote.world.drain()
+    assert (remote.world.job(job).status, remote.world.job(job).error) == ("failed", "publishing_failed")
 
 
 def test_requests_keep_the_services_limits(remote: Published) -> None:

@@ -86,13 +86,14 @@ class S3VectorsEngine:
                 self._indexes.delete(name)
 
     def _move(self, index: IndexFile, name: str) -> None:
-        """Store an index's vectors, and look for some of them. Raises Later, and `BadIndex` where one is not found.
+        """Store an index's vectors, and look for some of them. Raises Later, which counts as a try where none was
+        stored, and `BadIndex` where one is not found.
 
         Whoever dies here leaves an index that no pointer names: it is gone on with, or removed by the next version.
         """
         space = index.head.vectors
         assert space is not None
-        began = self._clock()
+        began, has_moved = self._clock(), False
         is_new = self._indexes.create(name, space.dimensions)
         rows = ((chunk, *index.vector(chunk)) for chunk in range(index.head.chunks))
         vectors = ((chunk, numbers) for chunk, step, numbers in rows if step)
@@ -100,8 +101,9 @@ class S3VectorsEngine:
             if not is_new and self._indexes.has(name, some[-1][0]):
                 continue
             if self._clock() - began > MOVING_SECONDS:
-                raise Later
+                raise Later(is_try=not has_moved)
             self._indexes.put(name, some)
+            has_moved = True
         for chunk in range(0, index.head.chunks, -(-index.head.chunks // TRIED)):
             step, numbers = index.vector(chunk)
             found = self._indexes.nearest(name, list(numbers), 10) if step else {chunk: 1.0}
