@@ -20,6 +20,7 @@ from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
 from noren.knowledge.models import Job
 from noren.knowledge.worker import ASKED_AGAIN, IDLE_SECONDS, MOST_TRIES, PUBLISHING_SECONDS
+from noren.tenants.store import Refused
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.knowledge.training_world import POSSIBLE, WordEngine, World
 
@@ -510,6 +511,24 @@ def test_a_publication_that_storage_interrupts_is_gone_on_with_when_its_message_
         world.deliver()
     world.bucket.put = put  # type: ignore[method-assign]
     world.worker.work(job.tenant_id, job.job_id, "publish")
+    assert (world.job(job).status, world.job(job).tries) == ("succeeded", 2)
+
+
+def test_a_publication_whose_documents_do_not_stand_still_is_gone_on_with_when_its_message_comes_back() -> None:
+    world = World(MemoryDynamoDB())
+    job = world.start(OPEN)
+    while world.queue.waiting[0]["what"] != "publish":
+        world.deliver()
+    kept = world.jobs.publish
+
+    def overtaken(*_: Any, **__: Any) -> None:
+        raise Refused((0,))
+
+    world.jobs.publish = overtaken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        world.deliver(again=True)
+    world.jobs.publish = kept  # type: ignore[method-assign]
+    world.deliver()
     assert (world.job(job).status, world.job(job).tries) == ("succeeded", 2)
 
 

@@ -117,6 +117,7 @@ class Publisher:
             for _ in range(ROUNDS):
                 if self._is_through(job):
                     return
+            raise RuntimeError("the documents of a site do not stand still")
         except Stopped:
             return
         except Exception:
@@ -124,7 +125,6 @@ class Publisher:
             raise
         finally:
             self._vectors.end(job)
-        raise RuntimeError("the documents of a site do not stand still")
 
     def _put_off(self, job: Job) -> None:
         """Whoever comes next goes on at once, and need not take us for dead first."""
