@@ -8,7 +8,7 @@ from typing import Any
 from noren import wiring
 from noren.edge import log
 from noren.edge.events import Context
-from noren.knowledge.survey.models import Ask, SiteUnreadable
+from noren.knowledge.survey.models import Ask, LeadsElsewhere, SiteUnreadable
 from noren.settings import Settings
 
 SERVICES = wiring.build(Settings.from_env())
@@ -17,11 +17,13 @@ _log = logging.getLogger("noren.surveyor")
 
 
 def handler(event: dict[str, Any], _: Context) -> dict[str, Any]:
-    """Lambda's entry: an `Ask`; the answer is a `Survey`, or why the site is `unreadable`."""
+    """Lambda's entry: an `Ask`; the answer is a `Survey`, why the site is `unreadable`, or where it is: `elsewhere`."""
     try:
         return SERVICES.surveyor.survey(Ask.parse(event)).told()
     except SiteUnreadable as unreadable:
         return {"unreadable": unreadable.reason}
+    except LeadsElsewhere as elsewhere:
+        return {"elsewhere": elsewhere.url}
     except Exception as error:
         _log.error("a site was not looked over", exc_info=error)
     # Lambda logs the text of what is raised, and a stranger's page could have written it.

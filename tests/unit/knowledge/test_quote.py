@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import cycle
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from noren.knowledge.engine import FileEngine, cut
 from noren.knowledge.models import Document
 from noren.knowledge.quote import LOOK_SECONDS, CannotRead, Quotes, RemoteSurveyor
 from noren.knowledge.survey.extent import Span
-from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import asked, written
 from noren.knowledge.vectors import Compact, compact
@@ -216,6 +217,54 @@ def test_a_host_is_looked_over_a_few_times_a_minute_by_all_together() -> None:
     world.quotes.quote(other, "http://shop.example/")
 
 
+def test_each_host_that_the_start_leads_to_is_counted() -> None:
+    """One's own names may lead to a stranger's host as often as one likes: it is called as seldom all the same."""
+    world = World()
+
+    def leads(ask: Ask) -> Survey:
+        world.asked.append(ask)
+        if not ask.entry:
+            world.now += 4
+            raise LeadsElsewhere("http://victim.example/")
+        return SURVEY
+
+    world.survey = leads  # type: ignore[method-assign]
+    for number in range(RATES["quotes_of_host"].calls):
+        assert world.quotes.quote(SITE, f"http://a{number}.example/").pages == 100
+    with pytest.raises(RateLimited):
+        world.quotes.quote(SITE, "http://b.example/")
+    there = [each for each in world.asked if each.entry]
+    assert {(each.entry, each.seconds) for each in there} == {("http://victim.example/", 11.0)}
+    assert len(there) == RATES["quotes_of_host"].calls
+
+
+def test_a_start_that_leads_from_host_to_host_comes_to_an_end() -> None:
+    for names in ("ab", "abcdefgh"):
+        world, hops = World(), cycle(names)
+        world.survey = lambda _, hops=hops: raises(LeadsElsewhere(f"http://{next(hops)}.example/"))  # type: ignore
+        with pytest.raises(CannotRead, match="circle"):
+            world.quotes.quote(SITE, "http://shop.example/")
+
+
+def raises(error: Exception) -> Survey:
+    raise error
+
+
+def test_pages_out_of_the_scope_take_up_the_plans_room() -> None:
+    others = [replace(PAGE, document_id=f"doc_{at}", url=f"http://shop.example/ja/{at}") for at in range(45)]
+    gone = [replace(each, status="gone") for each in others]
+    for documents, start, most in (
+        (others, "http://shop.example/en/", 5),
+        (others, "http://shop.example/", 50),
+        (gone, "http://shop.example/en/", 50),
+    ):
+        world = World(documents=documents)
+        assert world.quotes.quote(SITE, start).max_pages == world.asked[0].reach.max_pages == most
+    world = World(documents=[*others, *(replace(each, url=f"{each.url}b") for each in others[:5])])
+    quote = world.quotes.quote(SITE, "http://shop.example/en/")
+    assert (quote.max_pages, quote.pages, quote.tokens_high, quote.is_cut, world.asked) == (0, 0, 0, True, [])
+
+
 def test_a_plan_without_embeddings_costs_nothing_and_exceeds_nothing() -> None:
     quote = World(replace(SURVEY, tokens=Span(1, 10**9, 10**9)), None).quotes.quote(SITE, "http://shop.example/")
     assert (quote.cost_usd_high, quote.embedding_model) == (Decimal(0), "")
@@ -302,6 +351,8 @@ def test_another_function_looks() -> None:
     assert (name, Ask.parse(event)) == ("surveyor", ask)
     with pytest.raises(SiteUnreadable, match="robots"):
         remote(Lambda({"unreadable": "robots"})).survey(ask)
+    with pytest.raises(LeadsElsewhere, match=r"^http://a\.example/$"):
+        remote(Lambda({"elsewhere": "http://a.example/"})).survey(ask)
 
 
 def test_one_that_is_busy_or_dies_is_not_called_again() -> None:

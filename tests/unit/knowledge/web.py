@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.unit.fetching.net import Net, says
+from tests.unit.fetching.net import PUBLIC, Net, says
 
 HOST = "shop.example"
 HOME = f"http://{HOST}/"
@@ -31,12 +31,12 @@ class Answer:
 class Web:
     """Paths with what is there; `asked` counts requests by path, `sent` those that were answered with a body."""
 
-    def __init__(self, net: Net, name: str = HOST) -> None:
+    def __init__(self, net: Net, name: str = HOST, address: str = PUBLIC) -> None:
         self.paths: dict[str, Answer] = {"/robots.txt": Answer(b"User-agent: *\nCrawl-delay: 0\n", type="text/plain")}
         self.asked: Counter[str] = Counter()
         self.net, self.sent = net, Counter[str]()
         self.on_request: Callable[[str], object] = lambda path: None
-        net.serve(self._answer, name=name)
+        net.serve(self._answer, name=name, address=address)
 
     def put(self, path: str, title: str, text: str, links: Iterable[str] = (), head: str = "", **more: str) -> None:
         """A page; its ETag is that of what it says, unless `more` says otherwise."""

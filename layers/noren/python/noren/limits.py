@@ -46,7 +46,7 @@ RATES: dict[RateName, Rate] = {
     "fetch": Rate(30, 60),  # has us call what the tenant names
     "train": Rate(30, 60),  # each is a job, or a look at a site
     "uploads": Rate(150, 60),  # each is a place for a file: one job takes up to 50
-    # of a host that is looked over, for all tenants together: some 45 requests each
+    # of a host that is looked over, for all tenants together: some 45 requests each, 95 at most
     "quotes_of_host": Rate(4, 60),
     # of visitors, whatever origin they claim
     "visitor_tokens_of_address": Rate(60, 3600),  # at one site

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
@@ -13,8 +13,10 @@ from noren.knowledge.engine import cut
 from noren.knowledge.extract import html
 from noren.knowledge.extract.digest import content_hash
 from noren.knowledge.survey.findings import kind_of
-from noren.knowledge.survey.models import Ask, KnownPage, Reach, SiteUnreadable, Survey
+from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, Reach, SiteUnreadable, Survey
 from noren.knowledge.survey.surveyor import Patience, Surveyor
+from tests.unit.fetching.net import Net
+from tests.unit.knowledge.web import HOME, Answer, Web
 from tests.websites.generated import Made, Plan, generate, sitemap
 from tests.websites.server import Options, Visit, Website
 
@@ -200,6 +202,81 @@ def test_a_start_that_leads_on_for_ever_is_told(site: Website) -> None:
         look(site)
 
 
+@pytest.fixture
+def net() -> Iterator[Net]:
+    made = Net()
+    yield made
+    made.close()
+
+
+def over(net: Net, url: str = HOME, **more: object) -> Survey:
+    return Surveyor(Fetcher(network=net), patience=QUICK).survey(Ask(url, **more))  # type: ignore[arg-type]
+
+
+def moved(location: str) -> Answer:
+    return Answer(b"", "301 Moved", location=location)
+
+
+def test_a_start_that_leads_in_a_circle_is_told(net: Net) -> None:
+    Web(net).paths["/"] = moved("http://www.shop.example/")
+    Web(net, "www.shop.example", "93.184.216.35").paths["/"] = moved(HOME)
+    with pytest.raises(SiteUnreadable, match="redirect_loop"):
+        over(net)
+
+
+TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
+
+
+def test_another_host_of_the_site_is_counted_and_not_called(net: Net) -> None:
+    """However it is named: by links, a list, redirects, the list's own address."""
+    shop, other = Web(net), Web(net, "victim.example", "93.184.216.35")
+    theirs = [f"http://victim.example/{name}" for name in ("linked", "listed", "moved")]
+    shop.put("/", "Shop", TEA, ["/tea", "/moved", theirs[0]])
+    shop.put("/tea", "Tea", TEA.replace("green", "black"))
+    shop.paths["/moved"] = moved(theirs[2])
+    rules = "User-agent: *\nCrawl-delay: 0\n" + "".join(
+        f"Sitemap: {url}\n" for url in (f"{HOME}sitemap.xml", f"{HOME}list.xml", "http://victim.example/list.xml")
+    )
+    shop.paths["/robots.txt"] = Answer(rules.encode(), type="text/plain")
+    shop.sitemap(("/tea", ""))
+    listed = shop.paths["/sitemap.xml"]
+    listed.body = listed.body.replace(b"</urlset>", f"<url><loc>{theirs[1]}</loc></url></urlset>".encode())
+    shop.paths["/list.xml"] = moved("http://victim.example/list.xml")
+    survey = over(net, domains=("shop.example", "victim.example"))
+    assert not other.asked
+    assert (survey.listed, survey.sampled) == (6, 3)
+    assert {left.reason for left in survey.skipped} >= {"redirected", "sitemap_other_host"}
+
+
+def test_a_start_that_leads_to_another_host_is_told_before_that_is_called(net: Net) -> None:
+    shop, other = Web(net), Web(net, "guide.shop.example", "93.184.216.35")
+    there = "http://guide.shop.example/"
+    shop.paths["/"] = moved(there)
+    other.put("/", "Guide", TEA, [f"{HOME}tea", "/tea", "/secret"])
+    other.put("/tea", "Tea", TEA.replace("green", "black"))
+    other.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\nDisallow: /secret\n", type="text/plain")
+    with pytest.raises(LeadsElsewhere) as leads:
+        over(net)
+    assert (leads.value.url, other.asked.total()) == (there, 0)
+    shop.forget()
+    survey = over(net, entry=there)
+    assert not shop.asked
+    assert [(left.reason, left.count) for left in survey.skipped] == [("robots", 1)]
+    assert (survey.listed, survey.sampled) == (3, 2)
+
+
+def test_the_rules_of_the_address_where_the_start_ends_hold(net: Net) -> None:
+    """`www.` may say otherwise than the bare name does."""
+    Web(net).paths["/"] = moved("http://www.shop.example/")
+    www = Web(net, "www.shop.example", "93.184.216.35")
+    www.put("/", "Shop", TEA, ["/secret"])
+    www.put("/secret", "Secret", TEA)
+    www.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\nDisallow: /secret\n", type="text/plain")
+    survey = over(net)
+    assert not www.asked["/secret"]
+    assert {left.reason for left in survey.skipped} == {"redirected", "robots"}
+
+
 def test_error_pages_that_say_200_are_none(site: Website) -> None:
     body = b"<title>Shop</title><main><h1>Shop</h1><p>" + b"All about our shop, its rooms and its garden. " * 9
     with site:
@@ -224,12 +301,12 @@ def test_it_crosses_to_another_function_unchanged(site: Website) -> None:
 @pytest.mark.parametrize(
     ("url", "kind"),
     [
-        ("http://shop.example/", "shop.example/"),
-        ("http://shop.example/about", "shop.example/"),
-        ("http://shop.example/help/a/b.html", "shop.example/help/"),
-        ("http://shop.example/ja/help/a.html", "shop.example/ja/help/"),
-        ("http://shop.example/zh-Hant/a.html", "shop.example/zh-Hant/"),
-        ("http://shop.example/help/a.pdf", "shop.example/help/."),
+        ("http://shop.example/", "http://shop.example/"),
+        ("http://shop.example/about", "http://shop.example/"),
+        ("http://shop.example/help/a/b.html", "http://shop.example/help/"),
+        ("http://shop.example/ja/help/a.html", "http://shop.example/ja/help/"),
+        ("http://shop.example/zh-Hant/a.html", "http://shop.example/zh-Hant/"),
+        ("http://shop.example/help/a.pdf", "http://shop.example/help/."),
     ],
 )
 def test_pages_are_alike_by_folder_and_language(url: str, kind: str) -> None:

@@ -1,5 +1,5 @@
 """What training a site would come to, before anything is done: pages, tokens, price, what stays out, whether the
-month's quota reaches for it. Nothing is stored, nothing is charged.
+month's quota reaches for it. Nothing is charged, nor stored but the look itself, for ten minutes.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
 from typing import Protocol
 
 from noren.clock import Clock
@@ -22,8 +22,9 @@ from noren.knowledge.crawls import Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings, NoEmbeddings
 from noren.knowledge.engine import cut
+from noren.knowledge.models import Document
 from noren.knowledge.survey.extent import Span
-from noren.knowledge.survey.models import Ask, KnownPage, Left, Reach, SiteUnreadable, Survey
+from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
 from noren.knowledge.trial import TEXT_TOKENS
 from noren.limits import check
@@ -44,10 +45,15 @@ PROBE_TOKENS = 90
 see what vectors are good for (`trial.py`): about so many, of about so many tokens.
 """
 MOST_KNOWN = 5_000
-"""Documents that are told apart; the rest count as new."""
+"""Pages that are told apart; the rest count as new."""
 
 LOOK_SECONDS = 600.0
 """For so long a training rests on the look that its quote was made of: the host is not called for another."""
+
+MOST_HOSTS = 3
+"""Of the site that a first address may lead over."""
+NO_ROOM = Survey(Span(0, 0, 0), 0, Span(0, 0, 0), (), 0, 0, is_cut=True, is_growing=False)
+"""Where the plan's pages are all taken by what is out of the training's scope: nobody need be called for that."""
 
 _ADVICE = {
     "robots": "Its robots.txt forbids reading it. Allow the robot `Noren` there, then ask again.",
@@ -72,7 +78,7 @@ class Surveys(Protocol):
     """What looks sites over."""
 
     def survey(self, ask: Ask) -> Survey:
-        """Look a site over. Raises SiteUnreadable."""
+        """Look a site over. Raises SiteUnreadable, LeadsElsewhere."""
 
 
 class Memory(Protocol):
@@ -92,10 +98,12 @@ class RemoteSurveyor:
         self._function = function
 
     def survey(self, ask: Ask) -> Survey:
-        """Look a site over. Raises SiteUnreadable, Busy."""
+        """Look a site over. Raises SiteUnreadable, LeadsElsewhere, Busy."""
         told = self._function.call(asdict(ask))
         if reason := told.get("unreadable"):
             raise SiteUnreadable(reason)
+        if url := told.get("elsewhere"):
+            raise LeadsElsewhere(url)
         return Survey.parse(told)
 
 
@@ -170,12 +178,22 @@ class Quotes:
                 code="invalid_url",
             )
         tenant, reach = self._tenant_of(site), reach or Reach()
-        room = self._plans.entitlement(tenant).limits.pages_per_site
-        most = reach.most(room)
-        reach = replace(reach.at(address), max_pages=most)
-        known = () if force else self._known(site)
-        survey = self._look(site, Ask(address, site.domains, reach, known), anew)
-        return self._priced(tenant, survey, reach.include, most)
+        pages = self._pages(site)
+        ask = Ask(address, site.domains, reach.at(address))
+        most = reach.most(self._plans.entitlement(tenant).limits.pages_per_site - self._outside(ask, pages))
+        if most <= 0:
+            return self._priced(tenant, NO_ROOM, ask.reach.include, 0)
+        ask = replace(ask, reach=replace(ask.reach, max_pages=most), known=() if force else _known(pages))
+        return self._priced(tenant, self._look(site, ask, anew), ask.reach.include, most)
+
+    def _pages(self, site: Site) -> list[Document]:
+        every = self._documents.every(site.tenant_id, site.site_id)
+        return [each for each in every if each.kind == "page" and each.status == "active"]
+
+    def _outside(self, ask: Ask, pages: Sequence[Document]) -> int:
+        """How many of the plan's pages a training leaves taken: those of documents that are out of its scope."""
+        scope = ask.scope(datetime.fromtimestamp(self._clock(), UTC).date())
+        return sum(scope.refusal(each.url, each.depth) is not None for each in pages)
 
     def _look(self, site: Site, ask: Ask, anew: bool) -> Survey:
         asked = hashlib.sha256(json.dumps(asdict(ask)).encode()).hexdigest()
@@ -183,13 +201,25 @@ class Quotes:
         told = None if anew else self._memory.kept(key, self._clock())
         if told:
             return Survey.parse(json.loads(told))
-        check(self._limiter, "quotes_of_host", host_of(ask.url).removeprefix("www."))
-        try:
-            survey = self._surveys.survey(ask)
-        except SiteUnreadable as unreadable:
-            raise CannotRead(unreadable.reason) from None
+        survey = self._looked(ask)
         self._memory.keep(key, json.dumps(survey.told()), self._clock() + LOOK_SECONDS)
         return survey
+
+    def _looked(self, ask: Ask) -> Survey:
+        """Each host that the first address leads to is called only if it has not just been looked over too often."""
+        address, end, met = ask.url, self._clock() + ask.seconds, set[str]()
+        while True:
+            check(self._limiter, "quotes_of_host", host_of(address).removeprefix("www."))
+            met.add(address)
+            try:
+                return self._surveys.survey(ask)
+            except SiteUnreadable as unreadable:
+                raise CannotRead(unreadable.reason) from None
+            except LeadsElsewhere as elsewhere:
+                address = canonical(elsewhere.url) or ask.url
+            if address in met or len(met) >= MOST_HOSTS:
+                raise CannotRead("redirect_loop")
+            ask = replace(ask, entry=address, seconds=end - self._clock())
 
     def of_texts(self, site: Site, texts: Sequence[Extracted]) -> Estimate:
         """What training on these texts would come to, if all of them are new: cut as they will be, each chunk once."""
@@ -204,14 +234,6 @@ class Quotes:
         wanted += sum(_tried(title, some[0]) for title, some in made[:MOST_PROBES] if some)
         cost_usd = pricing.cost(policy, TokenUsage(input=wanted))
         return Estimate(len(texts), wanted, cost_usd, self._embeddings.would_exceed(tenant, wanted))
-
-    def _known(self, site: Site) -> tuple[KnownPage, ...]:
-        documents = islice(self._documents.every(site.tenant_id, site.site_id), MOST_KNOWN)
-        return tuple(
-            KnownPage(each.url, each.content_hash, each.etag, each.last_modified, each.lastmod, each.distrusted)
-            for each in documents
-            if each.kind == "page" and each.status == "active"
-        )
 
     def _priced(self, tenant: Tenant, survey: Survey, include: tuple[str, ...], most: int) -> Quote:
         try:
@@ -250,6 +272,13 @@ class Quotes:
             exceeds_quota=policy is not None and survey.tokens.likely > left,
             may_exceed_quota=policy is not None and survey.tokens.high > left,
         )
+
+
+def _known(pages: Sequence[Document]) -> tuple[KnownPage, ...]:
+    return tuple(
+        KnownPage(each.url, each.content_hash, each.etag, each.last_modified, each.lastmod, each.distrusted)
+        for each in pages[:MOST_KNOWN]
+    )
 
 
 def _tried(title: str, first: Chunk) -> int:

@@ -49,6 +49,11 @@ def host_of(url: str) -> str:
     return authority if authority.endswith("]") else re.sub(r":\d+$", "", authority)
 
 
+def origin_of(url: str) -> str:
+    """The scheme and authority of a URL in canonical form: what one robots.txt holds for."""
+    return "/".join(url.split("/", 3)[:3])
+
+
 def path_of(url: str) -> str:
     """The path of a URL in canonical form, without its query."""
     return "/" + url.split("/", 3)[3].partition("?")[0]

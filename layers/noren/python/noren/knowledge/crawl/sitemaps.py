@@ -84,11 +84,13 @@ def listed(
     max_urls: int,
     max_files: int = 100,
     may_fetch: Callable[[str], bool] = lambda url: True,
+    follows: Callable[[str], bool] = lambda url: True,
     seconds: float = 20.0,
 ) -> Listed:
     """Read sitemaps and those they lead to, until `max_urls` pages are found or `max_files` are read.
 
-    `admits` says whether a canonical URL counts, `may_fetch` whether a sitemap's may be called; `seconds` is for each.
+    `admits` says whether a canonical URL counts, `may_fetch` whether a sitemap's may be called, `follows` whether one
+    that it redirects to may; `seconds` is for each.
     """
     found, waiting, seen = Listed(), [(url, 1) for url in sitemaps], set[str]()
     limits = Limits(seconds=seconds, raw_bytes=MAX_BYTES // 2, bytes=MAX_BYTES)
@@ -101,7 +103,7 @@ def listed(
             break
         seen.add(url)
         try:
-            _read(fetcher, url, limits, depth, found, waiting, admits, max_urls)
+            _read(fetcher, url, limits, follows, depth, found, waiting, admits, max_urls)
         except SitemapBroken as broken:
             found.problems[url] = broken.reason
     return found
@@ -111,6 +113,7 @@ def _read(
     fetcher: Fetcher,
     url: str,
     limits: Limits,
+    follows: Callable[[str], bool],
     depth: int,
     found: Listed,
     waiting: list[tuple[str, int]],
@@ -118,7 +121,7 @@ def _read(
     max_urls: int,
 ) -> None:
     try:
-        got = fetcher.get(url, limits=limits)
+        got = fetcher.get(url, limits=limits, follows=follows)
     except FetchFailed as failed:
         raise SitemapBroken("too_large" if failed.reason == "too_large" else "unreachable") from None
     if got.status != 200:

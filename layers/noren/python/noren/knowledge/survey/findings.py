@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from noren.knowledge.crawl.addresses import host_of, path_of
+from noren.knowledge.crawl.addresses import origin_of, path_of
 from noren.knowledge.crawl.scope import Scope, Variants
 from noren.knowledge.survey.extent import Level, Part, Span, share, total, unseen
 from noren.knowledge.survey.models import Left, Survey
@@ -53,11 +53,13 @@ class Seen:
 
 
 class Findings:
-    """Holds no more than `most` pages. Not for two threads at a time."""
+    """Holds no more than `most` pages. Not for two threads at a time. Pages of `origin` alone are chosen to be read,
+    for its rules alone are known: others count.
+    """
 
     def __init__(self, scope: Scope, allows: Callable[[str], bool], most: int, chance: random.Random) -> None:
         self.allows, self.most = allows, most
-        self.is_cut = False
+        self.origin, self.is_cut = "", False
         self._scope, self._chance, self._variants = scope, chance, Variants()
         self._pages: dict[str, Seen] = {}
         self._kinds: dict[str, list[Seen]] = {}
@@ -138,7 +140,7 @@ class Findings:
         best: list[str] = []
         most = 0.0
         for kind, waiting in self._waiting.items():
-            if not waiting:
+            if not waiting or origin_of(waiting[0].url) != self.origin:
                 continue
             want = (len(waiting) + self._taken[kind]) / (2 * self._taken[kind] + 1)
             if want > most:
@@ -277,10 +279,10 @@ class Findings:
 
 
 def kind_of(url: str) -> str:
-    """What pages are taken to be alike by: host, the first folder (below that of a language), page or document."""
+    """What pages are taken to be alike by: origin, the first folder (below that of a language), page or document."""
     *folders, name = [part for part in path_of(url).split("/") if part] or [""]
     depth = 2 if folders and _LANGUAGE.fullmatch(folders[0]) else 1
-    return "/".join([host_of(url), *folders[:depth], "." if _DOCUMENT.search(name) else ""])
+    return "/".join([origin_of(url), *folders[:depth], "." if _DOCUMENT.search(name) else ""])
 
 
 def _read(pages: Iterable[Seen]) -> list[Seen]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any
 
-from noren.knowledge.crawl.scope import folder_of
+from noren.knowledge.crawl.scope import Scope, folder_of
 from noren.knowledge.survey.extent import Span
 
 
@@ -51,13 +52,30 @@ class Ask:
     reach: Reach = Reach()
     known: tuple[KnownPage, ...] = ()
     """None where everything is to be learnt anew."""
+    entry: str = ""
+    """Where `url` has been found to lead: there the look begins."""
+    seconds: float = 15.0
+    """For the look, at most."""
+
+    def scope(self, today: date) -> Scope:
+        """What belongs to it. Raises ValueError where `url` is no http(s) URL."""
+        reach = self.reach
+        return Scope(
+            self.url,
+            domains=self.domains,
+            include=reach.include,
+            exclude=reach.exclude,
+            max_depth=reach.max_depth,
+            today=today,
+        )
 
     @classmethod
     def parse(cls, told: Mapping[str, Any]) -> Ask:
         """The reverse of `dataclasses.asdict`, with JSON in between."""
         reach = {name: _tuple(value) for name, value in told["reach"].items()}
         known = ({name: _tuple(value) for name, value in each.items()} for each in told["known"])
-        return cls(told["url"], tuple(told["domains"]), Reach(**reach), tuple(KnownPage(**each) for each in known))
+        plain = {**told, "domains": tuple(told["domains"]), "reach": Reach(**reach)}
+        return cls(**{**plain, "known": tuple(KnownPage(**each) for each in known)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +123,16 @@ class SiteUnreadable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class LeadsElsewhere(Exception):
+    """The first page is on another host of the site, which may be called only if whoever asks lets it be: then with
+    `url` as the entry.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
 
 
 def _tuple(value: Any) -> Any:

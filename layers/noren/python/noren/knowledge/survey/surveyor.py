@@ -1,7 +1,8 @@
 """The look at a site: robots.txt, the first page, sitemaps, then a sample of all pages that are known of.
 
-Nothing is stored. It ends in time whatever the site does: what was read by then is what the figures rest on. Hosts are
-called as robots.txt asks, a few times a second where it asks for nothing.
+Nothing is stored. It ends in time whatever the site does: what was read by then is what the figures rest on. One host
+is called, with and without `www.`, as its robots.txt asks, a few times a second where it asks for nothing: how often
+looks come there is counted by whoever asks for them. Pages of other hosts are counted, not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urljoin
 
 from noren.fetching.client import Fetcher, Limits
+from noren.knowledge.crawl.addresses import canonical, host_of, origin_of
 from noren.knowledge.crawl.known import VALIDATORS, Known
 from noren.knowledge.crawl.near import Fingerprint
 from noren.knowledge.crawl.robots import Robots, RobotsUnavailable, robots_of
@@ -34,7 +36,7 @@ from noren.knowledge.crawl.visit import (
 )
 from noren.knowledge.engine import cut
 from noren.knowledge.survey.findings import Findings, Seen
-from noren.knowledge.survey.models import Ask, KnownPage, SiteUnreadable, Survey
+from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, SiteUnreadable, Survey
 
 MOST_PAGES = 20_000
 """Known of at most, where no number is asked for."""
@@ -73,16 +75,9 @@ class Surveyor:
         self._fetcher, self._patience, self._clock, self._today = fetcher, patience or Patience(), clock, today
 
     def survey(self, ask: Ask) -> Survey:
-        """Look a site over. Raises SiteUnreadable, ValueError where `ask.url` is no http(s) URL."""
-        end = self._clock() + self._patience.seconds
-        scope = Scope(
-            ask.url,
-            domains=ask.domains,
-            include=ask.reach.include,
-            exclude=ask.reach.exclude,
-            max_depth=ask.reach.max_depth,
-            today=self._today().date(),
-        )
+        """Look a site over. Raises SiteUnreadable, LeadsElsewhere; ValueError where `ask.url` is no http(s) URL."""
+        end = self._clock() + min(self._patience.seconds, ask.seconds)
+        scope = ask.scope(self._today().date())
         return _Look(self._fetcher, self._patience, self._clock, scope, ask, end).whole()
 
 
@@ -99,11 +94,12 @@ class _Look:
         end: float,
     ) -> None:
         self._fetcher, self._patience, self._clock, self._end = fetcher, patience, clock, end
-        self._scope, self._start = scope, scope.start
+        self._scope, self._start = scope, ask.entry or scope.start
+        self._host, self._origin = _bare(self._start), ""
         self._known = {each.url: _known(each) for each in ask.known}
         self._robots = Robots()
         self._error_page: Fingerprint | None = None
-        self._found = Findings(scope, self._robots.allows, ask.reach.most(MOST_PAGES), random.Random(scope.start))  # noqa: S311
+        self._found = Findings(scope, self._allows, ask.reach.most(MOST_PAGES), random.Random(scope.start))  # noqa: S311
         self._changed = threading.Condition()
         self._slot = 0.0
         self._under_way = 0
@@ -111,13 +107,6 @@ class _Look:
 
     def whole(self) -> Survey:
         """See `Surveyor.survey`."""
-        try:
-            self._robots = robots_of(self._fetcher, self._start, seconds=self._patience.robots_seconds)
-        except RobotsUnavailable as unavailable:
-            reason = str(unavailable)
-            raise SiteUnreadable("robots_unavailable" if reason.isdigit() else reason) from None
-        self._found.allows = self._robots.allows
-        self._slot = self._clock() + self._delay
         self._read_start()
         self._read_sitemaps()
         for each in self._known:
@@ -132,22 +121,48 @@ class _Look:
         return self._patience.delay if self._robots.wish is None else self._robots.wish
 
     def _read_start(self) -> None:
-        """The first page; where it leads on, the one that it leads to. Raises SiteUnreadable."""
-        url = self._start
-        for _ in range(1 + MOST_HOPS):
+        """The first page; where it leads on, the one that it leads to. Raises SiteUnreadable, LeadsElsewhere."""
+        url, met = self._start, set[str]()
+        while True:
+            if url in met or len(met) > MOST_HOPS:
+                raise SiteUnreadable("redirect_loop")
+            met.add(url)
+            self._arrive(url)
             self._found.add(url)
             visited = self._in_time(self._found.take(url))
             self._note(visited)
             if not isinstance(visited, Skipped) or visited.reason not in ("redirected", "duplicate"):
                 break
             url = visited.other
-        else:
-            raise SiteUnreadable("redirect_loop")
         if isinstance(visited, Skipped) and visited.reason in ("robots", "other_site", "blocked", "redirect_loop"):
             raise SiteUnreadable(visited.reason)
         if isinstance(visited, Failed) and visited.reason in ("unreachable", "tls_failed", "timed_out"):
             raise SiteUnreadable(visited.reason)
         self._error_page = error_page_of(self._fetcher, url, limits=self._limits())
+
+    def _arrive(self, url: str) -> None:
+        """Learn the rules that hold for a page, before it is read. Raises SiteUnreadable, LeadsElsewhere."""
+        if not self._is_near(url):
+            raise LeadsElsewhere(url)
+        if origin_of(url) == self._origin:
+            return
+        seconds = max(0.1, min(self._patience.robots_seconds, self._end - self._clock()))
+        try:
+            self._robots = robots_of(self._fetcher, url, seconds=seconds)
+        except RobotsUnavailable as unavailable:
+            reason = str(unavailable)
+            raise SiteUnreadable("robots_unavailable" if reason.isdigit() else reason) from None
+        self._origin = self._found.origin = origin_of(url)
+        self._slot = self._clock() + self._delay
+
+    def _is_near(self, url: str) -> bool:
+        """Whether a URL is on the host that is looked over."""
+        address = canonical(url)
+        return address is not None and _bare(address) == self._host
+
+    def _allows(self, url: str) -> bool:
+        """Whether a page may be read, as far as that is known: other hosts have rules of their own."""
+        return origin_of(url) != self._origin or self._robots.allows(url)
 
     def _in_time(self, page: Seen) -> Visited:
         """Visit a page, unless a parser is still at it when the time is over. Raises SiteUnreadable."""
@@ -163,16 +178,20 @@ class _Look:
         named = self._robots.sitemaps
         said = listed(
             self._fetcher,
-            named or (urljoin(self._start, "/sitemap.xml"),),
+            named or (urljoin(self._origin, "/sitemap.xml"),),
             admits=lambda url: self._clock() < until and self._found.admits(url, depth=1),
             max_urls=self._found.most,
             max_files=self._patience.sitemaps,
-            may_fetch=lambda url: self._clock() < until and (url in named or self._scope.has_host(url)),
+            may_fetch=lambda url: self._clock() < until and self._is_near(url),
+            follows=self._is_near,
             seconds=max(0.1, min(self._patience.sitemaps_seconds, until - self._clock())),
         )
         self._found.is_cut |= said.is_cut
         for url, lastmod in said.pages.items():
             self._found.add(url, depth=1, lastmod=lastmod, is_listed=True)
+        for url in named:
+            if not self._is_near(url):
+                self._found.leave_out("sitemap_other_host", url)
         for url, problem in said.problems.items():
             if url in named or problem not in ("missing", "broken"):  # most sites have none where we look for one
                 self._found.leave_out(f"sitemap_{problem}", url)
@@ -222,9 +241,7 @@ class _Look:
         return known is not None and page.is_listed and not known.is_due(page.lastmod)
 
     def _visit(self, page: Seen) -> Visited:
-        visitor = Visitor(
-            self._fetcher, self._scope, self._robots.allows, error_page=self._error_page, limits=self._limits()
-        )
+        visitor = Visitor(self._fetcher, self._scope, self._allows, error_page=self._error_page, limits=self._limits())
         return visitor.visit(page.url, self._known.get(page.url), depth=page.depth, lastmod=page.lastmod)
 
     def _limits(self) -> Limits:
@@ -244,6 +261,10 @@ class _Look:
                 self._found.skip(visited.url, visited.reason, visited.links, visited.other)
             case Gone() | Failed():
                 self._found.skip(visited.url, visited.reason)
+
+
+def _bare(url: str) -> str:
+    return host_of(url).removeprefix("www.")
 
 
 def _known(page: KnownPage) -> Known:
