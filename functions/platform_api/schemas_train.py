@@ -210,7 +210,7 @@ class JobOut(Answer):
 
     job_id: str
     site_id: str
-    kind: JobKind = Field(description="`refresh` publishes again after a document was deleted")
+    kind: JobKind = Field(description="`refresh` publishes again after a document was deleted or has expired")
     mode: JobMode
     status: JobStatus = Field(description="`partial`: published, but some pages failed")
     attempt: int
@@ -295,7 +295,7 @@ class IndexOut(Answer):
     chunks: int
     languages: list[str]
     embedding_model: str = Field(description="Whose vectors it is also searched by; empty where by words alone")
-    can_roll_back: bool = Field(description="The version before is kept: it goes when a document is deleted")
+    can_roll_back: bool = Field(description="The version before is kept: it goes when a document is deleted or expires")
 
 
 class DocumentOut(Answer):

@@ -188,6 +188,27 @@ def test_a_page_that_was_missed_expires_though_nobody_asks_for_it_again(world: W
     assert not visible.find("porcelain", 5)
 
 
+def test_an_expiry_is_published_though_some_texts_get_no_vector_and_leaves_no_version_that_had_the_page(
+    world: World, web: Web
+) -> None:
+    world.model.is_had = True
+    crawled(world)
+    web.paths.pop("/cup")
+    crawled(world)
+    world.model.left = 0
+    world.start(("Hours", "From ten to six."))
+    world.drain()
+    world.now += MISSED_SECONDS + 90000
+    assert expired(world) == 1
+    world.drain()
+    told, _, status = world.told[-1]
+    job = world.training.get(world.tenant, told)
+    assert (job.kind, status, job.error) == ("refresh", "partial", "embedding_quota_spent")
+    pointer = world.documents.pointer(world.tenant, world.site.site_id)
+    assert pointer
+    assert (pointer.version, pointer.previous) == (job.index_version, None)
+
+
 def expired(world: World) -> int:
     """How many sites were begun to be published anew: of this tenant alone, for the tests share a table."""
     every = world.crawls.expired

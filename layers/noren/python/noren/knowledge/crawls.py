@@ -19,7 +19,7 @@ from noren.knowledge.current import is_valid
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import Document, Job, Recurrence
+from noren.knowledge.models import Document, Job, Recurrence, refresh
 from noren.knowledge.survey.models import Reach
 from noren.queues import Queue
 from noren.sites.models import Site
@@ -174,19 +174,7 @@ class Crawls:
         if not any(_has_expired(each, now) for each in self._documents.every(site.tenant_id, site.site_id)):
             self._pages.forget(expiry)  # what was missed has come back, or went in another way
             return False
-        job = Job(
-            job_id=new_id("job", now),
-            tenant_id=site.tenant_id,
-            site_id=site.site_id,
-            kind="refresh",
-            mode="differential",
-            status="publishing",
-            source="",
-            created_at=now,
-            created_by="",
-            moved_at=now,
-            left=0,
-        )
+        job = refresh(site.tenant_id, site.site_id, now)
         if not self._jobs.begin_refresh(job, [self._pages.forgetting(expiry)]):
             return False
         self._hint(job, "publish")

@@ -16,7 +16,17 @@ from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import message
-from noren.knowledge.models import RETRYABLE, Document, DocumentStatus, IndexPointer, Job, JobKind, JobMode, JobPage
+from noren.knowledge.models import (
+    RETRYABLE,
+    Document,
+    DocumentStatus,
+    IndexPointer,
+    Job,
+    JobKind,
+    JobMode,
+    JobPage,
+    refresh,
+)
 from noren.knowledge.row_store import Position
 from noren.queues import Queue
 from noren.sites.models import Site
@@ -143,7 +153,7 @@ class Training:
     def delete_document(self, site: Site, document_id: str, actor: str) -> Job:
         """Forget a document; the job that publishes without it. Raises NotFound or Conflict."""
         document = self.document(site, document_id)
-        job = replace(self._new(site, "refresh", actor, mode="differential"), status="publishing", left=0, removed=1)
+        job = refresh(site.tenant_id, site.site_id, self._clock(), actor, removed=1)
         if not self._jobs.remove_document(document, job):
             raise Conflict("A training has just changed this document. Load it again, then repeat this.")
         try:

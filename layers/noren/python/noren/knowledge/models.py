@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from noren.ids import TenantId
+from noren.ids import TenantId, new_id
 from noren.knowledge.text import Extracted
 
 JobKind = Literal["url", "files", "text", "qa", "refresh"]
-"""`refresh` publishes what is there anew: after a document was deleted."""
+"""`refresh` publishes what is there anew: after a document was deleted or has expired."""
 JobStatus = Literal["queued", "running", "publishing", "succeeded", "partial", "failed", "cancelled"]
 JobMode = Literal["full", "differential"]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "partial", "failed", "cancelled")
@@ -226,7 +226,25 @@ class IndexPointer:
     engine: IndexEngine = "file"
     """Where its vectors are, if it has any."""
     previous: IndexPointer | None = None
-    """What was current before; kept for a rollback."""
+    """What was current before; kept for a rollback, unless a `refresh` came between."""
+
+
+def refresh(tenant_id: TenantId, site_id: str, now: float, actor: str = "", *, removed: int = 0) -> Job:
+    """A job that publishes what a site knows anew."""
+    return Job(
+        job_id=new_id("job", now),
+        tenant_id=tenant_id,
+        site_id=site_id,
+        kind="refresh",
+        mode="differential",
+        status="publishing",
+        source="",
+        created_at=now,
+        created_by=actor,
+        moved_at=now,
+        left=0,
+        removed=removed,
+    )
 
 
 def learnt(

@@ -222,7 +222,7 @@ class Publisher:
             embedding_model=built.model,
             contents=contents_of(documents, vectors.state if vectors else ""),
             engine=built.engine,
-            # What was deleted must not come back by a rollback.
+            # What was deleted, or has expired, must not come back by a rollback.
             previous=replace(old, previous=None) if old and job.kind != "refresh" else None,
         )
 
@@ -302,7 +302,7 @@ def _ended(job: Job, notice: str) -> JobStatus:
     """What a job has come to once its documents are published."""
     if not job.error and not notice and not job.failed:
         return "succeeded"
-    return "partial" if job.changed + job.unchanged + job.removed else "failed"
+    return "partial" if job.kind == "refresh" or job.changed + job.unchanged + job.removed else "failed"
 
 
 def _number(pointer: IndexPointer | None) -> int:
