@@ -34,16 +34,15 @@ DOCUMENT = f"{DOCUMENTS}/{{document_id}}"
 def train_text(call: Call) -> t.JobOut:
     """Texts, each a page of the job."""
     body: t.TrainTextIn = call.body
-    return _start(
-        call, "text", [Given(each.title, each.text, each.language or "", each.url or "") for each in body.texts]
-    )
+    texts = [Given(each.title, each.text, each.language or "", each.url or "") for each in body.texts]
+    return _start(call, body.site_id, "text", texts, force=body.force_retrain)
 
 
 def train_qa(call: Call) -> t.JobOut:
     """Questions with answers, each a page of the job."""
     body: t.TrainQaIn = call.body
     pairs = [Given(each.question, each.answer, each.language or "", each.url or "") for each in body.pairs]
-    return _start(call, "qa", pairs)
+    return _start(call, body.site_id, "qa", pairs, force=body.force_retrain)
 
 
 def learn_from_feedback(call: Call) -> t.JobOut:
@@ -51,9 +50,7 @@ def learn_from_feedback(call: Call) -> t.JobOut:
     body: t.LearnIn = call.body
     rated = call.services.feedback.pair(call.tenant_id, call.params["feedback_id"], body.question, body.answer)
     site_id, question, answer = rated
-    site = _open_site(call, site_id)
-    given = [Given(question, answer, body.language or "", body.url or "")]
-    return _job(call.services.training.start(site, "qa", given, call.caller.principal))
+    return _start(call, site_id, "qa", [Given(question, answer, body.language or "", body.url or "")])
 
 
 def upload(call: Call) -> t.UploadOut:
@@ -65,7 +62,8 @@ def upload(call: Call) -> t.UploadOut:
 def train_files(call: Call) -> t.JobOut:
     """Uploaded files, each a page of the job."""
     body: t.TrainFilesIn = call.body
-    return _start(call, "files", [Given(each.name, upload_id=each.upload_id) for each in body.files])
+    files = [Given(each.name, upload_id=each.upload_id) for each in body.files]
+    return _start(call, body.site_id, "files", files, force=body.force_retrain)
 
 
 def estimate(call: Call) -> t.EstimateOut:
@@ -175,9 +173,8 @@ def delete_document(call: Call) -> t.JobOut:
     return _job(call.services.training.delete_document(site, call.params["document_id"], call.caller.principal))
 
 
-def _start(call: Call, kind: JobKind, items: list[Given]) -> t.JobOut:
-    site = _open_site(call, call.body.site_id)
-    force, actor = call.body.force_retrain, call.caller.principal
+def _start(call: Call, site_id: str, kind: JobKind, items: list[Given], *, force: bool = False) -> t.JobOut:
+    site, actor = _open_site(call, site_id), call.caller.principal
     form = asked if kind == "qa" else written
     texts = [form(each.title, each.text, each.language) for each in items]
     expected = None if kind == "files" else call.services.quotes.of_texts(site, texts)

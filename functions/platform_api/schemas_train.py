@@ -240,8 +240,9 @@ class JobOut(Answer):
     schedule: Recurrence | None
     estimated_pages: int | None = Field(
         description="The estimate's four figures are null where nobody has looked yet: of files, which the job itself"
-        " opens, and where a crawl was begun while no survey could be had. The month's embedding tokens hold all"
-        " the same: a job that reaches their end stops there and says `embedding_quota_spent`"
+        " opens; of a crawl that a schedule has begun, or that was begun while no survey could be had; and of a"
+        " `refresh`, which learns nothing. The month's embedding tokens hold all the same: a job that reaches their end"
+        " stops there and says `embedding_quota_spent`"
     )
     estimated_tokens: int | None
     estimated_cost_usd: PlainDecimal | None

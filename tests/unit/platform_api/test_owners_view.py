@@ -224,6 +224,7 @@ def test_a_low_rating_becomes_a_pair_that_the_site_learns(shop: Platform) -> Non
     token, path = access_token(OWNER), f"/api/v1/feedback/{feedback_id}/qa"
     job = shop.json("POST", path, token, {"answer": "10時からです。"})
     assert (job["kind"], job["status"], job["site_id"]) == ("qa", "queued", shop.default_site(OWNER))
+    assert (job["estimated_pages"], job["exceeds_quota"]) == (1, False)
     train(shop)
     (document,) = shop.json("GET", "/api/v1/documents", token)["items"]
     assert (document["kind"], document["title"]) == ("qa", "ownerに営業時間は？")
