@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ MEGABYTES = 150
 """By which a worker may grow over all of them. Unpacked they are a gigabyte and more."""
 LONGER = 40
 """Than any reason: it is text."""
-HANGS = 120
+HANGS = 280
 """Seconds after which the process is given up."""
 
 
@@ -58,9 +59,13 @@ def test_a_worker_does_not_grow_by_it(crawled: Any) -> None:
     assert crawled["peak"] < MEGABYTES, {path: size for path, size in crawled["grown"].items() if size > 5}
 
 
-def look(site: Website, start: str, *, pages: int = 30, **more: Any) -> Survey:
-    patience = Patience(seconds=5.0, delay=0.0, pages=pages, page_seconds=0.5, robots_seconds=0.5, sitemaps_seconds=0.5)
-    return Surveyor(site.fetcher, patience=patience).survey(Ask(site.url + start, **more))
+PATIENT = Patience(seconds=60, delay=0, pages=30, page_seconds=10, robots_seconds=10, sitemaps_seconds=10)
+HASTY = replace(PATIENT, robots_seconds=0.5, sitemaps_seconds=0.5)
+"""Waits for nothing that is made to be slow."""
+
+
+def look(site: Website, start: str, patience: Patience = PATIENT, **more: Any) -> Survey:
+    return Surveyor(site.fetcher, patience=patience).survey(Ask(site.url + start, seconds=60, **more))
 
 
 def test_a_maze_is_quoted_up_to_its_limit(site: Website) -> None:
@@ -74,7 +79,7 @@ def test_a_maze_is_quoted_up_to_its_limit(site: Website) -> None:
     ("start", "reason", "listed"), [("calendar", "too_many_queries", 1 + MAX_VARIANTS), ("circles/", "trap", 2)]
 )
 def test_a_trap_is_left(site: Website, start: str, reason: str, listed: int) -> None:
-    survey = look(site, start, pages=100, reach=Reach(max_depth=50))
+    survey = look(site, start, replace(PATIENT, pages=100), reach=Reach(max_depth=50))
     assert (survey.listed, survey.sampled) == (listed, listed)
     assert [left.reason for left in survey.skipped] == [reason]
     assert not survey.is_growing
@@ -85,9 +90,9 @@ def test_slow_rules_and_endless_lists_hold_no_quote_up(site: Website) -> None:
         Website(made={**MADE, "/robots.txt": MADE["/slow"]}) as slow,
         pytest.raises(SiteUnreadable, match="timed_out"),
     ):
-        look(slow, "maze/0")
+        look(slow, "maze/0", HASTY)
     with Website(made={**MADE, "/sitemap.xml": MADE["/slow"]}) as slow:
-        survey = look(slow, "maze/0")
+        survey = look(slow, "maze/0", HASTY)
     assert "sitemap_unreachable" in [left.reason for left in survey.skipped]
     with Website(made={**MADE, "/sitemap.xml": MADE["/million.xml"]}) as long:
         survey = look(long, "maze/0", reach=Reach(max_pages=300))
