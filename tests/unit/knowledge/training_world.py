@@ -364,6 +364,7 @@ class World:
             blobs,
             self.engine,
             self.clock,
+            self.clock.skip,
         )
         self.owner = Tenant(self.tenant, "Shop", "free", NOW)
         stopped = lambda _: standing.stopped(self.owner, self.site)  # noqa: E731

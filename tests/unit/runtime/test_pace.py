@@ -57,6 +57,15 @@ def test_those_who_have_slots_ahead_can_see_that_a_host_wants_to_be_left_alone(p
     assert pace.slot("a.example", 1) == time() + 100
 
 
+def test_of_those_who_come_late_one_at_a_time_is_let_through(pace: Pace, time: Time) -> None:
+    assert [pace.is_free_for_late("a.example", 5) for _ in range(3)] == [True, False, False]
+    assert pace.is_free_for_late("b.example", 5)
+    assert [pace.is_free_for_late("a.example", 0) for _ in range(2)] == [True, True]
+    time.sleep(5)
+    assert pace.is_free_for_late("a.example", 5)
+    assert pace.slot("a.example", 5) == time() + 5
+
+
 def test_no_two_get_one_time(store: RuntimeStore, time: Time) -> None:
     pace = Pace(store, time)
     with ThreadPoolExecutor(8) as pool:

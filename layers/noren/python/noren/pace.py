@@ -25,6 +25,16 @@ class Pace:
         slot = self._store.reserve(host, _milliseconds(now), _milliseconds(delay), _milliseconds(HORIZON_SECONDS))
         return slot / 1000 if slot is not None else None
 
+    def is_free_for_late(self, host: str, delay: float) -> bool:
+        """Whether a caller whose time is over may call at once all the same: one in `delay` seconds, or whoever is
+        always late would never come to it.
+        """
+        now, length = _milliseconds(self._clock()), _milliseconds(delay)
+        if delay > 0 and self._store.reserve(f"late#{host}", now, length, 0) is None:
+            return False
+        self._store.reserve(host, now, length, 0)  # where nobody has a slot ahead, the next one comes after this call
+        return True
+
     def hold(self, host: str, seconds: float) -> None:
         """The host has asked to be left alone for so long: for all who would call it."""
         self._store.hold(host, _milliseconds(self._clock() + min(seconds, HORIZON_SECONDS)))

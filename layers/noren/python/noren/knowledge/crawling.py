@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import sleep
 from urllib.parse import urljoin
 
 from noren.clock import Clock
@@ -21,7 +22,17 @@ from noren.knowledge.crawl.known import VALIDATORS, Known
 from noren.knowledge.crawl.robots import RobotsUnavailable
 from noren.knowledge.crawl.scope import Scope
 from noren.knowledge.crawl.sitemaps import listed
-from noren.knowledge.crawl.visit import MOST_HOPS, Failed, Fresh, Gone, Skipped, Unchanged, Visited, Visitor
+from noren.knowledge.crawl.visit import (
+    MOST_HOPS,
+    RETRY_SECONDS,
+    Failed,
+    Fresh,
+    Gone,
+    Skipped,
+    Unchanged,
+    Visited,
+    Visitor,
+)
 from noren.knowledge.crawl_store import CrawlStore
 from noren.knowledge.current import copies_among, is_valid
 from noren.knowledge.document_store import DocumentStore
@@ -48,9 +59,10 @@ page: what was known of it stays.
 """
 MISSED_SECONDS = 30 * 86400
 """A page that was missed goes after that in any case, unless it is found again."""
-SLOT_SECONDS = 300.0
-"""A slot that was not used for so long is nobody's any more."""
-RETRY_SECONDS = 60.0
+SITEMAP_PAUSE = 1.0
+"""Seconds between two sitemaps at most: whoever plans waits for it, however slowly a host wants its pages read."""
+SLOT_SECONDS = 10.0
+"""A slot that was not used for so long is nobody's any more: those who come late together would be a burst."""
 
 
 class NoRoom(Exception):
@@ -88,10 +100,11 @@ class Crawl:
         blobs: Blobs,
         engine: Engine,
         clock: Clock,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
         self._fetcher, self._hosts, self._pace = fetcher, hosts, pace
         self._jobs, self._pages, self._documents, self._blobs = jobs, pages, documents, blobs
-        self._engine, self._clock = engine, clock
+        self._engine, self._clock, self._sleep = engine, clock, sleep
 
     def plan(self, job: Job) -> None:
         """Add what a crawl begins with: its start, the pages known, those that sitemaps list.
@@ -107,13 +120,14 @@ class Crawl:
         if room <= 0:
             raise NoRoom
         self._pages.narrow(job, room)
-        until = self._clock() + SITEMAP_SECONDS
+        until, own = self._clock() + SITEMAP_SECONDS, host_of(scope.start)  # others have rules of their own
         found = listed(
             self._fetcher,
             robots.sitemaps or (urljoin(scope.start, "/sitemap.xml"),),
-            admits=lambda url: scope.refusal(url, 1) is None and robots.allows(url),
-            max_urls=room,
+            admits=lambda url: scope.refusal(url, 1) is None and (host_of(url) != own or robots.allows(url)),
+            max_urls=room + 1,  # so that one too many is seen
             may_fetch=lambda url: self._clock() < until and (url in robots.sitemaps or _is_on(scope, url)),
+            pause=lambda: self._sleep(min(robots.delay, SITEMAP_PAUSE)),
         ).pages
         depths = {scope.start: 0} | known | {scope.start: 0}  # the start comes first, however it was found before
         depths |= {url: 1 for url in found if url not in depths}
@@ -123,13 +137,18 @@ class Crawl:
     def wait(self, job: Job, page: JobPage) -> Wait | None:
         """Until when a page has to wait; None if it may be visited now. Raises RobotsUnavailable."""
         now, host = self._clock(), host_of(page.source)
-        if page.has_slot and now - page.due_at < SLOT_SECONDS:
+        if page.has_slot:
             held_until = self._pace.held_until(host)
-            return Wait(held_until) if held_until > now else None
+            if held_until > now:
+                return Wait(held_until)
+            if now - page.due_at < SLOT_SECONDS:
+                return None
         if self._is_spared(job, page, self._known(job, page)):
             return None
         robots = self._hosts.of(job, page.source).robots
         if not robots.allows(page.source):
+            return None
+        if page.has_slot and self._pace.is_free_for_late(host, robots.delay):
             return None
         slot = self._pace.slot(host, robots.delay)
         if slot is None:
@@ -144,6 +163,9 @@ class Crawl:
             return Visit(Unchanged(page.source, _remembered(known)), known)
         try:
             host = self._hosts.of(job, page.source)
+        except RobotsUnavailable:
+            return Visit(self._held(page, Failed(page.source, "busy", RETRY_SECONDS)), known)
+        try:
             visitor = Visitor(
                 self._fetcher,
                 _scope(job),
@@ -155,10 +177,14 @@ class Crawl:
             before = _remembered(known) if known else None
             found = visitor.visit(page.source, before, depth=page.depth, lastmod=page.lastmod, audit=is_audit)
         except RobotsUnavailable:
-            found = Failed(page.source, "busy", RETRY_SECONDS)
+            return Visit(Failed(page.source, "busy", RETRY_SECONDS), known)  # of the host that it leads to
+        return Visit(self._held(page, found), known)
+
+    def _held(self, page: JobPage, found: Visited) -> Visited:
+        """What a page's own host has answered; where it is busy, it is left alone by all."""
         if isinstance(found, Failed) and found.reason == "busy" and found.retry_after is not None:
             self._pace.hold(host_of(page.source), found.retry_after)
-        return Visit(found, known)
+        return found
 
     def follow(self, job: Job, page: JobPage, visit: Visit) -> list[JobPage]:
         """Add the pages that a page leads to, as far as the job's bounds let it; those that it did not have before.
@@ -200,7 +226,7 @@ class Crawl:
 
     def settle(self, job: Job) -> None:
         """Count pages that say what others of the site say as left out, and note when those missed expire. A crawl that
-        had no page at all has missed none. Raises Refused where the job has moved on.
+        learnt no page at all has missed none. Raises Refused where the job has moved on.
         """
         if not job.fetched:
             self._forgive(job)
@@ -218,9 +244,12 @@ class Crawl:
                         raise
 
     def _forgive(self, job: Job) -> None:
-        """Have the documents that a crawl has missed as they were before."""
+        """Have the documents that a crawl has missed as they were before; but those of pages that were had, and say
+        themselves that they are not to be kept.
+        """
         for page in self._jobs.pages(job):
-            known = self._known(job, page) if page.document_id and page.status in ("removed", "skipped") else None
+            is_missed = page.status in ("removed", "skipped") and page.reason != "noindex"
+            known = self._known(job, page) if page.document_id and is_missed else None
             if known is None:
                 continue
             misses = max(known.misses - 1, 0)

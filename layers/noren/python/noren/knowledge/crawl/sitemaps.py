@@ -85,12 +85,13 @@ def listed(
     max_files: int = 100,
     may_fetch: Callable[[str], bool] = lambda url: True,
     follows: Callable[[str], bool] = lambda url: True,
+    pause: Callable[[], object] = lambda: None,
     seconds: float = 20.0,
 ) -> Listed:
     """Read sitemaps and those they lead to, until `max_urls` pages are found or `max_files` are read.
 
     `admits` says whether a canonical URL counts, `may_fetch` whether a sitemap's may be called, `follows` whether one
-    that it redirects to may; `seconds` is for each.
+    that it redirects to may; `pause` lies between two, `seconds` is for each.
     """
     found, waiting, seen = Listed(), [(url, 1) for url in sitemaps], set[str]()
     limits = Limits(seconds=seconds, raw_bytes=MAX_BYTES // 2, bytes=MAX_BYTES)
@@ -101,6 +102,8 @@ def listed(
         if len(seen) >= max_files:
             found.is_cut = True
             break
+        if seen:
+            pause()
         seen.add(url)
         try:
             _read(fetcher, url, limits, follows, depth, found, waiting, admits, max_urls)

@@ -184,6 +184,7 @@ class _Look:
             max_files=self._patience.sitemaps,
             may_fetch=lambda url: self._clock() < until and self._is_near(url),
             follows=self._is_near,
+            pause=lambda: time.sleep(min(self._delay, self._patience.delay)),
             seconds=max(0.1, min(self._patience.sitemaps_seconds, until - self._clock())),
         )
         self._found.is_cut |= said.is_cut
