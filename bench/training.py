@@ -91,11 +91,13 @@ def work(port: int, pages: int) -> None:
     settings = Settings(
         stage="local", fetch_allow=f"127.0.0.1:{port}", knowledge_table="knowledge", runtime_table="runtime"
     )
-    services, shop, queue = wiring.build(settings), Shop(), Messages()
+    services, shop, queue, blobs = wiring.build(settings), Shop(), Messages(), Memory(time.time)
     services.__dict__.update(
         dynamodb=MemoryDynamoDB(),
-        blobs=Memory(time.time),
+        blobs=blobs,
+        unlisted_blobs=blobs,
         train_queue=queue,
+        publish_queue=queue,
         sites=shop,
         tenants=Owners(),
         embeddings=shop,
@@ -109,9 +111,11 @@ def work(port: int, pages: int) -> None:
         crawled: dict[str, float] = {}
         while queue.waiting:
             message = queue.waiting.pop(0)
-            if message["what"] == "publish" and not crawled:
-                crawled = watch.lap()
-            worker.work(message["tenant_id"], message["job_id"], message["what"], message.get("page", ""))
+            if message["what"] != "publish":
+                worker.work(message["tenant_id"], message["job_id"], message["what"], message.get("page", ""))
+                continue
+            crawled = crawled or watch.lap()
+            services.publishing.work(message["tenant_id"], message["job_id"])
         published = watch.lap()
         ended = services.training.get(job.tenant_id, job.job_id)
         names = ("status", "found", "changed", "unchanged", "failed", "skipped", "chunks", "tokens")

@@ -38,12 +38,13 @@ QUEUES = {
     "billing": Duration.seconds(60),
     "webhook": Duration.seconds(60),
     "train": Duration.seconds(300),
+    "publish": Duration.seconds(300),
 }
 """Queue to the time limit of the function that works it off."""
 
 RECEIVES = 5
 
-Access = Literal["r", "w", "rw", "rwd", "update", "sweep"]
+Access = Literal["r", "w", "rw", "rwb", "rwd", "update", "sweep"]
 
 _READ = ("GetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem")
@@ -51,6 +52,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "r": _READ,
     "w": _WRITE,
     "rw": (*_READ, *_WRITE),
+    "rwb": (*_READ, *_WRITE, "BatchGetItem"),
     "rwd": (*_READ, *_WRITE, "DeleteItem", "BatchGetItem", "BatchWriteItem"),
     "update": (*_READ, "UpdateItem"),
     "sweep": (*_READ, *_WRITE, "Scan"),

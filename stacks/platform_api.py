@@ -43,7 +43,7 @@ class PlatformApiStack(Stack):
             snap_start=stage.snap_start and has(stage, "versions"),
             reserved_concurrency=stage.platform_concurrency,
             payments=True,
-            environment=data.variables(tables=TABLES, queues=("mail", "webhook", "train"))
+            environment=data.variables(tables=TABLES, queues=("mail", "webhook", "train", "publish"))
             | identity.variables()
             | surroundings(stage)
             | payments(stage)
@@ -61,7 +61,7 @@ class PlatformApiStack(Stack):
         data.grant(
             function, tenants="rwd", quotas="rw", credits="rw", usage="r", sites="rwd", events="rw", runtime="rwd"
         )
-        data.grant_send(function, "mail", "webhook", "train")
+        data.grant_send(function, "mail", "webhook", "train", "publish")
         data.grant(function, billing="rw", webhooks="rwd", knowledge="rwd")
         data.grant_blobs(function, "w", objects="*/*/uploads/*")
         data.grant_blobs(function, "d", objects="*/*/docs/*")  # a deleted document's text

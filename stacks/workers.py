@@ -172,20 +172,37 @@ class WorkersStack(Stack):
         data.grant_send(webhook, "mail", "webhook")
         every_minute = events.Schedule.rate(Duration.minutes(1))
         self._by_the_clock(webhook, "webhooks", every_minute, "Has webhooks sent that are due")
+        # Strangers' pages and files are read without money, keys, people or anything to be deleted in reach (ADR 7).
         train = PythonFunction(
             self,
             "train_worker",
             stage=stage,
             timeout=QUEUES["train"],
             memory=2048,
-            disk=3072,  # the largest index, as it is written and as it was
             extracting=True,
+            environment=data.variables(tables=("tenants", "sites", "knowledge", "runtime"), queues=("train", "publish"))
+            | fetching(stage)
+            | {"KNOWLEDGE_BUCKET": data.bucket_name},
+        )
+        self._consume(train, "train", batch=1)  # one page's slowness is no other's
+        data.grant(train, tenants="r", sites="r", knowledge="rwb", runtime="rw")
+        data.grant_blobs(train, "rw", objects="*/*/docs/*")
+        data.grant_blobs(train, "rw", objects="*/*/uploads/*")  # what hosts say for robots is kept there too
+        data.grant_send(train, "train", "publish")
+        often = events.Schedule.rate(SWEEP)
+        self._by_the_clock(train, "training", often, "Looks after training that has come to a stop")
+        publisher = PythonFunction(
+            self,
+            "publisher",
+            stage=stage,
+            timeout=QUEUES["publish"],
+            memory=2048,
+            disk=3072,  # the largest index, as it is written and as it was
             environment=data.variables(
                 tables=("tenants", "quotas", "credits", "usage", "sites", "events", "knowledge", "runtime"),
-                queues=("train",),
+                queues=("train", "publish"),
             )
             | vendors(stage)
-            | fetching(stage)
             | {
                 "KNOWLEDGE_BUCKET": data.bucket_name,
                 **data.vectors.variables,
@@ -193,17 +210,16 @@ class WorkersStack(Stack):
                 "CONSOLE_URL": console_url,
             },
         )
-        self._consume(train, "train", batch=1)  # one page's slowness is no other's
-        data.grant(train, tenants="r", sites="rw", events="rw", knowledge="rwd", runtime="rwd")
-        data.grant(train, quotas="rw", credits="rw", usage="rw")  # vectors are paid for
-        data.grant_secrets(train, data.provider_secret)
-        data.grant_blobs(train, "rwdl")
-        data.vectors.grant(train, "build")
-        data.grant_send(train, "train")
-        self._by_the_clock(
-            train, "training", events.Schedule.rate(SWEEP), "Looks after training that has come to a stop"
-        )
+        self._consume(publisher, "publish", batch=1)  # one site's size is no other's
+        data.grant(publisher, tenants="r", sites="rw", events="rw", knowledge="rwd", runtime="rwd")
+        data.grant(publisher, quotas="rw", credits="rw", usage="rw")  # vectors are paid for
+        data.grant_secrets(publisher, data.provider_secret)
+        data.grant_blobs(publisher, "rwdl")
+        data.vectors.grant(publisher, "build")
+        data.grant_send(publisher, "train", "publish")
+        self._by_the_clock(publisher, "schedules", often, "Begins trainings whose time has come")
         self.functions = [stripe, mail, summary, scheduler, quota_stream, usage_stream, event_stream, webhook, train]
+        self.functions.append(publisher)
 
     def _by_the_clock(self, worker: PythonFunction, job: str, schedule: events.Schedule, text: str) -> None:
         """Call a function with `{"job": …}`. Missed runs need no repeat: the next one does the same."""

@@ -1,5 +1,5 @@
-"""Trains sites: a message names a step of a job. Every few minutes trainings are begun whose time has come, sites
-published anew whose documents have expired, and jobs looked for that have come to a stop.
+"""Reads what sites are to learn: a message names a step of a job. Every few minutes jobs are looked for that have come
+to a stop. What was read is published by another function: this one takes in what strangers send (ADR 7).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ SERVICES = wiring.build(Settings.from_env())
 log.configure(SERVICES.settings.stage)
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def handler(event: dict[str, Any], _: Context) -> dict[str, Any]:
     """Lambda's entry: a message of the queue, or the rule's job."""
     if event.get("job") == "training":
-        begun = SERVICES.schedules.run() + SERVICES.crawls.expire()
-        return {"begun": begun, "stopped": SERVICES.train_worker.sweep()}
+        return {"stopped": SERVICES.train_worker.sweep()}
     return work_off(event, _work, SERVICES.train_queue.show_again)
 
 

@@ -117,15 +117,36 @@ def test_no_variable_holds_a_secret(stage: Synthesized) -> None:
 def test_indexes_are_built_where_there_is_room_and_snapshots_are_small(stage: Synthesized) -> None:
     functions = {each.properties["Description"].split()[1]: each.properties for each in stage.functions()}
     disks = {name: each.get("EphemeralStorage", {}).get("Size", 512) for name, each in functions.items()}
-    assert disks["train_worker"] >= 2048
+    assert disks["publisher"] >= 2048
     snapped = [name for name, each in functions.items() if "SnapStart" in each]
     assert all(disks[each] <= 512 for each in snapped), "Lambda refuses SnapStart with more"
 
 
 def test_what_trains_may_have_its_messages_back_soon(stage: Synthesized) -> None:
-    (policy,) = [each for each in own_policies(stage) if each.id.startswith("TrainWorker")]
-    granted = [each for each in statements(policy) if "sqs:ChangeMessageVisibility" in each["Action"]]
-    assert ["TrainQueue" in json.dumps(each["Resource"]) for each in granted] == [True]
+    for function, queue in (("TrainWorker", "TrainQueue"), ("Publisher", "PublishQueue")):
+        (policy,) = [each for each in own_policies(stage) if each.id.startswith(function)]
+        granted = [each for each in statements(policy) if "sqs:ChangeMessageVisibility" in each["Action"]]
+        assert [queue in json.dumps(each["Resource"]) for each in granted] == [True]
+
+
+def test_who_reads_what_strangers_send_has_neither_money_nor_keys_nor_people(stage: Synthesized) -> None:
+    """ADR 7. A parser's bug must not reach them, whatever else is granted."""
+    extracting = {each.id for each in stage.of("AWS::Lambda::LayerVersion") if "Extracting" in each.id}
+    readers = [each for each in stage.functions() if extracting & set(re.findall(r"\w+", json.dumps(each.properties)))]
+    names = sorted(each.id.partition("Function")[0] for each in readers)
+    assert names == ["Surveyor", "TrainWorker"]
+    for name in names:
+        policies = [each for each in own_policies(stage) if each.id.startswith(f"{name}Role")]
+        written = {table for table, actions in granted(policies).items() if actions - ACTIONS["r"]}
+        assert written <= {"knowledge", "runtime"}
+        assert not set().union(*granted(policies).values()) & {"DeleteItem", "BatchWriteItem", "Scan"}
+        assert set(granted(policies)) <= {"tenants", "sites", "knowledge", "runtime"}
+        actions = {action for policy in policies for each in statements(policy) for action in each["Action"]}
+        assert not {each for each in actions if each.startswith(("secretsmanager:", "s3vectors:", "ses:", "lambda:"))}
+        assert not actions & {"s3:DeleteObject", "s3:ListBucket"}
+    for each in readers:
+        variables = set(each.properties["Environment"]["Variables"])
+        assert not [name for name in variables if name.endswith(("_ARN", "_BASE_URL", "_ENDPOINT", "VECTOR_BUCKET"))]
 
 
 def test_each_function_has_a_role_of_its_own(stage: Synthesized) -> None:
@@ -169,7 +190,8 @@ def test_objects_are_touched_in_our_bucket_alone(stage: Synthesized) -> None:
         "Chat": {"s3:GetObject"},
         "PlatformApi": {"s3:PutObject", "s3:DeleteObject"},
         "Scheduler": {"s3:DeleteObject", "s3:ListBucket"},
-        "TrainWorker": OBJECT_ACTIONS | {"s3:ListBucket"},
+        "TrainWorker": {"s3:GetObject", "s3:PutObject"},
+        "Publisher": OBJECT_ACTIONS | {"s3:ListBucket"},
     }
 
 
@@ -187,7 +209,7 @@ def test_files_are_posted_to_the_bucket_by_the_console_alone(stage: Synthesized)
 VECTOR_ACTIONS = {
     "Chat": {"QueryVectors"},
     "Scheduler": {"DeleteIndex", "ListIndexes"},
-    "TrainWorker": {"CreateIndex", "PutVectors", "GetVectors", "QueryVectors", "DeleteIndex", "ListIndexes"},
+    "Publisher": {"CreateIndex", "PutVectors", "GetVectors", "QueryVectors", "DeleteIndex", "ListIndexes"},
 }
 
 
@@ -228,7 +250,7 @@ def test_only_the_scheduler_scans(stage: Synthesized) -> None:
     assert [name[:9] for name in scanning] == ["Scheduler"]
 
 
-FUNCTIONS = 14
+FUNCTIONS = 15
 
 GRANTS = {
     "Chat": {
@@ -286,7 +308,8 @@ GRANTS = {
     "EventStream": {"webhooks": "rw"},
     "WebhookSender": {"tenants": "r", "events": "rw", "webhooks": "rwd", "runtime": "rwd"},
     "Surveyor": {},
-    "TrainWorker": {
+    "TrainWorker": {"tenants": "r", "sites": "r", "knowledge": "rwb", "runtime": "rw"},
+    "Publisher": {
         "tenants": "r",
         "quotas": "rw",
         "credits": "rw",
@@ -303,6 +326,7 @@ ACTIONS = {
     "r": {"GetItem", "Query"},
     "w": {"PutItem", "UpdateItem"},
     "u": {"UpdateItem"},
+    "b": {"BatchGetItem"},
     "d": {"DeleteItem", "BatchGetItem", "BatchWriteItem"},
     "s": {"Scan"},
 }
@@ -358,6 +382,20 @@ def test_the_platform_stores_uploads_and_deletes_texts_alone(stage: Synthesized)
     assert found == {("s3:PutObject", "*/*/uploads/*"), ("s3:DeleteObject", "*/*/docs/*")}
 
 
+def test_the_reader_of_pages_touches_texts_and_uploads_alone(stage: Synthesized) -> None:
+    found = {
+        (action, re.sub(r'.*-knowledge-[^/]*/([*/a-z]+)".*', r"\1", json.dumps(resource)))
+        for policy in own_policies(stage)
+        if policy.id.startswith("TrainWorkerRole")
+        for each in statements(policy)
+        for action in each["Action"]
+        if action.startswith("s3:")
+        for resource in each["Resource"]
+    }
+    objects = ("*/*/docs/*", "*/*/uploads/*")
+    assert found == {(action, each) for action in ("s3:GetObject", "s3:PutObject") for each in objects}
+
+
 def test_tables_are_encrypted_recoverable_and_expire(stage: Synthesized) -> None:
     tables = {re.sub(r"\w{8}$", "", each.id).lower(): each for each in stage.of("AWS::DynamoDB::GlobalTable")}
     assert set(tables) == TABLES
@@ -395,7 +433,7 @@ def test_prod_keeps_what_holds_data_and_dev_keeps_nothing(synthesized: Synthesiz
 def test_queues_retry_then_set_aside(stage: Synthesized) -> None:
     queues = {each.id: each for each in stage.of("AWS::SQS::Queue")}
     working = [each for each in queues.values() if "RedrivePolicy" in each.properties]
-    assert len(queues) == 2 * len(working) + 1 == 11  # and one for what streams gave up on
+    assert len(queues) == 2 * len(working) + 1 == 13  # and one for what streams gave up on
     for queue in queues.values():
         assert queue.properties["KmsMasterKeyId"]
     for queue in working:
@@ -410,6 +448,7 @@ WORKERS = {
     "StripeWorker": "Billing",
     "WebhookSender": "Webhook",
     "TrainWorker": "Train",
+    "Publisher": "Publish",
 }
 """Function to its queue."""
 
@@ -417,7 +456,7 @@ WORKERS = {
 def test_workers_answer_for_each_message_and_have_time(stage: Synthesized) -> None:
     timeouts = {each.id: each.properties["Timeout"] for each in stage.functions()}
     sources = stage.of("AWS::Lambda::EventSourceMapping")
-    assert len(sources) == 5 + len(STREAMS)
+    assert len(sources) == len(WORKERS) + len(STREAMS)
     for source in sources:
         assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         target = json.dumps(source.properties["FunctionName"])
@@ -579,7 +618,7 @@ def test_prod_rolls_back_and_wakes_somebody(synthesized: Synthesize) -> None:
     assert len(groups) == len(prod.functions())
     assert all(each.properties["AlarmConfiguration"]["Alarms"] for each in groups)
     alarms = [each for each in prod.of("AWS::CloudWatch::Alarm") if each.stack.endswith("Observability")]
-    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 6 + 2 + 6
+    assert len(alarms) == 3 * len(prod.functions()) + len(STREAMS) + 6 + 2 + len(WORKERS) + 1
     assert all(each.properties["AlarmActions"] for each in alarms)
     assert prod.of("AWS::CloudWatch::Dashboard")
 

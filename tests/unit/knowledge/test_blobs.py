@@ -10,6 +10,8 @@ import time
 import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from noren.ids import TenantId, new_id
 from noren.knowledge import blobs as keys
@@ -39,6 +41,20 @@ def test_what_is_stored_is_found_listed_and_removed(aws: str) -> None:
     for read in (blobs.get, lambda key: blobs.copy(key, file)):
         with pytest.raises(BlobMissing):
             read(names[0])
+
+
+@pytest.mark.parametrize("may_list", [True, False])
+def test_what_is_forbidden_counts_as_missing_only_for_who_may_not_list(may_list: bool) -> None:
+    """S3 answers so, of what is not there, who may read a bucket and not list it."""
+    blobs = S3Blobs("things", may_list=may_list)
+    client = boto3.client("s3", "ap-northeast-1", aws_access_key_id="k", aws_secret_access_key="s")
+    blobs._made = client
+    with Stubber(client) as s3:
+        for _ in range(2):
+            s3.add_client_error("get_object", "AccessDenied", http_status_code=403)
+        for read in (blobs.get, lambda key: blobs.copy(key, io.BytesIO())):
+            with pytest.raises(ClientError if may_list else BlobMissing):
+                read("gone")
 
 
 def test_a_form_stores_one_file_of_a_bounded_size(aws: str) -> None:

@@ -30,7 +30,7 @@ def test_the_bill_of_a_publication_is_the_same_everywhere(aws: str, monkeypatch:
 
     vectors = SiteVectors(bench.rig.embeddings, whose, world.bucket, world.jobs, world.leases, POOL, world.clock)
     stores = world.jobs, world.documents, world.bucket
-    world.worker._publisher = Publisher(*stores, world.engine, vectors, POOL, world.clock)
+    world.publishing._publisher = Publisher(*stores, world.engine, vectors, POOL, world.clock)
     job = world.start(("a", "one"), ("b", "two"), ("c", "three"))
     world.drain()
     done = world.job(job)

@@ -12,7 +12,7 @@ import pytest
 
 from noren.errors import Conflict
 from noren.knowledge.models import Job
-from noren.knowledge.worker import PUBLISHING_SECONDS
+from noren.knowledge.publishing import PUBLISHING_SECONDS
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.knowledge.training_world import World
 
@@ -115,7 +115,7 @@ class Watched:
         queue = self.world.queue.waiting
         while mine := next((each for each in queue if each["job_id"] == job.job_id and "delay" not in each), None):
             queue.remove(mine)
-            self.world.worker.work(mine["tenant_id"], mine["job_id"], mine["what"], mine.get("page", ""))
+            self.world.work(mine)
 
     def to(self, job: Job, what: str) -> Job:
         """Work off the job's messages until such a one comes."""
@@ -125,7 +125,7 @@ class Watched:
             if mine["what"] == what:
                 return self.world.job(job)
             queue.remove(mine)
-            self.world.worker.work(mine["tenant_id"], mine["job_id"], mine["what"], mine.get("page", ""))
+            self.world.work(mine)
 
     def settle(self) -> None:
         """Nothing is left to do, and no version was ever skipped or taken back."""
@@ -208,7 +208,7 @@ def test_one_publication_by_two_workers() -> None:
 
         def again() -> None:
             world.now += PUBLISHING_SECONDS + 1
-            world.worker.work(job.tenant_id, job.job_id, "publish")
+            world.publishing.work(job.tenant_id, job.job_id)
 
         watched.race(at, stop, lambda: watched.work_off(job), again)
         watched.check(job)

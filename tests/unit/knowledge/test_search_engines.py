@@ -70,7 +70,7 @@ class Published:
         world.model.is_had, world.model.meaning = True, meaning
         vectors = world.publisher._vectors
         stores = world.jobs, world.documents, world.bucket
-        world.worker._publisher = Publisher(*stores, place.engine, vectors, POOL, world.clock)
+        world.publishing._publisher = Publisher(*stores, place.engine, vectors, POOL, world.clock)
         files = IndexFiles(world.bucket, world.clock)
         self.searchers: dict[str, Searcher] = {"file": files, "s3_vectors": S3VectorsSearcher(files, place.indexes)}
 

@@ -17,6 +17,7 @@ from noren.errors import BadRequest, Busy, Conflict, Forbidden, RateLimited, Ups
 from noren.knowledge.blobs import text_key
 from noren.knowledge.chunks import Chunk
 from noren.knowledge.engine import cut
+from noren.knowledge.messages import MOST_TRIES
 from noren.knowledge.models import IndexPointer, Job
 from noren.knowledge.site_vectors import (
     BUILDING_SECONDS,
@@ -29,7 +30,6 @@ from noren.knowledge.site_vectors import (
 )
 from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
-from noren.knowledge.worker import MOST_TRIES
 from noren.llm import embedder
 from tests.dynamodb import MemoryDynamoDB
 from tests.faults import Crash

@@ -18,8 +18,10 @@ from noren.knowledge import publish
 from noren.knowledge.blobs import text_key
 from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.inputs import Given
+from noren.knowledge.messages import MOST_TRIES
 from noren.knowledge.models import Job
-from noren.knowledge.worker import ASKED_AGAIN, IDLE_SECONDS, MOST_TRIES, PUBLISHING_SECONDS
+from noren.knowledge.publishing import PUBLISHING_SECONDS
+from noren.knowledge.worker import ASKED_AGAIN, IDLE_SECONDS
 from noren.tenants.store import Refused
 from tests.dynamodb import MemoryDynamoDB
 from tests.unit.knowledge.training_world import POSSIBLE, WordEngine, World
@@ -510,7 +512,7 @@ def test_a_publication_that_storage_interrupts_is_gone_on_with_when_its_message_
     with pytest.raises(OSError):
         world.deliver()
     world.bucket.put = put  # type: ignore[method-assign]
-    world.worker.work(job.tenant_id, job.job_id, "publish")
+    world.publishing.work(job.tenant_id, job.job_id)
     assert (world.job(job).status, world.job(job).tries) == ("succeeded", 2)
 
 

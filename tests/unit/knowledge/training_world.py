@@ -29,8 +29,10 @@ from noren.knowledge.hosts import Hosts
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.jobs import Training
+from noren.knowledge.messages import Steps
 from noren.knowledge.models import PLAN, Document, Job
 from noren.knowledge.publish import Cut, Publisher
+from noren.knowledge.publishing import Publishing
 from noren.knowledge.site_vectors import SiteVectors, Vectors
 from noren.knowledge.survey.models import Reach
 from noren.knowledge.text import Extracted
@@ -368,9 +370,11 @@ class World:
         )
         self.owner = Tenant(self.tenant, "Shop", "free", NOW)
         stopped = lambda _: standing.stopped(self.owner, self.site)  # noqa: E731
-        self.worker = Worker(*stores, crawl, self.engine, self.publisher, queue, self.tell, stopped, self.clock)
-        self.crawling = Crawls(self.jobs, self.crawls, self.documents, Desk(self), queue, self.clock)  # type: ignore[arg-type]
-        self.training = Training(*stores, self.crawling, queue, self.clock)
+        steps = Steps(queue, queue)  # one for both: whoever works messages off takes them in any order
+        self.worker = Worker(*stores, crawl, self.engine, steps, stopped, self.clock)
+        self.publishing = Publishing(self.jobs, self.documents, self.publisher, steps, self.tell, stopped, self.clock)
+        self.crawling = Crawls(self.jobs, self.crawls, self.documents, Desk(self), steps, self.clock)  # type: ignore[arg-type]
+        self.training = Training(*stores, self.crawling, steps, self.clock)
 
     def tell(self, job: Job) -> None:
         self.told.append((job.job_id, job.attempt, job.status))
@@ -390,13 +394,20 @@ class World:
         if again:
             self.queue.waiting.append(message)
         try:
-            self.worker.work(message["tenant_id"], message["job_id"], message["what"], message.get("page", ""))
+            self.work(message)
         except Crash:
             self.queue.waiting.append(message)
             return False
         finally:
             self.fuse.at = self.fuse.at if alight else None
         return True
+
+    def work(self, message: dict[str, Any]) -> None:
+        """Do what a message asks for, as the function does whose queue it is on."""
+        if message["what"] == "publish":
+            self.publishing.work(message["tenant_id"], message["job_id"])
+        else:
+            self.worker.work(message["tenant_id"], message["job_id"], message["what"], message.get("page", ""))
 
     def happen(self, step: str, number: int, job: Job) -> None:
         """One of `POSSIBLE`; what is not possible just now does not happen."""

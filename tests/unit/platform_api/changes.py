@@ -259,11 +259,17 @@ def trained(platform: Platform, sub: str = OWNER) -> tuple[str, str]:
 
 
 def train(platform: Platform) -> None:
-    """Have all messages of the train queue worked off."""
-    queue: Messages = platform.services.train_queue  # type: ignore[assignment]
-    while queue.waiting:
-        step = queue.waiting.pop(0)
-        platform.services.train_worker.work(step["tenant_id"], step["job_id"], step["what"], step.get("page", ""))
+    """Have all messages of both queues of training worked off."""
+    services = platform.services
+    reading: Messages = services.train_queue  # type: ignore[assignment]
+    publishing: Messages = services.publish_queue  # type: ignore[assignment]
+    while reading.waiting or publishing.waiting:
+        if reading.waiting:
+            step = reading.waiting.pop(0)
+            services.train_worker.work(step["tenant_id"], step["job_id"], step["what"], step.get("page", ""))
+        else:
+            step = publishing.waiting.pop(0)
+            services.publishing.work(step["tenant_id"], step["job_id"])
 
 
 def scheduled(platform: Platform, sub: str = OWNER) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -13,10 +14,11 @@ from noren.ids import TenantId
 from noren.plans.models import ModelPolicy
 from noren.tenants.models import Tenant
 from noren.tenants.store import transact
+from publisher import main as publisher
 from tests.unit.llm.vectors import SMALL
 from tests.unit.platform_api.changes import FILES, MATE, OWNER, PAIRS, TEXTS, people, train
 from tests.unit.platform_api.kit import Platform, access_token
-from train_worker import main
+from train_worker import main as train_worker
 
 
 @pytest.fixture
@@ -74,23 +76,30 @@ def test_a_job_of_as_many_files_as_it_takes_is_not_refused_for_their_number(owne
     assert start(owned, "files", files=files)["status"] == "queued"
 
 
-def test_the_function_works_messages_off_and_the_tenant_is_told_once(
+def test_the_functions_work_messages_off_and_the_tenant_is_told_once(
     owned: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "SERVICES", owned.services)
+    queues: dict[ModuleType, Any] = {
+        train_worker: owned.services.train_queue,
+        publisher: owned.services.publish_queue,
+    }
+    for function in queues:
+        monkeypatch.setattr(function, "SERVICES", owned.services)
     job_id = start(owned, "text", texts=TEXTS)["job_id"]
-    queue: Any = owned.services.train_queue
-    while queue.waiting:
-        record = {"messageId": "1", "body": json.dumps(queue.waiting.pop(0))}
-        assert main.handler({"Records": [record, record]}, cast(Any, None)) == {"batchItemFailures": []}
+    for function, queue in queues.items():
+        while queue.waiting:
+            record = {"messageId": "1", "body": json.dumps(queue.waiting.pop(0))}
+            assert function.handler({"Records": [record, record]}, cast(Any, None)) == {"batchItemFailures": []}
     tenant = owned.services.tenants.memberships(OWNER)[0].tenant_id
     assert owned.services.training.get(tenant, job_id).status == "succeeded"
     event = owned.services.events.ensure(tenant, "training_completed", f"{job_id}#1", {"late": True})
     assert (event.is_new, event.data["job_id"], event.data["changed"]) == (False, job_id, 1)
-    assert main.handler({"job": "training"}, cast(Any, None)) == {"begun": 0, "stopped": 0}
+    assert train_worker.handler({"job": "training"}, cast(Any, None)) == {"stopped": 0}
+    assert publisher.handler({"job": "schedules"}, cast(Any, None)) == {"begun": 0}
     odd = {"messageId": "2", "body": "{", "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "2"}}
-    assert main.handler({"Records": [odd]}, cast(Any, None)) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
-    assert queue.again == [("r", 60)]
+    for function, queue in queues.items():
+        assert function.handler({"Records": [odd]}, cast(Any, None)) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+        assert queue.again == [("r", 60)]
 
 
 def test_pairs_and_files_are_learnt(owned: Platform) -> None:

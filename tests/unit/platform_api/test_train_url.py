@@ -14,11 +14,12 @@ from noren.ids import TenantId
 from noren.knowledge.survey.models import Ask, Survey
 from noren.limits import RATES, Rate
 from noren.sites.models import SiteStatus
+from publisher import main as publisher
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
 from tests.unit.platform_api.changes import FILES, OWNER, PAIRS, TEXTS, talked, train
 from tests.unit.platform_api.kit import Platform, access_token
-from train_worker import main
+from train_worker import main as train_worker
 
 TEA = "Our green tea is grown in Uji and shipped within two days. " * 4
 DAY = 86_400.0
@@ -39,7 +40,8 @@ def web() -> Iterator[Web]:
 def shop(platform: Platform, web: Web, monkeypatch: pytest.MonkeyPatch) -> Platform:
     platform.sign_up(OWNER)
     platform.services.__dict__["fetcher"] = Fetcher(network=web.net)
-    monkeypatch.setattr(main, "SERVICES", platform.services)
+    monkeypatch.setattr(train_worker, "SERVICES", platform.services)
+    monkeypatch.setattr(publisher, "SERVICES", platform.services)
     return platform
 
 
@@ -62,7 +64,9 @@ def look(shop: Platform, path: str) -> Any:
 
 
 def sweep() -> dict[str, Any]:
-    return main.handler({"job": "training"}, cast(Any, None))
+    """What the clock has both functions of training do."""
+    begun = publisher.handler({"job": "schedules"}, cast(Any, None))
+    return begun | train_worker.handler({"job": "training"}, cast(Any, None))
 
 
 def test_a_site_is_trained_by_its_address(shop: Platform, web: Web) -> None:

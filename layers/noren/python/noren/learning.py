@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from noren.knowledge.inputs import Inputs
     from noren.knowledge.job_store import JobStore
     from noren.knowledge.jobs import Training
+    from noren.knowledge.messages import Steps
     from noren.knowledge.models import IndexPointer, Job
     from noren.knowledge.publish import Engine
+    from noren.knowledge.publishing import Publishing
     from noren.knowledge.quote import Quotes, Surveys
     from noren.knowledge.retrieval import Retrieval, Searcher
     from noren.knowledge.schedules import Schedules
@@ -60,6 +62,13 @@ class Learning(Admission):
         return S3Blobs(self.settings.knowledge_bucket)
 
     @cached_property
+    def unlisted_blobs(self) -> Blobs:
+        """The same, for functions that read what they know the key of and may not list."""
+        from noren.knowledge.blobs import S3Blobs
+
+        return S3Blobs(self.settings.knowledge_bucket, may_list=False)
+
+    @cached_property
     def retrieval(self) -> Retrieval:
         from noren.knowledge.retrieval import Retrieval
 
@@ -67,10 +76,9 @@ class Learning(Admission):
 
     @cached_property
     def index_files(self) -> IndexFiles:
-        from noren.knowledge.blobs import S3Blobs
         from noren.knowledge.index_cache import IndexFiles
 
-        return IndexFiles(S3Blobs(self.settings.knowledge_bucket, patient=False), self.clock)
+        return IndexFiles(self.unlisted_blobs, self.clock)
 
     @cached_property
     def s3_searcher(self) -> Searcher:
@@ -100,7 +108,7 @@ class Learning(Admission):
     def training_inputs(self) -> Inputs:
         from noren.knowledge.inputs import Inputs
 
-        return Inputs(self.blobs)
+        return Inputs(self.unlisted_blobs)
 
     @cached_property
     def train_queue(self) -> Queue:
@@ -109,11 +117,23 @@ class Learning(Admission):
         return Queue(self.settings.train_queue_url)
 
     @cached_property
+    def publish_queue(self) -> Queue:
+        from noren.queues import Queue
+
+        return Queue(self.settings.publish_queue_url)
+
+    @cached_property
+    def training_steps(self) -> Steps:
+        from noren.knowledge.messages import Steps
+
+        return Steps(self.train_queue, self.publish_queue)
+
+    @cached_property
     def training(self) -> Training:
         from noren.knowledge.jobs import Training
 
         stores = self.training_jobs, self.documents, self.blobs, self.training_inputs
-        return Training(*stores, self.crawls, self.train_queue, self.clock)
+        return Training(*stores, self.crawls, self.training_steps, self.clock)
 
     @cached_property
     def schedules(self) -> Schedules:
@@ -128,7 +148,7 @@ class Learning(Admission):
         from noren.knowledge.crawls import Crawls
 
         stores = self.training_jobs, self.crawl_store, self.documents
-        return Crawls(*stores, self.sites, self.train_queue, self.clock)
+        return Crawls(*stores, self.sites, self.training_steps, self.clock)
 
     @cached_property
     def quotes(self) -> Quotes:
@@ -153,31 +173,27 @@ class Learning(Admission):
 
     @cached_property
     def train_worker(self) -> Worker:
+        """Reads what strangers send, in a function that has neither models nor the ledger (ADR 7)."""
         from noren.knowledge.crawling import Crawl
         from noren.knowledge.hosts import Hosts
-        from noren.knowledge.publish import Publisher
         from noren.knowledge.worker import Worker
         from noren.pace import Pace
 
-        engine = self.search_engine
-        stores = self.training_jobs, self.documents, self.blobs
-        publisher = Publisher(*stores, engine, self.site_vectors, self.pool, self.clock)
-        hosts = Hosts(self.fetcher, self.blobs, self.clock)
+        blobs, engine = self.unlisted_blobs, self.search_engine
+        stores = self.training_jobs, self.documents, blobs
+        hosts = Hosts(self.fetcher, blobs, self.clock)
         pace, pages = Pace(self.runtime, self.clock), self.crawl_store
-        crawl = Crawl(
-            self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, self.blobs, engine, self.clock
-        )
-        return Worker(
-            *stores,
-            self.training_inputs,
-            crawl,
-            engine,
-            publisher,
-            self.train_queue,
-            self._tell_of_training,
-            self._stopped,
-            self.clock,
-        )
+        crawl = Crawl(self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, blobs, engine, self.clock)
+        return Worker(*stores, self.training_inputs, crawl, engine, self.training_steps, self._stopped, self.clock)
+
+    @cached_property
+    def publishing(self) -> Publishing:
+        from noren.knowledge.publish import Publisher
+        from noren.knowledge.publishing import Publishing
+
+        stores = self.training_jobs, self.documents
+        publisher = Publisher(*stores, self.blobs, self.search_engine, self.site_vectors, self.pool, self.clock)
+        return Publishing(*stores, publisher, self.training_steps, self._tell_of_training, self._stopped, self.clock)
 
     @cached_property
     def site_purge(self) -> SitePurge:

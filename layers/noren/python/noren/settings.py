@@ -35,6 +35,7 @@ class Settings:
     summary_queue_url: str = ""
     webhook_queue_url: str = ""
     train_queue_url: str = ""
+    publish_queue_url: str = ""
     # Cognito
     user_pool_id: str = ""
     client_id: str = ""

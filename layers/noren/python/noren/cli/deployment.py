@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[5]
 HOME = ROOT / ".noren"
 TABLES = ("tenants", "quotas", "credits", "billing", "usage", "sites", "events", "webhooks", "knowledge", "runtime")
-QUEUES = ("mail", "summary", "billing", "webhook", "train")
+QUEUES = ("mail", "summary", "billing", "webhook", "train", "publish")
 STAGES = ("local", "dev", "staging", "prod")
 
 

@@ -12,6 +12,7 @@ from noren.knowledge.models import Document
 from noren.tables import error_code
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
@@ -56,9 +57,10 @@ class UploadForm(TypedDict):
 class S3Blobs:
     """A bucket, which encrypts by its own rules. The client is made when it is first needed."""
 
-    def __init__(self, bucket: str, *, patient: bool = True) -> None:
-        """Not `patient`: somebody waits for it."""
-        self._bucket, self._patient = bucket, patient
+    def __init__(self, bucket: str, *, may_list: bool = True) -> None:
+        """`may_list`: whether its user's role may list the bucket. If not, S3 forbids it what is not there."""
+        self._bucket = bucket
+        self._missing = ("NoSuchKey",) if may_list else ("NoSuchKey", "AccessDenied")
         self._made: S3Client | None = None
         self._making = Lock()
 
@@ -86,21 +88,19 @@ class S3Blobs:
 
     def get(self, key: str) -> bytes:
         """Meets `Blobs`."""
-        try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except self._client.exceptions.NoSuchKey:
-            raise BlobMissing(key) from None
+        return self._opened(key).read()
 
     def copy(self, key: str, file: IO[bytes]) -> int:
         """Meets `Blobs`. Never holds more of it in memory than a piece."""
+        return sum(file.write(piece) for piece in self._opened(key).iter_chunks(COPIED_AT_ONCE))
+
+    def _opened(self, key: str) -> StreamingBody:
         try:
-            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
         except self._client.exceptions.ClientError as error:
-            # Who may not list a bucket is not told either what it doesn't have.
-            if error_code(error) in ("NoSuchKey", "AccessDenied"):
+            if error_code(error) in self._missing:
                 raise BlobMissing(key) from None
             raise
-        return sum(file.write(piece) for piece in body.iter_chunks(COPIED_AT_ONCE))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Meets `Blobs`. Raises OSError where something could not be removed."""

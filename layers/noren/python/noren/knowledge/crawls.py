@@ -18,10 +18,9 @@ from noren.knowledge.crawl_store import CrawlStore, Expiry
 from noren.knowledge.current import is_valid
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.messages import message
+from noren.knowledge.messages import Step, Steps
 from noren.knowledge.models import Document, Job, Recurrence, refresh
 from noren.knowledge.survey.models import Reach
-from noren.queues import Queue
 from noren.sites.models import Site
 from noren.sites.service import Sites
 from noren.tenants.store import Refused
@@ -48,10 +47,10 @@ class Crawls:
     """Starts crawls."""
 
     def __init__(
-        self, jobs: JobStore, pages: CrawlStore, documents: DocumentStore, sites: Sites, queue: Queue, clock: Clock
+        self, jobs: JobStore, pages: CrawlStore, documents: DocumentStore, sites: Sites, steps: Steps, clock: Clock
     ) -> None:
         self._jobs, self._pages, self._documents = jobs, pages, documents
-        self._sites, self._queue, self._clock = sites, queue, clock
+        self._sites, self._steps, self._clock = sites, steps, clock
 
     def address(self, site: Site, url: str) -> str:
         """The address to start from, in its one spelling. Raises Unprocessable for one that is not the site's."""
@@ -205,10 +204,10 @@ class Crawls:
     def _has_pages(self, site: Site) -> bool:
         return self._documents.has_pages(site.tenant_id, site.site_id)
 
-    def _hint(self, job: Job, what: str) -> None:
+    def _hint(self, job: Job, step: Step) -> None:
         """Have a worker begin. Where the message is lost, the sweep finds the job."""
         try:
-            self._queue.send(message(job, what))
+            self._steps.ask(job, step)
         except Exception as error:
             _log.warning("a job is left to the sweep: %s", type(error).__name__)
 

@@ -15,7 +15,7 @@ from noren.knowledge.crawls import Crawls, Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.messages import message
+from noren.knowledge.messages import Step, Steps
 from noren.knowledge.models import (
     RETRYABLE,
     Document,
@@ -28,7 +28,6 @@ from noren.knowledge.models import (
     refresh,
 )
 from noren.knowledge.row_store import Position
-from noren.queues import Queue
 from noren.sites.models import Site
 
 _log = logging.getLogger("noren.knowledge")
@@ -50,11 +49,11 @@ class Training:
         blobs: Blobs,
         inputs: Inputs,
         crawls: Crawls,
-        queue: Queue,
+        steps: Steps,
         clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs = jobs, documents, blobs
-        self._inputs, self._crawls, self._queue, self._clock = inputs, crawls, queue, clock
+        self._inputs, self._crawls, self._steps, self._clock = inputs, crawls, steps, clock
 
     # Jobs
 
@@ -196,9 +195,9 @@ class Training:
             moved_at=now,
         )
 
-    def _hint(self, job: Job, what: str) -> None:
+    def _hint(self, job: Job, step: Step) -> None:
         """Have a worker begin. Where the message is lost, the sweep finds the job."""
         try:
-            self._queue.send(message(job, what))
+            self._steps.ask(job, step)
         except Exception as error:
             _log.warning("a job is left to the sweep: %s", type(error).__name__)

@@ -1,4 +1,6 @@
-"""What a message has done. Messages are hints: what is to do and what is done stands in the table.
+"""What a message has done but `publish` (see `publishing.py`): a job is planned, its pages are read.
+
+Messages are hints: what is to do and what is done stands in the table.
 
 Any message may come twice, late, out of order or not at all. `sweep` has those repeated on which nothing follows.
 """
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 
@@ -22,23 +23,13 @@ from noren.knowledge.extract.digest import content_hash
 from noren.knowledge.extract.errors import ExtractFailed
 from noren.knowledge.inputs import Inputs, Reading
 from noren.knowledge.job_store import JobStore
-from noren.knowledge.messages import message
+from noren.knowledge.messages import MOST_TRIES, Steps
 from noren.knowledge.models import PLAN, Job, JobPage, PageEnd, learnt
-from noren.knowledge.publish import Engine, Publisher
-from noren.knowledge.site_vectors import Later
+from noren.knowledge.publish import Engine
+from noren.knowledge.publishing import Stopped
 from noren.knowledge.texts import packed
-from noren.queues import Queue
 from noren.tenants.store import Refused
 
-Tell = Callable[[Job], None]
-"""Tells the tenant what a job has come to: once, however often it is called."""
-Stopped = Callable[[Job], str]
-"""Why a job must not go on, whatever its owner wants; "" where it may."""
-
-MOST_TRIES = 5
-"""Who takes up a page or a publication for the sixth time gives it up: it kills workers, or storage refuses it."""
-PUBLISHING_SECONDS = 300.0
-"""Nobody publishes for longer: the function's time limit."""
 MOST_VISITS = 3
 """A page that fails for the third time, though it might come some day, fails this crawl."""
 MOST_RETRY_SECONDS = 3_600.0
@@ -63,15 +54,13 @@ class Worker:
         inputs: Inputs,
         crawl: Crawl,
         engine: Engine,
-        publisher: Publisher,
-        queue: Queue,
-        tell: Tell,
+        steps: Steps,
         stopped: Stopped,
         clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs, self._inputs = jobs, documents, blobs, inputs
-        self._crawl, self._engine, self._publisher, self._queue = crawl, engine, publisher, queue
-        self._tell, self._stopped, self._clock = tell, stopped, clock
+        self._crawl, self._engine, self._steps = crawl, engine, steps
+        self._stopped, self._clock = stopped, clock
 
     def work(self, tenant_id: TenantId, job_id: str, what: str, page_id: str = "") -> None:
         """Do what a message asks for, if it is still to be done. Raises what storage raises: then repeat it."""
@@ -84,8 +73,6 @@ class Worker:
             self._plan(job)
         elif what == "page" and job.status == "running":
             self._turn(job, page_id)
-        elif what == "publish" and job.status == "publishing":
-            self._publish(job)
         self._follow(job)
 
     def sweep(self) -> int:
@@ -104,7 +91,7 @@ class Worker:
         if job is None:
             return False
         if not job.is_open:
-            self._close(job)
+            self._steps.ask(job, "publish")  # who publishes tells of ends too
         elif self._is_idle(job) and self._ask_again(job):
             _log.warning("a job had come to a stop", extra={"fields": {"job": job_id, "status": job.status}})
             return True
@@ -121,16 +108,16 @@ class Worker:
         if plan and plan.status == "waiting":
             if plan.due_at > now:
                 return False
-            self._queue.send(message(job, "plan"))
+            self._steps.ask(job, "plan")
         elif job.status == "running":
             waiting = (each for each in self._jobs.pages(job) if each.status == "waiting" and each.due_at <= now)
             due = list(islice(waiting, ASKED_AGAIN))
             if job.left and not due:
                 return False
-            self._hint(job, due)
+            self._steps.ask_for_pages(job, due)
             self._follow(job)
         else:
-            self._queue.send(message(job, "publish"))
+            self._steps.ask(job, "publish")
         return True
 
     def _plan(self, job: Job) -> None:
@@ -145,7 +132,7 @@ class Worker:
             if not error:
                 self._jobs.revive(job, [each for each in self._jobs.pages(job) if each.status == "failed"])
                 self._add_pages(job)
-                self._hint(job, self._jobs.pages(job))
+                self._steps.ask_for_pages(job, self._jobs.pages(job))
         except BlobMissing:
             error = "input_missing"
         except NoRoom:
@@ -162,7 +149,7 @@ class Worker:
         except Refused:
             return
         if error:
-            self._hint(job, self._jobs.pages(job))  # those to be done again all the same
+            self._steps.ask_for_pages(job, self._jobs.pages(job))  # those to be done again all the same
 
     def _add_pages(self, job: Job) -> None:
         if job.kind == "url":
@@ -202,7 +189,7 @@ class Worker:
                 self._postpone(job, page, Wait(self._clock() + seconds), found.reason)
                 return
             try:
-                self._hint(job, self._crawl.follow(job, page, visit))
+                self._steps.ask_for_pages(job, self._crawl.follow(job, page, visit))
             except Refused:
                 return  # the job is over
             if self._end(job, page, self._crawl.end(job, page, visit)):
@@ -220,8 +207,11 @@ class Worker:
             self._ask_later(job, page, wait.until)
 
     def _ask_later(self, job: Job, page: JobPage, at: float) -> None:
-        asked = message(job, "plan") if page.page_id == PLAN else message(job, "page", page.page_id)
-        self._queue.send(asked, delay=min(max(math.ceil(at - self._clock()), 0), MOST_DELAY))
+        delay = min(max(math.ceil(at - self._clock()), 0), MOST_DELAY)
+        if page.page_id == PLAN:
+            self._steps.ask(job, "plan", delay=delay)
+        else:
+            self._steps.ask(job, "page", page.page_id, delay=delay)
 
     def _read(self, job: Job, page: JobPage) -> None:
         try:
@@ -261,36 +251,17 @@ class Worker:
             return refused.failed != (2,)
         return True
 
-    def _publish(self, job: Job) -> None:
-        tries = self._jobs.try_publishing(job, self._clock(), PUBLISHING_SECONDS)
-        if tries is None:
-            return
-        if tries > MOST_TRIES:
-            pointer = self._documents.pointer(job.tenant_id, job.site_id)
-            version = pointer.version if pointer else 0
-            self._jobs.end(job, "failed", self._clock(), error="publishing_failed", index_version=version)
-            return
-        try:
-            self._publisher.publish(job)
-        except Later as later:
-            if not later.is_try:
-                self._jobs.take_back_try(job)
-            self._queue.send(message(job, "publish"), delay=later.seconds)
-
     def _follow(self, job: Job) -> None:
         """Have done what comes next, whoever has made it so."""
         now = self._jobs.get(job.tenant_id, job.job_id)
         if now is None:
-            return
-        if not now.is_open:
-            self._close(now)
             return
         if now.status == "running" and not now.left:
             if not self._settle(now):
                 return
             now = replace(now, status="publishing")  # who has seen the last page before may have died over it
         if now.status == "publishing" and not now.tries:
-            self._queue.send(message(now, "publish"))
+            self._steps.ask(now, "publish")
 
     def _settle(self, job: Job) -> bool:
         """All pages of a job are through: on to publishing. False where it has moved on meanwhile."""
@@ -304,10 +275,3 @@ class Worker:
                 error = error or "nothing_read"
         self._jobs.begin_publishing(job, self._clock(), error)
         return True
-
-    def _close(self, job: Job) -> None:
-        self._tell(job)
-        self._jobs.forget(job)
-
-    def _hint(self, job: Job, pages: Iterable[JobPage]) -> None:
-        self._queue.send_all(message(job, "page", each.page_id) for each in pages if each.status == "waiting")
