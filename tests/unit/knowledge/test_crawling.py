@@ -14,7 +14,7 @@ from noren.knowledge.blobs import text_key
 from noren.knowledge.crawl.scope import MAX_VARIANTS
 from noren.knowledge.crawl.visit import MOST_HOPS
 from noren.knowledge.crawl_store import Expiry
-from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, _is_audited
+from noren.knowledge.crawling import AUDITED, MISSED_SECONDS, SITEMAP_PAUSE, _is_audited
 from noren.knowledge.messages import MOST_TRIES
 from noren.knowledge.models import Job, JobPage, page_id
 from noren.knowledge.worker import MOST_VISITS
@@ -297,7 +297,7 @@ def test_a_site_that_keeps_us_out_keeps_what_is_known_of_it(world: World, web: W
     assert crawled(world).status == "succeeded"
 
 
-@pytest.mark.parametrize("how", ["missing", "robots", "noindex", "other_site"])
+@pytest.mark.parametrize("how", ["missing", "robots", "other_site"])
 def test_a_crawl_that_had_nothing_removes_nothing(world: World, web: Web, how: str) -> None:
     crawled(world)
     cup = web.paths.pop("/cup")
@@ -309,10 +309,8 @@ def test_a_crawl_that_had_nothing_removes_nothing(world: World, web: Web, how: s
         web.paths["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /\n")
     else:
         for path in set(web.paths) - {"/robots.txt"}:
-            web.put(path, "Shop", SHOP, head='<meta name="robots" content="noindex">')
-            if how != "noindex":
-                web.paths[path] = Answer(b"", "404 Not Found" if how == "missing" else "302 Found")
-                web.paths[path].location = "http://parked.example/" if how == "other_site" else ""
+            web.paths[path] = Answer(b"", "404 Not Found" if how == "missing" else "302 Found")
+            web.paths[path].location = "http://parked.example/" if how == "other_site" else ""
     version = world.documents.pointer(world.tenant, world.site.site_id)
     for _ in range(3):
         job = crawled(world)
@@ -411,6 +409,74 @@ def test_a_busy_host_is_left_alone_by_all_pages(world: World, web: Web) -> None:
     assert all(later - earlier >= 499 for earlier, later in pairwise(times))
 
 
+def test_a_host_is_not_left_alone_for_what_another_says(world: World, web: Web) -> None:
+    """It leads to one whose robots.txt can't be read."""
+    other = Web(web.net, "help.shop.example", "93.184.216.35")
+    other.paths["/robots.txt"] = Answer(b"", "503 Busy")
+    web.paths["/cup"] = Answer(b"", "301 Moved", location="http://help.shop.example/")
+    job = crawled(world)
+    assert (job.status, job.reasons) == ("partial", {"busy": 1})
+    assert world.slots.held == {}
+
+
+def test_those_who_come_late_are_no_burst(world: World, web: Web) -> None:
+    """A queue that was long gives out what it held back: a host is called no more often for it."""
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 20\n")
+    job = world.crawl()
+    world.deliver()
+    world.deliver()
+    for _ in range(3):
+        world.deliver()
+    slots = [each.due_at for each in world.jobs.pages(job) if each.has_slot]
+    assert len(slots) == 3
+    world.now = max(slots) + 60
+    web.forget()
+    for message in world.queue.waiting:
+        message.pop("delay", None)
+    for _ in range(3):
+        world.deliver()
+    assert sum(web.asked[path] for path in ("/tea", "/cup", "/help/")) == 1
+    world.drain()
+    assert world.job(job).changed == 5
+
+
+def test_sitemaps_are_read_one_after_the_other(world: World, web: Web) -> None:
+    names = [f"/list/{number}.xml" for number in range(3)]
+    listed = "".join(f"Sitemap: {HOME}{name[1:]}\n" for name in names)
+    web.paths["/robots.txt"] = Answer(f"User-agent: *\nCrawl-delay: 5\n{listed}".encode(), type="text/plain")
+    times = list[float]()
+    web.on_request = lambda path: times.append(world.now) if path in names else None
+    world.crawl()
+    world.deliver()
+    assert [later - earlier for earlier, later in pairwise(times)] == [SITEMAP_PAUSE] * 2
+
+
+def test_pages_that_are_listed_of_another_host_have_its_rules(world: World, web: Web) -> None:
+    other = Web(web.net, "help.shop.example", "93.184.216.35")
+    other.put("/guide", "Guide", HELP)
+    other.put("/secret", "Secret", TEA)
+    other.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\nDisallow: /secret\n", type="text/plain")
+    web.paths["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 0\nDisallow: /guide\n", type="text/plain")
+    web.sitemap(("/tea", ""))
+    listed = web.paths["/sitemap.xml"]
+    for path in ("guide", "secret"):
+        entry = f"<url><loc>http://help.shop.example/{path}</loc></url></urlset>"
+        listed.body = listed.body.replace(b"</urlset>", entry.encode())
+    pages = {each.name: each.reason for each in world.jobs.pages(crawled(world))}
+    assert pages["http://help.shop.example/guide"] == ""
+    assert pages["http://help.shop.example/secret"] == "robots"
+
+
+def test_a_list_of_more_than_there_is_room_for_is_said_to_be_cut(world: World, web: Web) -> None:
+    for path in web.paths:
+        web.put(path, f"Page {path}", f"This is what {path} says. " * 9) if path != "/robots.txt" else None
+    web.sitemap(("/tea", ""), ("/", ""), ("/cup", ""), ("/help/", ""))
+    job = crawled(world, max_pages=3)
+    assert (job.found, job.is_cut) == (3, True)
+    job = crawled(world, max_pages=4)
+    assert (job.found, job.is_cut) == (4, False)
+
+
 def test_pages_out_of_a_crawls_scope_stay(world: World, web: Web) -> None:
     crawled(world)
     for path in ("/tea", "/help/returns"):
@@ -487,6 +553,29 @@ def test_a_page_that_says_noindex_goes_at_once(world: World, web: Web) -> None:
     web.put("/cup", "Cup", CUP, head='<meta name="robots" content="noindex">')
     assert crawled(world).removed == 1
     assert world.texts()["Cup"].status == "gone"
+
+
+def test_pages_that_all_say_noindex_go_at_once_too(world: World, web: Web) -> None:
+    """A page or folder that was trained by itself must not be answered from for ever."""
+    crawled(world)
+    for path in ("/help/", "/help/returns"):
+        web.paths[path].robots = "noindex"
+        web.paths[path].etag = ""
+    job = crawled(world, url=f"{HOME}help/")
+    assert (job.status, job.error, job.removed, job.reasons) == ("partial", "nothing_read", 2, {"noindex": 2})
+    assert {title for title, each in world.texts().items() if each.status == "gone"} == {"Help", "Returns"}
+    visible = world.visible()
+    assert visible
+    gone = {world.texts()[title].document_id for title in ("Help", "Returns")}
+    assert gone.isdisjoint(visible.find("Orders can be returned", 9))
+    for path in ("/", "/tea", "/cup"):
+        web.paths[path].robots = "noindex"
+        web.paths[path].etag = ""
+    assert crawled(world).removed == 3
+    visible = world.visible()
+    assert visible
+    assert not visible.find("Welcome to a shop for tea", 9)
+    assert (crawled(world).status, crawled(world).removed) == ("failed", 0)
 
 
 def test_what_robots_txt_keeps_from_us_is_not_asked_for(world: World, web: Web) -> None:

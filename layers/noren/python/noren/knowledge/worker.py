@@ -16,8 +16,8 @@ from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import BlobMissing, Blobs, text_key
 from noren.knowledge.crawl.robots import RobotsUnavailable
-from noren.knowledge.crawl.visit import Failed
-from noren.knowledge.crawling import RETRY_SECONDS, Crawl, NoRoom, Wait
+from noren.knowledge.crawl.visit import MOST_RETRY_SECONDS, RETRY_SECONDS, Failed
+from noren.knowledge.crawling import Crawl, NoRoom, Wait
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.extract.digest import content_hash
 from noren.knowledge.extract.errors import ExtractFailed
@@ -32,7 +32,6 @@ from noren.tenants.store import Refused
 
 MOST_VISITS = 3
 """A page that fails for the third time, though it might come some day, fails this crawl."""
-MOST_RETRY_SECONDS = 3_600.0
 MOST_DELAY = 900
 """Seconds for which a queue keeps a message back."""
 ASKED_AGAIN = 100
