@@ -104,7 +104,7 @@ def test_a_stream_closed_before_the_model_was_asked_costs_nothing(rig: Rig) -> N
 
 
 def test_cancel_ends_a_running_answer_within_seconds(rig: Rig) -> None:
-    rig.script.pieces = ["word "] * 400
+    rig.script.pieces = ["word "] * 1000
     rig.script.before = lambda _: time.sleep(0.02)
     events = rig.chats.stream(rig.member(), rig.ask(), rig.run())
     meta = next(events)
@@ -119,10 +119,10 @@ def test_cancel_ends_a_running_answer_within_seconds(rig: Rig) -> None:
     rig.chats.cancel(rig.member(), meta.id)
     began = time.monotonic()
     *_, done = events
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10  # the whole answer takes twice that
     assert isinstance(done, Done)
     assert done.answer.finish_reason == "cancelled"
-    assert 0 < len(done.answer.answer) < 400 * 5
+    assert 0 < len(done.answer.answer) < 1000 * 5
     assert [(record.decision, record.status, record.chats) for record in rig.records()] == [("USAGE", "cancelled", 1)]
 
 

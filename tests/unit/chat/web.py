@@ -167,5 +167,5 @@ def served(rig: Rig, chat_seconds: str = "120", process: Container | None = None
         yield Web(rig, services, f"http://127.0.0.1:{port}")
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "a call is held open though its client has left"
