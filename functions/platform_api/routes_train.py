@@ -7,7 +7,7 @@ from dataclasses import asdict
 from noren.clock import iso
 from noren.edge.http import Access, Call, Response, Route
 from noren.edge.paging import Page, PageQuery, paged
-from noren.errors import Busy, RateLimited
+from noren.errors import Busy, Conflict, RateLimited
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.inputs import Given
 from noren.knowledge.jobs import FILE_BYTES, UPLOAD_SECONDS
@@ -18,6 +18,7 @@ from noren.knowledge.survey.models import Reach
 from noren.knowledge.texts import asked, written
 from noren.sites.models import Site
 from noren.tenants.models import Role
+from noren.tenants.store import Refused
 from platform_api import schemas_train as t
 from platform_api.views import when
 
@@ -85,9 +86,10 @@ def train_url(call: Call) -> t.JobOut:
     crawls, actor, reach = services.crawls, call.caller.principal, _reach(body.scope)
     url = crawls.address(site, body.url)
     crawls.check_turn(site)
+    estimate = _expected(call, site, url, reach)  # takes long: what is read for a write is read after it
     also = services.schedules.setting(site, url, reach, body.schedule, actor) if body.schedule else []
-    return _job(
-        crawls.start(
+    try:
+        job = crawls.start(
             site,
             url,
             reach,
@@ -95,10 +97,12 @@ def train_url(call: Call) -> t.JobOut:
             actor,
             force=body.force_retrain,
             schedule=body.schedule,
-            estimate=_expected(call, site, url, reach),
+            estimate=estimate,
             also=also,
         )
-    )
+    except Refused:
+        raise Conflict("The schedule of this address has just been changed. Repeat your request.") from None
+    return _job(job)
 
 
 def list_schedules(call: Call) -> Page[t.ScheduleOut]:

@@ -302,6 +302,39 @@ def test_a_training_is_passed_over_while_another_runs_and_where_the_plan_has_bec
     assert sweep()["begun"] == 1
 
 
+def test_a_schedule_that_moves_while_its_site_is_looked_over_is_replaced(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep passes it over meanwhile; or somebody ends it just before the job is stored."""
+    plan(shop, "enterprise")
+    start(shop, schedule="daily")
+    train(shop)
+    shop.time.ahead += DAY + 1
+    services, (schedule,) = shop.services, look(shop, "train/schedules")["items"]
+    tenant, look_over = TenantId(shop.tenant_of(OWNER)), services.surveyor.survey
+
+    def swept(ask: Ask) -> Survey:
+        stored = services.schedules.get(tenant, schedule["schedule_id"])
+        assert services.schedules._store.move(stored, stored.due_at + DAY)
+        return look_over(ask)
+
+    monkeypatch.setattr(services.surveyor, "survey", swept)
+    assert start(shop, schedule="weekly")["http"] == 202
+    train(shop)
+    setting = services.schedules.setting
+
+    def ended(*asked: Any) -> Any:
+        made = setting(*asked)
+        services.schedules.delete(tenant, schedule["schedule_id"])
+        return made
+
+    monkeypatch.setattr(services.schedules, "setting", ended)
+    monkeypatch.setattr(services.surveyor, "survey", look_over)
+    refused = start(shop, schedule="daily")
+    assert (refused["http"], refused["code"]) == (409, "conflict")
+    assert "Repeat your request" in refused["detail"]
+
+
 def test_a_schedule_is_replaced_by_the_next_of_its_address_and_ended(shop: Platform) -> None:
     plan(shop, "enterprise")
     start(shop, schedule="daily")
