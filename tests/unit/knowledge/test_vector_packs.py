@@ -86,6 +86,17 @@ def test_vectors_of_another_size_than_the_last_are_none(place: Place) -> None:
     assert (packs.get(name(1)), bool(packs.get(name(2)))) == (None, True)
 
 
+def test_vectors_of_another_size_than_the_last_go_when_packs_are_joined(place: Place) -> None:
+    packs, numbers = place.packs(), sorted(range(8), key=name)
+    packs.add(some(*numbers), place.now)
+    packs.add(some(*numbers[1:], size=5), place.now + 1)
+    packs.join([name(each) for each in numbers], place.now + 1)
+    left = place.packs()
+    assert left.dimensions == 5
+    assert [each for each in numbers if left.get(name(each))] == numbers[1:]
+    assert len(place.keys()) == 1
+
+
 @pytest.mark.parametrize("at", [0, 9, 25, 60, -1])
 def test_a_damaged_pack_is_not_believed(place: Place, at: int) -> None:
     place.packs().add(some(1, 2), place.now)

@@ -90,14 +90,20 @@ class VectorPacks:
         self._take(key, now, data)
 
     def join(self, wanted: Collection[str], until: float) -> None:
-        """Keep of the packs stored at `until` or before what is wanted, in few: where that is worth it."""
+        """Keep of the packs stored at `until` or before what is wanted, and of the size of the last vectors, in few:
+        where that is worth it.
+        """
         old = [each for each in self._packs.values() if each.stored <= until]
         damaged = [key for key, stored in self._damaged.items() if stored <= until]
         numbers = (
             (hash, self._places[bytes.fromhex(hash)]) for hash in sorted(wanted) if bytes.fromhex(hash) in self._places
         )
         among = {each.key for each in old}
-        kept = [(hash, pack, number) for hash, (pack, number) in numbers if pack.key in among]
+        kept = [
+            (hash, pack, number)
+            for hash, (pack, number) in numbers
+            if pack.key in among and pack.dimensions == self.dimensions
+        ]
         useless = 1 - len(kept) / max(1, sum(each.count for each in old))
         if len(old) < MANY and useless <= USELESS and not damaged:
             return
