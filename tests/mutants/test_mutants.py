@@ -24,7 +24,7 @@ def run(python: Path, cloud: str, *killers: str) -> subprocess.CompletedProcess[
     """The tests, over the package in the folder `python`, on the emulator that we have already."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"pythonpath={python} functions .", *killers]
     env = os.environ | {"NOREN_TEST_CLOUD": cloud}
-    return subprocess.run(command, cwd=emulator.ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=emulator.ROOT, env=env, capture_output=True, text=True, timeout=280, check=False)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))

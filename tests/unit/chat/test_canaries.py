@@ -116,7 +116,7 @@ def silent(*texts: str) -> None:
 def test_an_upstream_that_quotes_the_request_reaches_no_log_answer_or_record(
     rig: Rig, upstream: str, name: str, logs: io.StringIO
 ) -> None:
-    limits = TimeLimits(connect=1, first_token=2, total=4)
+    limits = TimeLimits(connect=10, first_token=20, total=40)
     for failure in FAILURES:
         Talkative.failure, Talkative.asked = failure, 0
         with provider(name, upstream) as providers:

@@ -143,7 +143,7 @@ def test_an_answer_streams_before_it_is_whole() -> None:
 
     async def run() -> None:
         async with door(slow) as (client, url, _), client.post(f"{url}/api/v1/chat", json={}) as answer:
-            assert await asyncio.wait_for(answer.content.readany(), 5) == b"first"
+            assert await asyncio.wait_for(answer.content.readany(), 30) == b"first"
             go_on.set()
             assert await answer.read() == b"last"
 
@@ -160,7 +160,7 @@ def test_a_body_streams_before_it_is_whole() -> None:
 
     async def parts() -> AsyncIterator[bytes]:
         yield b"first"
-        await asyncio.wait_for(first_seen.wait(), 5)
+        await asyncio.wait_for(first_seen.wait(), 30)
         yield b"last"
 
     async def run() -> None:
@@ -189,7 +189,7 @@ def test_a_client_that_leaves_ends_the_upstream_request() -> None:
             answer = await client.post(f"{url}/v1/chat/completions", json={})
             assert await answer.content.readany() == b"first"
             answer.close()
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 30)
 
     asyncio.run(run())
 
@@ -377,9 +377,9 @@ def test_an_answer_under_way_does_not_keep_it_from_stopping(tmp_path: Path) -> N
     config.write_text(json.dumps(vars(frontdoor.Config(base, base, base, "pool", "client"))))
     port = emulator.free_port()
     front = frontdoor.start(port, config=config, log=tmp_path / "log")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=60) as answer:
         assert answer.read(4) == b"data"
         front.terminate()
-        assert front.wait(15) == 0
+        assert front.wait(30) == 0
     behind.shutdown()
     behind.server_close()

@@ -64,7 +64,7 @@ def test_a_form_stores_one_file_of_a_bounded_size(aws: str) -> None:
     policy = json.loads(base64.b64decode(form["fields"]["policy"]))
     assert ["content-length-range", 1, 10] in policy["conditions"]
     assert {"key": key} in policy["conditions"]
-    requests.post(form["url"], data=form["fields"], files={"file": b"nine byte"}, timeout=5).raise_for_status()
+    requests.post(form["url"], data=form["fields"], files={"file": b"nine byte"}, timeout=60).raise_for_status()
     assert S3Blobs("forms").get(key) == b"nine byte"
 
 

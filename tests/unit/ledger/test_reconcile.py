@@ -19,7 +19,13 @@ from tests.faults import Faulty
 from tests.unit.ledger.conftest import LIMITS, World, at
 from tests.unit.ledger.test_journal import Stream, journal
 
-MANY = replace(LIMITS, free_credits_per_month=200, concurrent_chats=50, requests_per_day_per_site=1000)
+MANY = replace(
+    LIMITS,
+    chats_per_month=100_000,
+    free_credits_per_month=200,
+    concurrent_chats=50,
+    requests_per_day_per_site=100_000,
+)
 
 
 @pytest.fixture
