@@ -26,6 +26,7 @@ from noren.settings import Settings
 from noren.sites.models import Site
 from noren.wiring import Services
 from tests.dynamodb import MemoryDynamoDB
+from tests.unit.knowledge.indexes import Pointers, a_site
 from tests.unit.knowledge.s3_vectors import MOST_BYTES, MOST_VECTORS, Refusal, S3Vectors
 from tests.unit.knowledge.training_world import POOL, World
 
@@ -279,3 +280,16 @@ def test_a_stage_with_a_bucket_of_vectors_uses_it(bucket: str, engine: type, sea
     assert isinstance(services.search_engine, engine)
     assert isinstance(services._searcher(pointer), searcher)
     assert isinstance(services._searcher(replace(pointer, engine="file")), IndexFiles)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "engine", "model"), [("", "s3_vectors", ""), ("v", "s3_vectors", "m"), ("", "file", "m")]
+)
+def test_no_question_is_embedded_for_vectors_that_nobody_compares(bucket: str, engine: IndexEngine, model: str) -> None:
+    services, pointers, site = Services(Settings(vector_bucket=bucket)), Pointers(), a_site()
+    services.__dict__["documents"] = pointers
+    where = site.tenant_id, site.site_id
+    pointers.current[where] = IndexPointer(1, "k", 0.0, 1, 1, (), "m", "", engine)
+    found = services.retrieval.pointer(site)
+    assert found
+    assert found.embedding_model == model

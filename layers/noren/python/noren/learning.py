@@ -72,7 +72,8 @@ class Learning(Admission):
     def retrieval(self) -> Retrieval:
         from noren.knowledge.retrieval import Retrieval
 
-        return Retrieval(self.documents, self._searcher, self.clock)
+        engines = ("file", "s3_vectors") if self.settings.vector_bucket else ("file",)
+        return Retrieval(self.documents, self._searcher, self.clock, engines)
 
     @cached_property
     def index_files(self) -> IndexFiles:

@@ -7,8 +7,8 @@ trained cost one cached read; what searches is imported by the first site that h
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from noren.cache import TtlCache
@@ -69,10 +69,18 @@ class Found:
 
 
 class Retrieval:
-    """One per container. `searcher_of` makes what reads an index when one is first read."""
+    """One per container. `searcher_of` makes what reads an index when one is first read; `engines` are those whose
+    vectors it can compare.
+    """
 
-    def __init__(self, documents: DocumentStore, searcher_of: Callable[[IndexPointer], Searcher], clock: Clock) -> None:
-        self._documents, self._searcher_of = documents, searcher_of
+    def __init__(
+        self,
+        documents: DocumentStore,
+        searcher_of: Callable[[IndexPointer], Searcher],
+        clock: Clock,
+        engines: Collection[str] = ("file",),
+    ) -> None:
+        self._documents, self._searcher_of, self._engines = documents, searcher_of, engines
         self._pointers: TtlCache[tuple[TenantId, str], tuple[IndexPointer | None]] = TtlCache(CURRENT_SECONDS, clock)
 
     def is_known(self, site: Site) -> bool:
@@ -80,19 +88,24 @@ class Retrieval:
         return self._pointers.fresh((site.tenant_id, site.site_id)) is not None
 
     def pointer(self, site: Site) -> IndexPointer | None:
-        """The index that the site answers from, as of at most 30 s ago; None before the first publication.
+        """The index that the site answers from, as of at most 30 s ago; None before the first publication. One whose
+        vectors nobody can compare is told without their model: no question need be embedded for it.
 
         While storage gives in, what was known last goes on. Raises what storage raises where nothing was.
         """
         where = site.tenant_id, site.site_id
         try:
-            return self._pointers.get(where, lambda: (self._documents.pointer(*where),))[0]
+            return self._pointers.get(where, lambda: (self._read(*where),))[0]
         except Exception as error:
             known = self._pointers.stale(where)
             if known is None:
                 raise
             _log.warning("the last known index is used: %s", type(error).__name__)
             return known[0]
+
+    def _read(self, tenant_id: TenantId, site_id: str) -> IndexPointer | None:
+        pointer = self._documents.pointer(tenant_id, site_id)
+        return replace(pointer, embedding_model="") if pointer and pointer.engine not in self._engines else pointer
 
     def renew(self, site: Site) -> None:
         """Have `pointer` ask storage next: somebody may want to see what has just been published."""
