@@ -84,7 +84,9 @@ class Api:
     scripts: dict[str, Script] = field(default_factory=dict)
     seen: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
-    """`GET /api/v1/…`: what it answers, or (status, problem's code, detail); a list answers one after the other."""
+    """`GET /api/v1/…`: what it answers, or (status, problem's code, detail[, more members]); a list answers one after
+    the other; a function answers by the request.
+    """
     released: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -92,14 +94,17 @@ class Api:
         return [body for _, seen, _, body in self.seen if seen == path]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        body: Any = await request.json() if request.body_exists else None
+        body: Any = await request.json() if request.content_type == "application/json" else None
         self.seen.append((request.method, request.path, dict(request.headers), body))
         told = self.told.get(f"{request.method} {request.path}")
         if told is not None:
             answer = told.pop(0) if isinstance(told, list) and len(told) > 1 else told
             answer = answer[0] if isinstance(answer, list) else answer
+            if callable(answer):
+                answer = await answer(request)
             if isinstance(answer, tuple):
-                return problem(answer[0], answer[1], detail=answer[2])
+                status, code, detail, more = (*answer, {}) if len(answer) == 3 else answer
+                return problem(status, code, detail=detail, **more)
             return web.json_response(answer)
         match request.path:
             case "/api/v1/me":

@@ -37,7 +37,7 @@ export function wanted() {
  * A dialog with a title, contents, a button that closes it and perhaps one that does something.
  * @param {string} title
  * @param {(Node | null)[]} contents
- * @param {{label: string, act: () => Promise<void>} | null} action
+ * @param {{label: string, act: () => Promise<void>, explain?: (error: unknown) => string} | null} action
  */
 export function ask(title, contents, action = null) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("dialog"));
@@ -54,7 +54,7 @@ export function ask(title, contents, action = null) {
     try {
       await action.act();
     } catch (error) {
-      trouble.replaceChildren(el("p", { className: "notice error" }, advice(error)));
+      trouble.replaceChildren(el("p", { className: "notice error" }, (action.explain ?? advice)(error)));
     }
     go.disabled = false;
     go.textContent = label;

@@ -42,3 +42,25 @@ export function outsideLink(address, label) {
   if (link.textContent?.trim() === url.href || link.textContent?.trim() === place) return link;
   return el("span", {}, link, el("span", { className: "host" }, ` (${place})`));
 }
+
+/**
+ * Draw an element anew. What was unfolded in it stays so, and the focus where it was: `data-keep` on a summary, button
+ * or field says which that is; where there is no such any more, the focus goes to the heading.
+ * @param {Element} root
+ * @param {() => void} draw
+ * @param {() => Element} [after] the element that now stands for it, if that is another one
+ */
+export function keepPlace(root, draw, after = () => root) {
+  const unfolded = new Set([...root.querySelectorAll("details[open] > summary")].map((each) => each.getAttribute("data-keep")));
+  const held = /** @type {HTMLElement | null} */ (root.contains(document.activeElement) ? document.activeElement : null);
+  draw();
+  const now = after();
+  for (const each of now.querySelectorAll("details > summary")) {
+    if (unfolded.has(each.getAttribute("data-keep"))) /** @type {HTMLDetailsElement} */ (each.parentElement).open = true;
+  }
+  if (!held || document.activeElement === held) return;
+  const again = [...now.querySelectorAll("[data-keep]")].find((each) => each.getAttribute("data-keep") === held.getAttribute("data-keep"));
+  const heading = now.querySelector("h2");
+  if (heading) heading.tabIndex = -1;
+  /** @type {HTMLElement | null} */ (now.contains(held) ? held : again ?? heading)?.focus({ preventScroll: true });
+}

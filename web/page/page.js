@@ -31,6 +31,9 @@ export function showTexts(redraw) {
   };
 }
 
+/** What is shown as it stands: in the person's language already. */
+export class Said extends Error {}
+
 export class Page {
   /**
    * @param {any} config
@@ -73,10 +76,16 @@ export class Page {
         this.me = null;
         this.draw();
       }
-      this.notice(advice(error), "error");
+      this.notice(this.explain(error), "error");
       return false;
     }
   }
+
+  /**
+   * What went wrong and what to do about it.
+   * @param {unknown} error
+   */
+  explain(error) { return error instanceof Said ? error.message : advice(error); }
 
   /**
    * @param {string} text

@@ -18,6 +18,14 @@ export const isOpen = (job) => ["queued", "running", "publishing"].includes(job?
 export const reasonText = (reason) => (has(`r_${reason}`) ? t(`r_${reason}`) : reason);
 
 /**
+ * Something folded away.
+ * @param {string} key by which it is known when it is drawn anew
+ * @param {string} summary
+ * @param {...(Node | string | null | undefined | false)} children
+ */
+export const folded = (key, summary, ...children) => el("details", {}, el("summary", { "data-keep": key }, summary), ...children);
+
+/**
  * A share of a whole as a strip, with the figures below it.
  * @param {[string, number][]} parts classes and numbers
  * @param {string} label
@@ -42,33 +50,35 @@ function strip(parts, label) {
  * @param {any} quote
  * @param {number} left pages
  */
-const skippedFacts = (quote, left) => [left && el("details", {}, el("summary", {}, `${t("quoteSkipped")} (${count(left)})`), el("ul", { className: "reasons" },
-  ...quote.skipped.map((/** @type {any} */ each) => el("li", {}, `${reasonText(each.reason)}: ${count(each.count)} `, each.example && el("span", { className: "muted" }, each.example)))))];
+const skippedFacts = (quote, left) => (left ? folded("left-out", `${t("quoteSkipped")} (${count(left)})`, el("ul", { className: "reasons" },
+  ...quote.skipped.map((/** @type {any} */ each) => el("li", {}, `${reasonText(each.reason)}: ${count(each.count)} `, each.example && el("span", { className: "muted" }, each.example))))) : "");
 
 /**
- * What is to be expected of a training, and what it costs.
+ * What is to be expected of a training, and what it takes.
  * @param {any} quote
+ * @returns {(Node | string)[]}
  */
 export function quoteFacts(quote) {
-  /** @param {string} title @param {number} value @param {number} low @param {number} high */
-  const figure = (title, value, low, high) => el("div", {}, el("span", { className: "muted" }, t(title)), el("p", { className: "big" }, count(value)),
-    low !== high && el("span", { className: "muted" }, t("between", { low: count(low), high: count(high) })));
-  const price = el("div", {}, el("span", { className: "muted" }, t("quoteCost")), ...(quote.embedding_model
-    ? [el("p", { className: "big" }, money(quote.cost_local, quote.currency)),
-      el("span", { className: "muted" }, t("between", { low: money(quote.cost_usd_low, "USD"), high: money(quote.cost_usd_high, "USD") }))]
-    : [el("p", {}, t("noCost"))]));
+  /** @param {string} title @param {string} value @param {string} low @param {string} high */
+  const figure = (title, value, low, high) => el("div", {}, el("span", { className: "muted" }, t(title)), el("p", { className: "big" }, value),
+    low !== high && el("span", { className: "muted" }, t("between", { low, high })));
+  const [price, priceLow, priceHigh] = [quote.cost_local, quote.cost_local_low, quote.cost_local_high].map((each) => money(each, quote.currency));
+  const hasVectors = Boolean(quote.embedding_model);
   const left = quote.skipped.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.count, 0);
   const label = `${t("quotePages")}: ${count(quote.pages)} · ${t("quoteSkipped")}: ${count(left)}`;
-  if (!quote.pages) return [el("p", { className: "notice", role: "status" }, t("quoteNothing")), ...skippedFacts(quote, left)];
+  if (!quote.pages) return [el("p", { className: "notice", role: "status" }, t(quote.is_cut ? "e_no_room" : "quoteNothing")), skippedFacts(quote, left)];
   return [
-    el("div", { className: "row" }, figure("quotePages", quote.pages, quote.pages_low, quote.pages_high), figure("quoteTokens", quote.tokens, quote.tokens_low, quote.tokens_high), price),
+    el("div", { className: "row" }, figure("quotePages", count(quote.pages), count(quote.pages_low), count(quote.pages_high)),
+      figure("quoteTokens", count(quote.tokens), count(quote.tokens_low), count(quote.tokens_high)),
+      hasVectors ? figure("quoteCost", price, priceLow, priceHigh) : el("div", {}, el("span", { className: "muted" }, t("cost")), el("p", {}, t("noCost")))),
     strip([["changed", quote.pages - quote.unchanged], ["unchanged", quote.unchanged], ["skipped", left]], label),
-    quote.unchanged ? el("p", { className: "muted" }, t("quoteUnchanged", { count: count(quote.unchanged) })) : null,
-    ...skippedFacts(quote, left),
-    quote.include?.length ? el("p", { className: "muted" }, t("quoteOnly", { paths: quote.include[0] })) : null,
-    quote.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(quote.pages) })) : null,
-    quote.is_growing ? el("p", { className: "muted" }, t("quoteGrowing")) : null,
-    quote.may_exceed_quota ? el("p", { className: "notice" }, t(quote.exceeds_quota ? "quoteTooMuch" : "quotePerhapsTooMuch")) : null,
+    hasVectors ? el("p", { className: "muted" }, `${t("included")} ${t("allowanceLeft", { left: count(quote.embedding_tokens_left) })}`) : "",
+    quote.unchanged ? el("p", { className: "muted" }, t("quoteUnchanged", { count: count(quote.unchanged) })) : "",
+    skippedFacts(quote, left),
+    quote.include?.length ? el("p", { className: "muted" }, t("quoteOnly", { paths: quote.include[0] })) : "",
+    quote.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(quote.max_pages) })) : "",
+    quote.is_growing ? el("p", { className: "muted" }, t("quoteGrowing")) : "",
+    quote.may_exceed_quota ? el("p", { className: "notice" }, t(quote.exceeds_quota ? "quoteTooMuch" : "quotePerhapsTooMuch")) : "",
     el("p", { className: "muted" }, t("quoteSampled", { count: count(quote.sampled) })),
   ];
 }
@@ -88,15 +98,15 @@ export function jobFacts(job, pages, zone) {
   const named = reasons.reduce((sum, [, value]) => sum + value, 0);
   const error = job.error && (has(`e_${job.error}`) ? t(`e_${job.error}`) : job.error);
   return [
-    el("p", { className: "row" }, el("strong", { role: "status" }, t(`s${job.status}`)), el("span", {}, t("progress", { done: count(done), all: count(all) })),
+    el("p", { className: "row" }, el("strong", {}, t(`s${job.status}`)), el("span", {}, t("progress", { done: count(done), all: count(all) })),
       el("span", { className: "muted" }, t("begun", { date: day(job.created_at, zone) }), job.attempt > 1 && ` · ${t("attempt", { count: count(job.attempt) })}`)),
     error && el("p", { className: "notice error" }, error),
-    job.is_cut ? el("p", { className: "notice" }, t("quoteCut", { count: count(job.max_pages) })) : null,
+    job.is_cut ? el("p", { className: "notice" }, t("jobCut", { count: count(job.max_pages) })) : null,
     strip(parts, t("progress", { done: count(done), all: count(all) })),
     el("ul", { className: "key" }, ...parts.map(([name, value]) => el("li", {}, el("i", { className: name }), el("strong", {}, count(value)), ` ${t(`c${name}`)}`))),
     job.chunks ? el("p", { className: "muted" }, t("chunksTokens", { chunks: count(job.chunks), tokens: count(job.tokens) }),
-      job.embedded_chunks ? ` · ${t("embedded", { count: count(job.embedded_chunks), tokens: count(job.embedding_tokens), cost: money(job.cost_usd ?? 0, "USD") })}` : null) : null,
-    named ? el("details", {}, el("summary", {}, t("whyNot", { count: count(named) })), el("ul", { className: "reasons" },
+      job.embedded_chunks ? ` · ${t("embedded", { count: count(job.embedded_chunks), tokens: count(job.embedding_tokens) })}` : null) : null,
+    named ? folded(`why-${job.job_id}`, t("whyNot", { count: count(named) }), el("ul", { className: "reasons" },
       ...reasons.map(([reason, value]) => el("li", {}, `${reasonText(reason)}: `, el("strong", {}, count(value)), el("ul", {},
         ...unread.filter((page) => page.reason === reason).map((page) => el("li", { className: "muted" }, page.name))))))) : null,
   ];
@@ -107,9 +117,10 @@ export function jobFacts(job, pages, zone) {
  * @param {any} found
  */
 export function findings(found) {
+  if (!found.index_version) return [el("p", { className: "notice", role: "status" }, t("nothingLearnt"))];
   if (!found.is_answered) return [el("p", { className: "notice", role: "status" }, t("notFound"))];
   const percent = count(Math.round(found.confidence * 100));
   return [el("p", { role: "status" }, t("found"), " ", el("span", { className: "muted" }, t("sure", { percent }))),
     el("ul", { className: "passages" }, ...found.passages.map((/** @type {any} */ each) => el("li", {},
-      (each.url && outsideLink(each.url, [each.title || each.url])) || el("strong", {}, each.title), el("p", {}, each.snippet ?? each.text))))];
+      (each.url && outsideLink(each.url, [each.title || each.url])) || el("strong", {}, each.title), el("p", {}, each.snippet))))];
 }
