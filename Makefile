@@ -29,8 +29,9 @@ setup:
 
 # Real browsers, deployments and whole runs have the machine to themselves; all else is shared by two workers.
 APART := e2e infra contract browser
+CHECKED := tests/test_architecture.py tests/test_repository.py
 test: setup check ## every check and test
-	@$(PY) -m pytest -n 2 $(APART:%=--ignore=tests/%)
+	@$(PY) -m pytest -n 2 $(APART:%=--ignore=tests/%) $(CHECKED:%=--ignore=%)
 	@$(PY) -m pytest $(APART:%=tests/%)
 
 check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
@@ -39,7 +40,7 @@ check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m mypy
 	@.noren/node/node_modules/.bin/tsc -p web/widget
 	@$(PY) -m noren.edge.openapi --check
-	@$(PY) -m pytest -q tests/test_architecture.py tests/test_repository.py
+	@$(PY) -m pytest -q $(CHECKED)
 
 STAGE ?= local
 smoke: setup ## after a deployment, STAGE=local|dev|staging|prod: does the main job work from outside?
