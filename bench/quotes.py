@@ -24,11 +24,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "noren" / "python")]
 
 from bench.tables import table  # noqa: E402
 from bench.tokens import billed  # noqa: E402
+from noren.knowledge.chunks import cut  # noqa: E402
 from noren.knowledge.crawl.robots import robots_of  # noqa: E402
 from noren.knowledge.crawl.scope import Scope, Variants  # noqa: E402
 from noren.knowledge.crawl.sitemaps import listed  # noqa: E402
 from noren.knowledge.crawl.visit import Fresh, Skipped, Visitor, error_page_of  # noqa: E402
-from noren.knowledge.engine import cut  # noqa: E402
 from noren.knowledge.survey.models import Ask, Reach, Survey  # noqa: E402
 from noren.knowledge.survey.surveyor import Patience, Surveyor  # noqa: E402
 from tests.websites.documentation import Unavailable, documentation, start_of  # noqa: E402

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "noren" / "python")]
 
 from bench.tables import table  # noqa: E402
-from noren.knowledge.engine import cut  # noqa: E402
+from noren.knowledge.chunks import cut  # noqa: E402
 from noren.knowledge.extract import html  # noqa: E402
 from noren.llm import tokens  # noqa: E402
 from tests.websites.documentation import FOLDERS, Unavailable, documentation, pages_of  # noqa: E402

@@ -500,7 +500,7 @@ class VectorRig(Rig):
         self.catalogue.embeddings = (SMALL,)
         space = VectorSpace(SMALL.id, 8, weight=0.5, sure_cosine=0.9)
         texts = {}
-        from noren.knowledge.engine import cut
+        from noren.knowledge.chunks import cut
         from noren.knowledge.text import Block, Extracted
 
         for each in (PETS, RETURNS):

@@ -12,7 +12,7 @@ from typing import Any
 from noren.clock import Clock
 from noren.ids import TenantId, new_id
 from noren.knowledge.blobs import index_key
-from noren.knowledge.engine import cut
+from noren.knowledge.chunks import cut
 from noren.knowledge.index_build import Document, build_index
 from noren.knowledge.index_cache import IndexFiles
 from noren.knowledge.index_format import Identity

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from noren.ids import TenantId, new_id
-from noren.knowledge.chunks import Chunk
-from noren.knowledge.engine import FileEngine, FileIndex, cut
+from noren.knowledge.chunks import Chunk, cut, measure
+from noren.knowledge.engine import FileEngine, FileIndex
 from noren.knowledge.models import Document, document_id
 from noren.knowledge.publish import is_sound
 from noren.knowledge.search import search
@@ -111,7 +111,7 @@ def test_chunks_know_under_which_headings_they_stand() -> None:
         (("料金", "割引"), "学生は半額。", ""),
         (("地図",), "駅の前。", ""),
     ]
-    assert FileEngine().measure(Extracted("店", "ja", blocks)) == (4, sum(each.tokens for each in made))
+    assert measure(Extracted("店", "ja", blocks)) == (4, sum(each.tokens for each in made))
 
 
 def test_headings_without_text_are_text() -> None:

@@ -15,8 +15,9 @@ import pytest
 from noren.errors import Busy, RateLimited, Unprocessable
 from noren.functions import Function
 from noren.ids import TenantId
+from noren.knowledge.chunks import cut
 from noren.knowledge.embeddings import NoEmbeddings
-from noren.knowledge.engine import FileEngine, cut
+from noren.knowledge.engine import FileEngine
 from noren.knowledge.models import Document
 from noren.knowledge.quote import LOOK_SECONDS, CannotRead, Quotes, RemoteSurveyor
 from noren.knowledge.survey.extent import Span

@@ -14,9 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from noren.errors import BadRequest, Busy, Conflict, Forbidden, RateLimited, UpstreamFailed
+from noren.knowledge import publish
 from noren.knowledge.blobs import text_key
-from noren.knowledge.chunks import Chunk
-from noren.knowledge.engine import cut
+from noren.knowledge.chunks import Chunk, cut
 from noren.knowledge.messages import MOST_TRIES
 from noren.knowledge.models import IndexPointer, Job
 from noren.knowledge.site_vectors import (
@@ -207,14 +207,14 @@ def test_a_large_site_goes_on_in_a_fresh_function_as_often_as_it_must(world: Wor
 
 
 @pytest.mark.parametrize("seconds", [BUILDING_SECONDS, EMBEDDING_SECONDS])
-def test_a_site_that_takes_long_to_read_comes_through(world: World, seconds: float) -> None:
-    cut_texts = world.engine.cut
-
+def test_a_site_that_takes_long_to_read_comes_through(
+    world: World, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slow(text: Extracted) -> list[Chunk]:
         world.now += seconds / 10 + 1
-        return cut_texts(text)
+        return cut(text)
 
-    world.engine.cut = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(publish, "cut", slow)
     job = world.start(*many(10))
     world.drain()
     done = world.job(job)

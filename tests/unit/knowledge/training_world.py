@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import IO, Any, Literal
 
@@ -18,24 +18,22 @@ from noren.fetching.wire import Network
 from noren.ids import TenantId, new_id
 from noren.knowledge import standing
 from noren.knowledge.blobs import BlobMissing, UploadForm
-from noren.knowledge.chunks import Chunk
+from noren.knowledge.chunks import Cut
 from noren.knowledge.crawl_store import CrawlStore
 from noren.knowledge.crawling import Crawl
 from noren.knowledge.crawls import Crawls
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import EmbeddingQuotaSpent, NoEmbeddings
-from noren.knowledge.engine import cut
 from noren.knowledge.hosts import Hosts
 from noren.knowledge.inputs import Given, Inputs
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.jobs import Training
 from noren.knowledge.messages import Steps
 from noren.knowledge.models import PLAN, Document, Job
-from noren.knowledge.publish import Cut, Publisher
+from noren.knowledge.publish import Publisher
 from noren.knowledge.publishing import Publishing
 from noren.knowledge.site_vectors import SiteVectors, Vectors
 from noren.knowledge.survey.models import Reach
-from noren.knowledge.text import Extracted
 from noren.knowledge.worker import IDLE_SECONDS, Worker
 from noren.llm.models import Embedded
 from noren.pace import Pace
@@ -248,14 +246,6 @@ class WordEngine:
     """Makes `Words`; `blind` ones find nothing."""
 
     blind: bool = False
-    measured: list[str] = field(default_factory=list)
-
-    def cut(self, text: Extracted) -> list[Chunk]:
-        return cut(text)
-
-    def measure(self, text: Extracted) -> tuple[int, int]:
-        self.measured.append(text.title)
-        return len(text.blocks), len(_words(text))
 
     def build(
         self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
@@ -364,14 +354,13 @@ class World:
             self.crawls,
             self.documents,
             blobs,
-            self.engine,
             self.clock,
             self.clock.skip,
         )
         self.owner = Tenant(self.tenant, "Shop", "free", NOW)
         stopped = lambda _: standing.stopped(self.owner, self.site)  # noqa: E731
         steps = Steps(queue, queue)  # one for both: whoever works messages off takes them in any order
-        self.worker = Worker(*stores, crawl, self.engine, steps, stopped, self.clock)
+        self.worker = Worker(*stores, crawl, steps, stopped, self.clock)
         self.publishing = Publishing(self.jobs, self.documents, self.publisher, steps, self.tell, stopped, self.clock)
         self.crawling = Crawls(self.jobs, self.crawls, self.documents, Desk(self), steps, self.clock)  # type: ignore[arg-type]
         self.training = Training(*stores, self.crawling, steps, self.clock)
@@ -470,10 +459,6 @@ class World:
             assert getattr(now, outcome) == sum(each.status == outcome for each in pages)
         assert now.chunks == sum(each.chunks for each in pages)
         self.visible()
-
-
-def _words(text: Extracted) -> list[str]:
-    return _said(text.title, *(each.text for each in text.blocks))
 
 
 def _said(*texts: str) -> list[str]:

@@ -180,12 +180,12 @@ class Learning(Admission):
         from noren.knowledge.worker import Worker
         from noren.pace import Pace
 
-        blobs, engine = self.unlisted_blobs, self.search_engine
+        blobs = self.unlisted_blobs
         stores = self.training_jobs, self.documents, blobs
         hosts = Hosts(self.fetcher, blobs, self.clock)
         pace, pages = Pace(self.runtime, self.clock), self.crawl_store
-        crawl = Crawl(self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, blobs, engine, self.clock)
-        return Worker(*stores, self.training_inputs, crawl, engine, self.training_steps, self._stopped, self.clock)
+        crawl = Crawl(self.fetcher, hosts, pace, self.training_jobs, pages, self.documents, blobs, self.clock)
+        return Worker(*stores, self.training_inputs, crawl, self.training_steps, self._stopped, self.clock)
 
     @cached_property
     def publishing(self) -> Publishing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from noren.knowledge.engine import cut
+from noren.knowledge.chunks import cut
 from noren.knowledge.extract import html
 from noren.knowledge.survey.models import Ask, Survey
 from noren.knowledge.survey.surveyor import Patience, Surveyor

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from noren.fetching.client import Fetched, Fetcher
-from noren.knowledge.engine import cut
+from noren.knowledge.chunks import cut
 from noren.knowledge.extract import html
 from noren.knowledge.extract.digest import content_hash
 from noren.knowledge.survey.findings import kind_of

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from noren.knowledge.models import Document
+from noren.knowledge.text import Extracted
 from noren.llm import tokens
 
 MAX_TOKENS = 400
@@ -65,6 +67,10 @@ class Chunk:
         return hashlib.blake2b(self.embedded.encode(errors="replace"), digest_size=16).hexdigest()
 
 
+Cut = tuple[Document, Sequence[Chunk]]
+"""A document with its chunks."""
+
+
 def chunks(sections: Iterable[Section]) -> list[Chunk]:
     """The chunks of a document, in order. A sentence is cut only if it is longer than a whole chunk."""
     made: list[Chunk] = []
@@ -75,6 +81,41 @@ def chunks(sections: Iterable[Section]) -> list[Chunk]:
             chunk = Chunk(headings, text, section.anchor, len(made), 0)
             made.append(Chunk(headings, text, section.anchor, len(made), tokens.estimate(chunk.embedded)))
     return made
+
+
+def cut(text: Extracted) -> list[Chunk]:
+    """The chunks of a text as it was read. One without any has none."""
+    return chunks(_sections(text))
+
+
+def measure(text: Extracted) -> tuple[int, int]:
+    """How many chunks and tokens a text comes to."""
+    made = cut(text)
+    return len(made), sum(each.tokens for each in made)
+
+
+def _sections(text: Extracted) -> Iterator[Section]:
+    """The text under each heading, with the path of headings that leads there. One under which nothing stands, neither
+    text nor a heading of its own, is text itself: opening hours are often written so.
+    """
+    path: list[tuple[int, str]] = []
+    anchor, said = "", list[str]()
+
+    def section() -> Iterator[Section]:
+        if said:
+            yield Section(tuple(each for _, each in path), "\n".join(said), anchor)
+        elif path:
+            yield Section(tuple(each for _, each in path[:-1]), path[-1][1], anchor)
+
+    for block in text.blocks:
+        if block.kind != "heading":
+            said.append(block.text)
+            continue
+        if said or (path and block.level <= path[-1][0]):
+            yield from section()
+        path = [each for each in path if each[0] < block.level] + [(block.level, block.text)]
+        anchor, said = block.anchor, []
+    yield from section()
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 from noren.clock import Clock
 from noren.fetching.client import Fetcher
 from noren.knowledge.blobs import BlobMissing, Blobs, links_key, text_key
+from noren.knowledge.chunks import measure
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawl.known import VALIDATORS, Known
 from noren.knowledge.crawl.robots import RobotsUnavailable
@@ -39,7 +40,6 @@ from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.hosts import Hosts
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.models import Document, Job, JobPage, PageEnd, document_id, learnt, page_id
-from noren.knowledge.publish import Engine
 from noren.knowledge.texts import packed
 from noren.pace import HORIZON_SECONDS, Pace
 from noren.tenants.store import Refused
@@ -98,13 +98,12 @@ class Crawl:
         pages: CrawlStore,
         documents: DocumentStore,
         blobs: Blobs,
-        engine: Engine,
         clock: Clock,
         sleep: Callable[[float], None] = sleep,
     ) -> None:
         self._fetcher, self._hosts, self._pace = fetcher, hosts, pace
         self._jobs, self._pages, self._documents, self._blobs = jobs, pages, documents, blobs
-        self._engine, self._clock, self._sleep = engine, clock, sleep
+        self._clock, self._sleep = clock, sleep
 
     def plan(self, job: Job) -> None:
         """Add what a crawl begins with: its start, the pages known, those that sitemaps list.
@@ -306,7 +305,7 @@ class Crawl:
 
     def _learnt(self, job: Job, page: JobPage, known: Document | None, found: Fresh) -> Document:
         text, now = found.extracted, self._clock()
-        size = self._engine.measure(text)
+        size = measure(text)
         own = _document_id(job, page.source)
         document = learnt(job, known, own, "page", page.source, text, found.content_hash, size, now)
         document = replace(document, fingerprint=found.fingerprint.stored, depth=page.depth)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from noren.ids import TenantId
 from noren.knowledge import index_build
-from noren.knowledge.chunks import Chunk, Section, chunks
+from noren.knowledge.chunks import Cut
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import Identity, VectorSpace
-from noren.knowledge.models import Document, IndexEngine
+from noren.knowledge.models import IndexEngine
 from noren.knowledge.search import search
 from noren.knowledge.site_vectors import Vectors
-from noren.knowledge.text import Extracted
 from noren.knowledge.trial import judged
 
 ENOUGH = 0.9
@@ -60,22 +59,8 @@ class FileEngine:
     def __init__(self, most_bytes: float = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
 
-    def cut(self, text: Extracted) -> list[Chunk]:
-        """The chunks of a text. One without any has none."""
-        return cut(text)
-
-    def measure(self, text: Extracted) -> tuple[int, int]:
-        """How many chunks and tokens a text comes to."""
-        made = cut(text)
-        return len(made), sum(each.tokens for each in made)
-
     def build(
-        self,
-        tenant_id: TenantId,
-        site_id: str,
-        version: int,
-        documents: Sequence[tuple[Document, list[Chunk]]],
-        vectors: Vectors | None,
+        self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
     ) -> FileIndex:
         """The index of a site's documents; with `vectors`, where enough of them are there and help.
 
@@ -103,7 +88,7 @@ class FileEngine:
         """There is nothing but the files."""
 
 
-def _space(documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors | None) -> VectorSpace | None:
+def _space(documents: Sequence[Cut], vectors: Vectors | None) -> VectorSpace | None:
     """What the index's vectors are; None where too few chunks have one."""
     if vectors is None or not vectors.dimensions:
         return None
@@ -112,7 +97,7 @@ def _space(documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors |
     return VectorSpace(vectors.model, vectors.dimensions) if has >= ENOUGH * len(hashes) else None
 
 
-def _judge(path: Path, documents: Sequence[tuple[Document, list[Chunk]]], vectors: Vectors, folder: Path) -> None:
+def _judge(path: Path, documents: Sequence[Cut], vectors: Vectors, folder: Path) -> None:
     """Let a trial decide how far an index's vectors count. Where they don't help they are cut off."""
     with IndexFile(path) as index:
         space = judged(index, documents, vectors, folder)
@@ -120,32 +105,3 @@ def _judge(path: Path, documents: Sequence[tuple[Document, list[Chunk]]], vector
         index_build.trust_vectors(path, space)
     else:
         index_build.without_vectors(path, None)
-
-
-def cut(text: Extracted) -> list[Chunk]:
-    """The chunks of a text. One without any has none."""
-    return chunks(_sections(text))
-
-
-def _sections(text: Extracted) -> Iterator[Section]:
-    """The text under each heading, with the path of headings that leads there. One under which nothing stands, neither
-    text nor a heading of its own, is text itself: opening hours are often written so.
-    """
-    path: list[tuple[int, str]] = []
-    anchor, said = "", list[str]()
-
-    def section() -> Iterator[Section]:
-        if said:
-            yield Section(tuple(each for _, each in path), "\n".join(said), anchor)
-        elif path:
-            yield Section(tuple(each for _, each in path[:-1]), path[-1][1], anchor)
-
-    for block in text.blocks:
-        if block.kind != "heading":
-            said.append(block.text)
-            continue
-        if said or (path and block.level <= path[-1][0]):
-            yield from section()
-        path = [each for each in path if each[0] < block.level] + [(block.level, block.text)]
-        anchor, said = block.anchor, []
-    yield from section()

@@ -15,14 +15,13 @@ from noren.ids import TenantId
 from noren.knowledge import blobs as keys
 from noren.knowledge.analysis import ANALYSIS_VERSION, terms
 from noren.knowledge.blobs import BlobMissing, Blobs
-from noren.knowledge.chunks import Chunk
+from noren.knowledge.chunks import Cut, cut
 from noren.knowledge.current import current
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.index_format import FORMAT_VERSION
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.models import Document, IndexEngine, IndexPointer, Job, JobStatus
 from noren.knowledge.site_vectors import Later, SiteVectors, Stopped, Vectors
-from noren.knowledge.text import Extracted
 from noren.knowledge.texts import unpacked
 from noren.knowledge.trial import hashes_of_trial
 from noren.tenants.store import Refused
@@ -44,10 +43,6 @@ UNUSED_SECONDS = 86400
 UPLOAD_SECONDS = 30 * 86400
 
 _log = logging.getLogger("noren.knowledge")
-
-
-Cut = tuple[Document, list[Chunk]]
-"""A document with its chunks."""
 
 
 class Built(Protocol):
@@ -75,12 +70,6 @@ class Built(Protocol):
 
 class Engine(Protocol):
     """What makes texts findable."""
-
-    def cut(self, text: Extracted) -> list[Chunk]:
-        """The chunks of a text."""
-
-    def measure(self, text: Extracted) -> tuple[int, int]:
-        """How many chunks and tokens a text comes to."""
 
     def build(
         self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
@@ -189,7 +178,7 @@ class Publisher:
                 self._lose(each)
         if None in texts:
             return None
-        return [(each, self._engine.cut(unpacked(text))) for each, text in zip(documents, texts, strict=True) if text]
+        return [(each, cut(unpacked(text))) for each, text in zip(documents, texts, strict=True) if text]
 
     def _text(self, document: Document) -> bytes | None:
         try:

@@ -16,12 +16,11 @@ from noren.clock import Clock
 from noren.errors import Unprocessable
 from noren.fetching.errors import FetchFailed, is_reason
 from noren.functions import Function
-from noren.knowledge.chunks import Chunk
+from noren.knowledge.chunks import Chunk, cut
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawls import Estimate
 from noren.knowledge.document_store import DocumentStore
 from noren.knowledge.embeddings import Embeddings, NoEmbeddings
-from noren.knowledge.engine import cut
 from noren.knowledge.models import Document
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, Left, Reach, SiteUnreadable, Survey

@@ -18,14 +18,13 @@ from tempfile import TemporaryDirectory
 from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import index_key
-from noren.knowledge.chunks import Chunk
+from noren.knowledge.chunks import Cut
 from noren.knowledge.engine import MOST_BYTES, FileEngine, FileIndex
 from noren.knowledge.index_build import without_vectors
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import BadIndex, VectorSpace
-from noren.knowledge.models import Document, IndexEngine
+from noren.knowledge.models import IndexEngine
 from noren.knowledge.site_vectors import Later, Vectors
-from noren.knowledge.text import Extracted
 from noren.knowledge.vector_indexes import VectorIndexes, at_once, name_of, prefix_of, version_of
 
 LEAST_CHUNKS = 50_000
@@ -46,21 +45,8 @@ class S3VectorsEngine:
     def __init__(self, indexes: VectorIndexes, clock: Clock, least_chunks: int = LEAST_CHUNKS) -> None:
         self._files, self._indexes, self._clock, self._least_chunks = FileEngine(math.inf), indexes, clock, least_chunks
 
-    def cut(self, text: Extracted) -> list[Chunk]:
-        """Meets `Engine`."""
-        return self._files.cut(text)
-
-    def measure(self, text: Extracted) -> tuple[int, int]:
-        """Meets `Engine`."""
-        return self._files.measure(text)
-
     def build(
-        self,
-        tenant_id: TenantId,
-        site_id: str,
-        version: int,
-        documents: Sequence[tuple[Document, list[Chunk]]],
-        vectors: Vectors | None,
+        self, tenant_id: TenantId, site_id: str, version: int, documents: Sequence[Cut], vectors: Vectors | None
     ) -> FileIndex:
         """Meets `Engine`. Where its vectors can't be moved, a site is served from its file alone."""
         built = self._files.build(tenant_id, site_id, version, documents, vectors)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noren.knowledge import gate, index_build
-from noren.knowledge.chunks import Chunk
+from noren.knowledge.chunks import Chunk, Cut
 from noren.knowledge.gate import Probe
 from noren.knowledge.index_file import IndexFile
 from noren.knowledge.index_format import VectorSpace
@@ -30,8 +30,6 @@ TEXT_TOKENS = 100
 """Of the text under each: what is embedded for the trial alone is small beside a site."""
 MOST_CHARACTERS = 500
 """Of a heading that asks."""
-
-Cut = tuple[Document, Sequence[Chunk]]
 
 
 class _Section(NamedTuple):

@@ -15,6 +15,7 @@ from itertools import islice
 from noren.clock import Clock
 from noren.ids import TenantId
 from noren.knowledge.blobs import BlobMissing, Blobs, text_key
+from noren.knowledge.chunks import measure
 from noren.knowledge.crawl.robots import RobotsUnavailable
 from noren.knowledge.crawl.visit import MOST_RETRY_SECONDS, RETRY_SECONDS, Failed
 from noren.knowledge.crawling import Crawl, NoRoom, Wait
@@ -25,7 +26,6 @@ from noren.knowledge.inputs import Inputs, Reading
 from noren.knowledge.job_store import JobStore
 from noren.knowledge.messages import MOST_TRIES, Steps
 from noren.knowledge.models import PLAN, Job, JobPage, PageEnd, learnt
-from noren.knowledge.publish import Engine
 from noren.knowledge.publishing import Stopped
 from noren.knowledge.texts import packed
 from noren.tenants.store import Refused
@@ -52,13 +52,12 @@ class Worker:
         blobs: Blobs,
         inputs: Inputs,
         crawl: Crawl,
-        engine: Engine,
         steps: Steps,
         stopped: Stopped,
         clock: Clock,
     ) -> None:
         self._jobs, self._documents, self._blobs, self._inputs = jobs, documents, blobs, inputs
-        self._crawl, self._engine, self._steps = crawl, engine, steps
+        self._crawl, self._steps = crawl, steps
         self._stopped, self._clock = stopped, clock
 
     def work(self, tenant_id: TenantId, job_id: str, what: str, page_id: str = "") -> None:
@@ -235,7 +234,7 @@ class Worker:
         is_same = known is not None and (known.status, known.content_hash, known.url) == as_now
         if is_same and job.mode == "differential":
             return PageEnd("unchanged", document_id=reading.document_id)
-        size = self._engine.measure(text)
+        size = measure(text)
         if not size[0]:
             return PageEnd("skipped", "no_text")
         document = learnt(job, known, reading.document_id, reading.kind, reading.url, text, hash, size, self._clock())

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urljoin
 
 from noren.fetching.client import Fetcher, Limits
+from noren.knowledge.chunks import cut
 from noren.knowledge.crawl.addresses import canonical, host_of, origin_of
 from noren.knowledge.crawl.known import VALIDATORS, Known
 from noren.knowledge.crawl.near import Fingerprint
@@ -34,7 +35,6 @@ from noren.knowledge.crawl.visit import (
     Visitor,
     error_page_of,
 )
-from noren.knowledge.engine import cut
 from noren.knowledge.survey.findings import Findings, Seen
 from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, SiteUnreadable, Survey
 
