@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from local import emulator
 from noren.billing.seed import PACKAGES
@@ -45,8 +46,9 @@ with wiring.build(Settings.from_env()).ledger.reserve(Ask(tenant, request, site,
 WORKING = {
     *("Chat", "CognitoTriggers", "MailWorker", "PlatformApi", "QuotaStream", "Scheduler"),
     *("StripeWebhook", "StripeWorker", "SummaryWorker", "UsageStream", "EventStream", "WebhookSender"),
+    *("TrainWorker", "Publisher"),
 }
-"""The functions of the product, by their roles."""
+"""The functions of the product, by their roles; the surveyor has no rights."""
 
 
 def eventually(what: str, found: Callable[[], Any], seconds: float = 60) -> Any:
@@ -78,8 +80,34 @@ def worked(stack: Stack) -> list[dict[str, str]]:
     _chat(stack, owner)
     _background(stack, me["tenant"])
     _subscribe(stack, owner)
+    _train(stack, owner, me["tenant"]["default_site_id"])
     eventually("a verdict on every function", lambda: {each["role"] for each in stack.verdicts()} >= WORKING)
     return stack.verdicts()
+
+
+def _train(stack: Stack, owner: Client, site_id: str) -> None:
+    """A text and a file are learnt, one of them is forgotten; and what the clock has both functions of training do."""
+    place = owner.ok("POST", "/api/v1/train/uploads", {"site_id": site_id})
+    file = {"file": ("hours.txt", b"We are open from ten to six, and on Sundays from eleven to four.")}
+    requests.post(place["url"], data=place["fields"], files=file, timeout=10).raise_for_status()
+
+    def learn(kind: str, **body: Any) -> Any:
+        return _end(owner, owner.ok("POST", f"/api/v1/train/{kind}", {"site_id": site_id, **body}))
+
+    learn("files", files=[{"upload_id": place["upload_id"], "name": "hours.txt"}])
+    lost = learn("files", files=[{"upload_id": "upl_" + "0" * 32, "name": "menu.txt"}])
+    assert lost["reasons"] == {"input_missing": 1}
+    learn("text", texts=[{"title": "Parking", "text": "There are four places behind the shop."}])
+    documents = owner.ok("GET", "/api/v1/documents")["items"]
+    assert {each["title"] for each in documents} >= {"hours", "Parking"}
+    _end(owner, owner.ok("DELETE", f"/api/v1/documents/{documents[0]['document_id']}"))
+    assert "stopped" in invoke(stack, "TrainWorker", {"job": "training"})
+    assert "begun" in invoke(stack, "Publisher", {"job": "schedules"})
+
+
+def _end(owner: Client, job: dict[str, Any]) -> Any:
+    path = f"/api/v1/train/jobs/{job['job_id']}"
+    return eventually("the job's end", lambda: each if (each := owner.ok("GET", path))["ended_at"] else None, 120)
 
 
 def _subscribe(stack: Stack, owner: Client) -> None:
