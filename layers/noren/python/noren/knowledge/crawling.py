@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from noren.knowledge.blobs import BlobMissing, Blobs, links_key, text_key
 from noren.knowledge.chunks import measure
 from noren.knowledge.crawl.addresses import canonical, host_of
 from noren.knowledge.crawl.known import VALIDATORS, Known
-from noren.knowledge.crawl.robots import RobotsUnavailable
+from noren.knowledge.crawl.robots import DEFAULT_DELAY, MAX_DELAY, RobotsUnavailable
 from noren.knowledge.crawl.scope import Scope
 from noren.knowledge.crawl.sitemaps import listed
 from noren.knowledge.crawl.visit import (
@@ -61,6 +62,8 @@ MISSED_SECONDS = 30 * 86400
 """A page that was missed goes after that in any case, unless it is found again."""
 SITEMAP_PAUSE = 1.0
 """Seconds between two sitemaps at most: whoever plans waits for it, however slowly a host wants its pages read."""
+FEWEST_IN_HAND, MOST_IN_HAND = math.ceil(2 * HORIZON_SECONDS / MAX_DELAY), 2_000
+"""Of a host that is called as slowly as any, and of one that may be called as often as one likes."""
 SLOT_SECONDS = 10.0
 """A slot that was not used for so long is nobody's any more: those who come late together would be a burst."""
 
@@ -154,6 +157,18 @@ class Crawl:
             return Wait(now + HORIZON_SECONDS * (0.9 + _share(page.page_id) / 10))
         # Of a host that may be called several times a second, a second's worth is called at once.
         return Wait(slot, has_slot=True) if slot - now > max(1 - robots.delay, 0) else None
+
+    def in_hand(self, job: Job) -> int:
+        """How many of a job's pages are asked for at a time: twice as many as its first host can be called for ahead.
+        More would only come again and again to see that it is not their turn.
+        """
+        if job.left <= FEWEST_IN_HAND:
+            return FEWEST_IN_HAND  # whatever the host says
+        try:
+            delay = self._hosts.of(job, job.url).robots.delay
+        except RobotsUnavailable:
+            delay = DEFAULT_DELAY
+        return min(math.ceil(2 * HORIZON_SECONDS / delay), MOST_IN_HAND) if delay else MOST_IN_HAND
 
     def visit(self, job: Job, page: JobPage) -> Visit:
         """Visit a page. A host that can't say what may be read counts as busy."""

@@ -161,6 +161,17 @@ class JobStore:
         items, following = self._rows.page(pages_key(job), limit, position)
         return [made_of(JobPage, each) for each in items if each["sk"] != PLAN], following
 
+    def unasked(self, job: Job, after: str) -> JobPage | None:
+        """The next page by its id, and round again, that waits and was never put off; None where there is none. It may
+        have been asked for just now.
+        """
+        for position in ({"sk": after}, None):
+            some, _ = self._rows.page(pages_key(job), 2, position, only={"status": "waiting", "due_at": 0})
+            for item in some:
+                if item["sk"] != PLAN:
+                    return made_of(JobPage, item)
+        return None
+
     def add_pages(self, job: Job, pages: Sequence[JobPage]) -> None:
         """Add those pages that the job does not have. Raises Refused (0,) where it is not running any more."""
         for start in range(0, len(pages), AT_ONCE):

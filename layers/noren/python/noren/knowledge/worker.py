@@ -2,13 +2,15 @@
 
 Messages are hints: what is to do and what is done stands in the table.
 
-Any message may come twice, late, out of order or not at all. `sweep` has those repeated on which nothing follows.
+Any message may come twice, late, out of order or not at all. `sweep` has those repeated on which nothing follows. Of a
+large crawl some pages are asked for, and for another one whenever one has ended.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -69,8 +71,8 @@ class Worker:
             self._jobs.cancel(job, self._clock(), why)
         elif what == "plan" and self._jobs.begin(job, self._clock()):
             self._plan(job)
-        elif what == "page" and job.status == "running":
-            self._turn(job, page_id)
+        elif what == "page" and job.status == "running" and self._turn(job, page_id):
+            self._ask_for_another(job, page_id)
         self._follow(job)
 
     def sweep(self) -> int:
@@ -130,7 +132,7 @@ class Worker:
             if not error:
                 self._jobs.revive(job, [each for each in self._jobs.pages(job) if each.status == "failed"])
                 self._add_pages(job)
-                self._steps.ask_for_pages(job, self._jobs.pages(job))
+                self._ask_for_first(job)
         except BlobMissing:
             error = "input_missing"
         except NoRoom:
@@ -147,7 +149,7 @@ class Worker:
         except Refused:
             return
         if error:
-            self._steps.ask_for_pages(job, self._jobs.pages(job))  # those to be done again all the same
+            self._ask_for_first(job)  # those to be done again all the same
 
     def _add_pages(self, job: Job) -> None:
         if job.kind == "url":
@@ -155,11 +157,31 @@ class Worker:
         else:
             self._jobs.add_pages(job, self._inputs.pages(job))
 
-    def _turn(self, job: Job, page_id: str) -> None:
-        """A page's turn has come, perhaps."""
+    def _ask_for_first(self, job: Job) -> None:
+        waiting = (each for each in self._jobs.pages(job) if each.status == "waiting")
+        now = self._jobs.get(job.tenant_id, job.job_id) if job.kind == "url" else None
+        self._steps.ask_for_pages(job, islice(waiting, self._crawl.in_hand(now) if now else None))
+
+    def _ask_for_another(self, job: Job, page_id: str) -> None:
+        """For a page has ended. Where that is missed, those in hand become fewer, and at last the sweep asks."""
+        if job.kind == "url" and job.left > self._crawl.in_hand(job):
+            another = self._jobs.unasked(job, page_id)
+            self._steps.ask_for_pages(job, [another] if another else [])
+
+    def _ask_for_found(self, job: Job, pages: Sequence[JobPage]) -> None:
+        """For pages that a page has led to, if not so many are in hand already: then each comes when one has ended."""
+        now = self._jobs.get(job.tenant_id, job.job_id) if pages else None
+        if now:
+            before = now.left - len(pages)
+            self._steps.ask_for_pages(job, pages[: max(self._crawl.in_hand(now) - before, 0)])
+
+    def _turn(self, job: Job, page_id: str) -> bool:
+        """A page's turn has come, perhaps. Whether it is through, and does not come again."""
         page = self._jobs.page(job, page_id)
-        if page is None or page.status != "waiting" or self._is_early(job, page):
-            return
+        if page is None or page.status != "waiting":
+            return True
+        if self._is_early(job, page):
+            return False
         if job.kind == "url":
             try:
                 wait = self._crawl.wait(job, page)
@@ -167,31 +189,33 @@ class Worker:
                 wait = None  # it counts as a visit that failed
             if wait:
                 self._postpone(job, page, wait)
-                return
+                return False
         tries = self._jobs.take_page(job, page)
         if tries is None:
-            return
+            return True
         if tries > MOST_TRIES:
             self._end(job, page, PageEnd("failed", "gave_up"))
         elif job.kind == "url":
-            self._visit(job, page, tries)
+            return self._visit(job, page, tries)
         else:
             self._read(job, page)
+        return True
 
-    def _visit(self, job: Job, page: JobPage, tries: int) -> None:
+    def _visit(self, job: Job, page: JobPage, tries: int) -> bool:
+        """Whether a page is through."""
         while True:
             visit = self._crawl.visit(job, page)
             found = visit.of
             if isinstance(found, Failed) and found.retry_after is not None and tries < MOST_VISITS:
                 seconds = min(found.retry_after * 2 ** (tries - 1), MOST_RETRY_SECONDS)
                 self._postpone(job, page, Wait(self._clock() + seconds), found.reason)
-                return
+                return False
             try:
-                self._steps.ask_for_pages(job, self._crawl.follow(job, page, visit))
+                self._ask_for_found(job, self._crawl.follow(job, page, visit))
             except Refused:
-                return  # the job is over
+                return True  # the job is over
             if self._end(job, page, self._crawl.end(job, page, visit)):
-                return
+                return True
 
     def _is_early(self, job: Job, page: JobPage) -> bool:
         """Whether a page's time has not come yet: then it is asked for again. Messages that come twice stay two."""
