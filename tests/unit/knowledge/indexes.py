@@ -90,6 +90,11 @@ class Library:
         return pointer
 
 
+def held(files: IndexFiles) -> int:
+    """Bytes of all files that are kept."""
+    return sum(each.size for each in list(files._kept.values()))
+
+
 def built(
     bucket: Memory, site: Site, old: IndexPointer | None, *pages: Page, embedding_model: str = "", space: Any = None
 ) -> IndexPointer:

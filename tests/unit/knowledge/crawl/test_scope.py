@@ -206,4 +206,4 @@ def test_nothing_crashes(text: str, patterns: list[str]) -> None:
     address = canonical(text, HOME)
     if address:
         Scope(HOME, include=patterns, exclude=patterns, today=TODAY).refusal(address)
-        Variants(1).admit(address)
+        Variants().admit(address)

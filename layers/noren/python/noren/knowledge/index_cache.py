@@ -77,12 +77,6 @@ class IndexFiles:
         self._failed.get(pointer.key, lambda: True)
         raise IndexUnavailable
 
-    @property
-    def size(self) -> int:
-        """Bytes of all files that are kept."""
-        with self._lock:
-            return sum(each.size for each in self._kept.values())
-
     def _opened(self, site: Site, key: str) -> _Kept:
         where = site.tenant_id, site.site_id
         if kept := self._at_hand(where, key):

@@ -98,9 +98,6 @@ class Signatures:
         )
         self._mask = (1 << 8 * coarse) - 1
 
-    def __len__(self) -> int:
-        return len(self._whole)
-
     def nearest(self, wanted: int, count: int) -> list[int]:
         """The places of `count` signatures that differ least from `wanted`, the nearest first: nearly always those."""
         if not self._coarse or count > len(self._coarse) // KEPT_SHARE:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
@@ -49,16 +48,13 @@ _OF_MANY = re.compile(r"cat|group|type|brand(?!uid)|shop|lang|[xm]code|table", r
 _ID_VALUE = re.compile(r"[\w.~%-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What no honest page's URL goes beyond."""
-
-    url_length: int = 1_024
-    segments: int = 12
-    repeats: int = 3
-    """So often may one path segment occur."""
-    parameters: int = 6
-    years_ahead: int = 1
+# What no honest page's URL goes beyond:
+URL_LENGTH = 1_024
+SEGMENTS = 12
+REPEATS = 3
+"""So often may one path segment occur."""
+PARAMETERS = 6
+YEARS_AHEAD = 1
 
 
 class Scope:
@@ -73,7 +69,6 @@ class Scope:
         exclude: Iterable[str] = (),
         max_depth: int = 10,
         today: date | None = None,
-        bounds: Bounds | None = None,
     ) -> None:
         address = canonical(start)
         if address is None:
@@ -82,8 +77,7 @@ class Scope:
         self._hosts = tuple({_bare(host_of(address)), *(_bare(each.lower()) for each in domains)})
         self._include, self._exclude = tuple(include), tuple(exclude)
         self._max_depth = max_depth
-        self._bounds = bounds or Bounds()
-        self._last_year = today.year + self._bounds.years_ahead if today else 9_999
+        self._last_year = today.year + YEARS_AHEAD if today else 9_999
 
     def has_host(self, url: str) -> bool:
         """Whether a canonical URL is on this site at all."""
@@ -107,13 +101,12 @@ class Scope:
         return "trap" if self._is_trap(url) else None
 
     def _is_trap(self, url: str) -> bool:
-        bounds = self._bounds
         path, _, query = url.split("/", 3)[3].partition("?")
         segments = [part for part in path.split("/") if part]
         names = [part.partition("=")[0] for part in query.split("&") if part]
-        if len(url) > bounds.url_length or len(segments) > bounds.segments or len(names) > bounds.parameters:
+        if len(url) > URL_LENGTH or len(segments) > SEGMENTS or len(names) > PARAMETERS:
             return True
-        if any(segments.count(part) >= bounds.repeats for part in segments) or _is_looped(segments):
+        if any(segments.count(part) >= REPEATS for part in segments) or _is_looped(segments):
             return True
         if sum(bool(_FACETS.match(name)) for name in names) > 2:  # every mix of filters is a page
             return True
@@ -124,8 +117,7 @@ class Scope:
 class Variants:
     """Counts the queries seen on each path, so that one page with endless parameters stays one page's worth."""
 
-    def __init__(self, limit: int = MAX_VARIANTS) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
     def admit(self, url: str) -> bool:
@@ -134,7 +126,7 @@ class Variants:
         if key is None:
             return True
         count = self._seen.get(key, 0)
-        if count >= self._limit:
+        if count >= MAX_VARIANTS:
             return False
         self._seen[key] = count + 1
         return True
