@@ -28,7 +28,7 @@ def test_a_site_is_quoted_trained_and_watched_until_it_has_ended(page: Page, own
         "52,000",
         "¥0.16",
         "¥0.13 to ¥0.18",
-        "60,000 left",
+        "60,000 tokens of it are left",
         "from 12 pages",
         "5 of them",
         "may come to more",
