@@ -1,4 +1,4 @@
-"""One whole local run for the session: the product as `make run` starts it, in a home of its own, enforcing IAM."""
+"""One whole local run for these tests: the product as `make run` starts it, in a home of its own, enforcing IAM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.e2e.client import Client, Stack
 HOME = emulator.HOME / "test-run"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     """The run, freshly deployed. Its data is thrown away; its logs stay in `.noren/test-run/logs` if a test failed.
 

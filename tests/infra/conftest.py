@@ -83,7 +83,7 @@ def stage(request: pytest.FixtureRequest, synthesized: Callable[[str], Synthesiz
     return synthesized(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.Outputs]:
     """The whole app, deployed by `cdk deploy --all` on an emulator of this session's own."""
     port = emulator.free_port()

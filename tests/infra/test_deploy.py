@@ -32,7 +32,7 @@ def client(service: Any, deployed: cloud.Outputs, **credentials: str) -> Any:
     return boto3.client(service, endpoint_url=deployed.endpoint, region_name=deployed.region, **keys)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def catalogue(deployed: cloud.Outputs) -> None:
     """The plans, which an operator seeds once a stage."""
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ def catalogue(deployed: cloud.Outputs) -> None:
         wiring.build(Settings.from_env(deployed.chat_environment())).plans.seed()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tokens(deployed: cloud.Outputs) -> dict[str, str]:
     """Of somebody who just signed up."""
     cognito = client("cognito-idp", deployed)

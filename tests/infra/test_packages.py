@@ -25,7 +25,7 @@ importlib.import_module(sys.argv[1] + ".main")
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def unpacked(deployed: cloud.Outputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[Path]]]:
     """Function to its unpacked code and its layers' `python` folders, as they were deployed."""
     client = boto3.client(

@@ -128,13 +128,13 @@ def test_a_decline_is_replayed_but_a_refused_request_is_not(server: Server) -> N
 
 
 def test_a_key_in_use_is_a_conflict(server: Server) -> None:
-    server.control("fault", slow=1.0, path="/v1/customers")
+    server.control("fault", slow=3.0, path="/v1/customers")
     made: list[Any] = []
     slow = threading.Thread(
         target=lambda: made.append(server.v1.customers.create({"name": "a"}, {"idempotency_key": "k"}))
     )
     slow.start()
-    time.sleep(0.3)
+    time.sleep(1)
     headers = {"authorization": f"Bearer {stand_in.API_KEY}", "idempotency-key": "k"}
     answer = requests.post(f"{server.url}/v1/customers", data={"name": "a"}, headers=headers, timeout=5)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "idempotency_key_in_use")
