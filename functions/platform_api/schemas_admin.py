@@ -80,7 +80,7 @@ class LimitsIn(Body):
     voice_minutes: Count = 0
     concurrent_calls: Count = 0
     trial_days: Annotated[int, Field(ge=0, le=365)] = 0
-    pages_per_site: Annotated[int, Field(ge=0, le=50_000)] = 200
+    pages_per_site: Annotated[int, Field(ge=0, le=20_000)] = 200
 
 
 class PricesIn(Body):

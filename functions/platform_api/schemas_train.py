@@ -308,6 +308,7 @@ class DocumentOut(Answer):
     url: str
     title: str
     language: str
+    published: str = Field(description='The day that a page says it was published, as `2026-11-26`; "" for others')
     content_hash: str
     version: int
     chunk_count: int

@@ -89,6 +89,12 @@ def test_a_site_is_read_from_its_start(world: World, web: Web) -> None:
     assert world.site.domains == ("shop.example",)
 
 
+def test_a_page_tells_the_day_it_was_published(world: World, web: Web) -> None:
+    web.put("/tea", "Tea", TEA, head='<meta property="article:published_time" content="2026-03-04T05:06:07+09:00">')
+    crawled(world)
+    assert {title: each.published for title, each in world.texts().items() if each.published} == {"Tea": "2026-03-04"}
+
+
 def test_only_what_has_changed_is_sent_and_learnt_again(world: World, web: Web) -> None:
     crawled(world)
     before = world.texts()

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 from noren.fetching.client import Fetcher
 from noren.ids import TenantId
 from noren.knowledge.survey.models import Ask, Survey
 from noren.limits import RATES, Rate
 from noren.sites.models import SiteStatus
+from platform_api.schemas_admin import LimitsIn
+from platform_api.schemas_train import ScopeIn
 from publisher import main as publisher
 from tests.unit.fetching.net import Net
 from tests.unit.knowledge.web import HOME, Web
@@ -91,7 +94,7 @@ def test_a_site_is_trained_by_its_address(shop: Platform, web: Web) -> None:
     assert pages == {HOME: "", f"{HOME}tea": "", f"{HOME}none": "missing"}
     document = look(shop, "documents")["items"][0]
     assert (document["kind"], document["status"], document["valid_until"]) == ("page", "active", None)
-    assert document["etag"]
+    assert (document["etag"] != "", document["published"]) == (True, "")
     site = look(shop, f"sites/{shop.default_site(OWNER)}")
     assert site["domains"] == ["shop.example"]
     assert site["last_trained_at"]
@@ -229,6 +232,16 @@ def test_the_crawl_of_who_is_stopped_ends_and_may_be_gone_on_with(shop: Platform
 
 def test_a_plans_pages_bound_a_crawl(shop: Platform) -> None:
     assert start(shop, scope={"max_pages": 20_000})["max_pages"] == 200
+
+
+def test_no_plan_may_have_more_pages_than_a_crawl_can_be_asked_for() -> None:
+    """And than a publication was measured with."""
+    limits = dict.fromkeys(LimitsIn.model_fields, 1)
+    for kind, values in ((LimitsIn, limits | {"pages_per_site": 20_000}), (ScopeIn, {"max_pages": 20_000})):
+        kind.model_validate(values)
+        name = list(values)[-1]
+        with pytest.raises(ValidationError, match=name):
+            kind.model_validate(values | {name: 20_001})
 
 
 def test_where_no_number_is_asked_for_it_is_the_plans_also_when_a_schedule_comes(shop: Platform) -> None:

@@ -72,6 +72,8 @@ class Document:
     """To tell near duplicates by (see `crawl.near`)."""
     depth: int = 0
     """Links from the start of the crawl that found it."""
+    published: str = ""
+    """The day that the page says it was published, `2026-11-26`; "" where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,7 @@ def learnt(
         updated_at=now,
         version=known.version + 1 if known else 1,
         job_id=job.job_id,
+        published=text.published,
     )
 
 
