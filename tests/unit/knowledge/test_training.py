@@ -78,11 +78,16 @@ def test_all_is_learnt_again_and_published_anew_on_demand_but_nothing_that_is_in
     assert visible.find("平日は十時から", 1)
 
 
-def test_a_forced_job_that_learns_nothing_publishes_nothing_for_a_new_site(world: World) -> None:
-    job = world.start(("empty", " \n\n "), force=True)
-    world.drain()
-    assert world.job(job).skipped == 1
-    assert world.visible() is None
+def test_a_forced_job_that_learns_nothing_publishes_nothing(world: World) -> None:
+    versions = []
+    for _ in range(2):
+        job = world.start(("empty", " \n\n "), force=True)
+        world.drain()
+        assert world.job(job).skipped == 1
+        versions.append(world.job(job).index_version)
+        world.start(OPEN)
+        world.drain()
+    assert versions == [0, 1]
 
 
 @pytest.mark.parametrize("version", ["FORMAT_VERSION", "ANALYSIS_VERSION"])

@@ -129,7 +129,7 @@ class Publisher:
         every = list(self._documents.every(*where))
         documents = current(every, self._clock())
         vectors = self._vectors.begin(job) if documents else None
-        is_forced = job.mode == "full" and bool(documents)  # the file in force may be damaged
+        is_forced = job.mode == "full" and job.changed > 0  # the file in force may be damaged
         # What somebody else has published without a deleted document may still have it in the version before.
         is_forced = is_forced or (job.kind == "refresh" and old is not None and old.previous is not None)
         if not is_forced and _is_current(old, documents, vectors.wanted_state if vectors else ""):
