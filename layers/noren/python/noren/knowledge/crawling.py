@@ -20,7 +20,7 @@ from noren.fetching.client import Fetcher
 from noren.knowledge.blobs import BlobMissing, Blobs, links_key, text_key
 from noren.knowledge.chunks import measure
 from noren.knowledge.crawl.addresses import canonical, host_of
-from noren.knowledge.crawl.known import VALIDATORS, Known
+from noren.knowledge.crawl.known import Known
 from noren.knowledge.crawl.robots import DEFAULT_DELAY, MAX_DELAY, RobotsUnavailable
 from noren.knowledge.crawl.scope import Scope
 from noren.knowledge.crawl.sitemaps import listed
@@ -359,8 +359,8 @@ def _remembered(document: Document) -> Known:
     """What is known of a page for the next visit: of one that is gone, nothing."""
     if document.status == "gone":
         return Known()
-    distrusted = frozenset(each for each in VALIDATORS if each in document.distrusted)
-    return Known(document.content_hash, document.etag, document.last_modified, document.lastmod, distrusted)
+    validators = document.etag, document.last_modified, document.lastmod
+    return Known.restored(document.content_hash, *validators, document.distrusted)
 
 
 def _remembering(document: Document, known: Known, now: float) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
@@ -114,25 +114,23 @@ class Crawls:
             exceeds_quota=estimate.exceeds_quota if estimate else None,
         )
 
-        def begin(turn: Any) -> None:
-            self._jobs.start(job, [turn, *also])
-
-        self._in_turn(job, begin)
+        while True:
+            turn = self._pages.taking_turn(job, self.check_turn(job))
+            try:
+                self._jobs.start(job, [turn, *also])
+                break
+            except Refused as refused:
+                if TURN not in refused.failed:
+                    raise
         self._hint(job, "plan")
         return job
 
     def retry(self, job: Job) -> bool:
-        """Have an ended crawl do what failed; False where it has gone on already. Raises Conflict where another crawl
-        of the site is open.
+        """Have an ended crawl do what failed; False where it, or another, has gone on just now. Raises Conflict where
+        another crawl of the site is open.
         """
-        again = False
-
-        def begin(turn: Any) -> None:
-            nonlocal again
-            again = self._jobs.retry(job, self._clock(), [turn])
-
-        self._in_turn(job, begin)
-        return again
+        turn = self._pages.taking_turn(job, self.check_turn(job))
+        return self._jobs.retry(job, self._clock(), [turn])
 
     def check_turn(self, of: Site | Job) -> str:
         """The id of a site's latest crawl, "" where there was none. Raises Conflict where it is open."""
@@ -178,17 +176,6 @@ class Crawls:
             return False
         self._hint(job, "publish")
         return True
-
-    def _in_turn(self, job: Job, begin: Callable[[Any], None]) -> None:
-        """Do what begins a crawl, with the part of the transaction that lets one at a time be open."""
-        while True:
-            latest = self.check_turn(job)
-            try:
-                begin(self._pages.taking_turn(job, latest))
-                return
-            except Refused as refused:
-                if TURN not in refused.failed:
-                    raise
 
     def _claimed(self, site: Site, url: str, actor: str) -> Site:
         """The site with the domains that it may be trained on."""

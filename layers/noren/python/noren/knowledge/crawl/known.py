@@ -8,6 +8,7 @@ out.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -25,6 +26,14 @@ class Known:
     lastmod: str = ""
     distrusted: frozenset[Validator] = frozenset()
     """Those that were once wrong."""
+
+    @classmethod
+    def restored(
+        cls, content_hash: str, etag: str, last_modified: str, lastmod: str, distrusted: Collection[str]
+    ) -> Known:
+        """What was kept of a page, in plain data."""
+        wrong = frozenset(each for each in VALIDATORS if each in distrusted)
+        return cls(content_hash, etag, last_modified, lastmod, wrong)
 
     def trusted(self, validator: Validator) -> str:
         """A validator's value if it may be relied on, else ""."""

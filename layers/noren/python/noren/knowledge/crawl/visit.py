@@ -105,12 +105,7 @@ _SKIPPED_FETCHES: dict[str, SkipReason] = {
     "blocked_port": "blocked",
     "invalid_url": "blocked",
 }
-_FAILED_FETCHES: dict[str, FailReason] = {
-    "unreachable": "unreachable",
-    "tls_failed": "tls_failed",
-    "timed_out": "timed_out",
-    "bad_response": "bad_response",
-}
+_FAILED_FETCHES: tuple[FailReason, ...] = ("unreachable", "tls_failed", "timed_out", "bad_response")
 
 
 class Visitor:
@@ -268,5 +263,5 @@ def _not_fetched(url: str, failed: FetchFailed) -> Visited:
     """By what is shown: an address that may not be called looks like one where nobody answers."""
     if skipped := _SKIPPED_FETCHES.get(failed.code):
         return Skipped(url, skipped)
-    reason = _FAILED_FETCHES.get(failed.code, "unreachable")
+    reason: FailReason = next((each for each in _FAILED_FETCHES if each == failed.code), "unreachable")
     return Failed(url, reason, None if reason == "tls_failed" else RETRY_SECONDS)

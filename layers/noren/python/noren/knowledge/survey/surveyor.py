@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 from noren.fetching.client import Fetcher, Limits
 from noren.knowledge.chunks import cut
 from noren.knowledge.crawl.addresses import canonical, host_of, origin_of
-from noren.knowledge.crawl.known import VALIDATORS, Known
+from noren.knowledge.crawl.known import Known
 from noren.knowledge.crawl.near import Fingerprint
 from noren.knowledge.crawl.robots import Robots, RobotsUnavailable, robots_of
 from noren.knowledge.crawl.scope import Scope
@@ -269,5 +269,4 @@ def _bare(url: str) -> str:
 
 
 def _known(page: KnownPage) -> Known:
-    distrusted = frozenset(each for each in VALIDATORS if each in page.distrusted)
-    return Known(page.content_hash, page.etag, page.last_modified, page.lastmod, distrusted)
+    return Known.restored(page.content_hash, page.etag, page.last_modified, page.lastmod, page.distrusted)
