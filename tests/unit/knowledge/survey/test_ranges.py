@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from statistics import median
+from types import SimpleNamespace
+from unittest.mock import patch
 
 from noren.knowledge.chunks import cut
 from noren.knowledge.extract import html
+from noren.knowledge.survey import surveyor
 from noren.knowledge.survey.models import Ask, Survey
 from noren.knowledge.survey.surveyor import Patience, Surveyor
 from tests.websites.generated import Plan, generate
@@ -28,8 +32,9 @@ PLANS = [
 
 
 def quoted(folder: Path, plan: Plan) -> tuple[Survey, int, int]:
-    """A site's quote, its pages and its tokens."""
-    with Website(folder) as site:
+    """A site's quote, its pages and its tokens; which pages are drawn differs with the port but for the patch."""
+    draws = SimpleNamespace(Random=lambda _: Random(plan.seed))
+    with Website(folder) as site, patch.object(surveyor, "random", draws):
         made = generate(folder, plan, site.url[:-1])
         survey = Surveyor(site.fetcher, patience=Patience(seconds=20.0, pages=14)).survey(Ask(site.url))
         files = [site.file_of(path) for path in made.paths if path not in made.left_out]
