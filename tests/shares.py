@@ -11,7 +11,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 WHOLE = ("tests/e2e/", "tests/infra/", "tests/contract/")
 """Folders whose tests share a fixture of the session that takes long to make."""
-LONGEST = (*WHOLE, "tests/mutants/", "tests/browser/", "tests/unit/bench/", "tests/unit/chat/", "tests/unit/ledger/")
+LONGEST = (
+    *(*WHOLE, "tests/mutants/", "tests/browser/", "tests/unit/bench/", "tests/unit/usage/"),
+    *("tests/unit/chat/", "tests/unit/ledger/", "tests/unit/knowledge/", "tests/unit/platform_api/"),
+)
 
 
 class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
