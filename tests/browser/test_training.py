@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from aiohttp import web
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import World
@@ -71,10 +73,14 @@ def test_what_was_not_read_says_why_and_is_tried_again(page: Page, owner: World)
     assert ("POST", "/api/v1/train/jobs/job_1/retry") in [(method, path) for method, path, _, _ in owner.api.seen]
 
 
-def test_every_open_training_is_watched(page: Page, owner: World) -> None:
+def test_every_open_training_is_watched_however_many_texts_came_after_it(page: Page, owner: World) -> None:
     text = JOB | {"job_id": "job_2", "kind": "text", "status": "succeeded", "left": 0, "failed": 0, "reasons": {}}
-    owner.api.told["GET /api/v1/train/jobs"] = {"items": [text, JOB], "next_cursor": None}
-    owner.api.told["GET /api/v1/train/jobs/job_2/pages"] = {"items": [], "next_cursor": None}
+    texts = [text | {"job_id": f"job_{number}"} for number in range(2, 22)]
+
+    async def newest(request: web.Request) -> Any:
+        return {"items": [*texts, JOB][: int(request.query["limit"])], "next_cursor": None}
+
+    owner.api.told["GET /api/v1/train/jobs"] = newest
     owner.api.told["POST /api/v1/train/jobs/job_1/cancel"] = JOB
     opened(page, owner)
     expect(page.locator("#job .part")).to_have_count(2)
