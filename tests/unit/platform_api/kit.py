@@ -24,6 +24,7 @@ from noren.ids import TenantId
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, Left, Survey
 from noren.mail import Template
+from noren.secrets import Secrets
 from noren.settings import Settings
 from noren.tenants.directory import ADMIN_GROUP, Directory, Person
 from noren.wiring import Services
@@ -187,8 +188,15 @@ class Overlooking:
         return Survey(Span(8, 10, 12), 0, Span(8_000, 10_000, 13_000), skipped, 12, 6, False, False)
 
 
-def create_tables() -> None:
-    """The platform's tables in the emulator's current account."""
+class FixedSecrets(Secrets):
+    """Secrets Manager with a signing secret, which nobody has to be asked for."""
+
+    def signing_secret(self) -> str:
+        return "s" * 40
+
+
+def create_tables() -> Any:
+    """The platform's tables in the emulator's current account; returns a client of them."""
     client = boto3.client("dynamodb")
     for name in TABLES:
         client.create_table(
@@ -209,17 +217,35 @@ def create_tables() -> None:
                 }
             ],
         )
+    return client
+
+
+_SEEDED: list[tuple[str, dict[str, Any]]] = []
+"""What the tables of this process's first platform held at its start, by table: the others begin with copies."""
+
+
+def seed(client: Any, services: Services) -> None:
+    """Fill the catalogue and open the platform's own tenant."""
+    if not _SEEDED:
+        services.plans.seed()
+        services.packages.seed()
+        services.tenants.ensure_platform()
+        _SEEDED.extend((name, item) for name in TABLES for item in client.scan(TableName=name)["Items"])
+        return
+    for start in range(0, len(_SEEDED), 25):
+        batch: dict[str, list[Any]] = {}
+        for name, item in _SEEDED[start : start + 25]:
+            batch.setdefault(name, []).append({"PutRequest": {"Item": item}})
+        client.batch_write_item(RequestItems=batch)
 
 
 def build() -> Platform:
     """Everything, with an empty catalogue filled from the seed."""
-    create_tables()
-    secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString="s" * 40)["ARN"]
+    client = create_tables()
     settings = Settings(
         **{f"{name}_table": name for name in TABLES},
         user_pool_id=POOL,
         client_id=CLIENT,
-        signing_secret_arn=secret,
         platform_url="https://platform.example",
         inference_url="https://inference.example",
         console_url="https://console.example",
@@ -228,6 +254,7 @@ def build() -> Platform:
     services = wiring.build(settings)
     object.__setattr__(services, "clock", now)
     parts = services.__dict__
+    parts["secrets"] = FixedSecrets(settings, now)
     parts["directory"] = cast(Directory, people)
     parts["mailer"] = outbox
     parts["stripe"] = stripe
@@ -237,9 +264,7 @@ def build() -> Platform:
     parts["train_queue"], parts["publish_queue"] = Messages(), Messages()
     parts["blobs"] = parts["unlisted_blobs"] = Memory(now)
     parts["surveyor"] = Overlooking()
-    services.plans.seed()
-    services.packages.seed()
-    services.tenants.ensure_platform()
+    seed(client, services)
     parts["authenticator"] = Authenticator(
         settings,
         services.tenants,
