@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from noren.knowledge.chunks import cut
 from noren.knowledge.embeddings import NoEmbeddings
 from noren.knowledge.engine import FileEngine
 from noren.knowledge.models import Document
-from noren.knowledge.quote import LOOK_SECONDS, CannotRead, Quotes, RemoteSurveyor
+from noren.knowledge.quote import LOOK_SECONDS, MOST_HOSTS, CannotRead, Quotes, RemoteSurveyor
 from noren.knowledge.survey.extent import Span
 from noren.knowledge.survey.models import Ask, KnownPage, LeadsElsewhere, Left, Reach, SiteUnreadable, Survey
 from noren.knowledge.text import Extracted
@@ -239,16 +240,19 @@ def test_each_host_that_the_start_leads_to_is_counted() -> None:
     assert len(there) == RATES["quotes_of_host"].calls
 
 
-def test_a_start_that_leads_from_host_to_host_comes_to_an_end() -> None:
-    for names in ("ab", "abcdefgh"):
-        world, hops = World(), cycle(names)
-        world.survey = lambda _, hops=hops: raises(LeadsElsewhere(f"http://{next(hops)}.example/"))  # type: ignore
-        with pytest.raises(CannotRead, match="circle"):
-            world.quotes.quote(SITE, "http://shop.example/")
+@pytest.mark.parametrize(("names", "calls"), [(cycle("ab"), 3), (map(str, count()), MOST_HOSTS)])
+def test_a_start_that_leads_from_host_to_host_comes_to_an_end(names: Iterator[str], calls: int) -> None:
+    world = World()
 
+    def leads(ask: Ask) -> Survey:
+        world.asked.append(ask)
+        assert len(world.asked) < 9
+        raise LeadsElsewhere(f"http://{next(names)}.example/")
 
-def raises(error: Exception) -> Survey:
-    raise error
+    world.survey = leads  # type: ignore[method-assign]
+    with pytest.raises(CannotRead, match="circle"):
+        world.quotes.quote(SITE, "http://shop.example/")
+    assert len(world.asked) == calls
 
 
 def test_pages_out_of_the_scope_take_up_the_plans_room() -> None:

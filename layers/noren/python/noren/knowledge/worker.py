@@ -38,6 +38,8 @@ MOST_DELAY = 900
 """Seconds for which a queue keeps a message back."""
 ASKED_AGAIN = 100
 """Pages of a job in one sweep: where the queue is only long, asking for all of them would make it longer."""
+ASKED_TWICE = 30
+"""Of the pages in hand so many may be named by two messages, and as many others by none."""
 IDLE_SECONDS = 600.0
 """A job of which nothing has come for so long has lost its messages."""
 
@@ -164,19 +166,25 @@ class Worker:
 
     def _ask_for_another(self, job: Job, page_id: str) -> None:
         """For a page has ended. Where that is missed, those in hand become fewer, and at last the sweep asks."""
-        if job.kind == "url" and job.left > self._crawl.in_hand(job):
+        most = self._crawl.in_hand(job) if job.kind == "url" else job.found
+        if job.found > most and job.left > most - ASKED_TWICE:
             another = self._jobs.unasked(job, page_id)
             self._steps.ask_for_pages(job, [another] if another else [])
 
-    def _ask_for_found(self, job: Job, pages: Sequence[JobPage]) -> None:
-        """For pages that a page has led to, if not so many are in hand already: then each comes when one has ended."""
+    def _ask_for_found(self, job: Job, pages: Sequence[JobPage]) -> bool:
+        """For pages that a page has led to, which is about to end, as far as not so many others are in hand already.
+        Whether it was for any; the rest come whenever one has ended.
+        """
         now = self._jobs.get(job.tenant_id, job.job_id) if pages else None
-        if now:
-            before = now.left - len(pages)
-            self._steps.ask_for_pages(job, pages[: max(self._crawl.in_hand(now) - before, 0)])
+        if now is None:
+            return False
+        others = now.left - len(pages) - 1
+        some = pages[: max(self._crawl.in_hand(now) - others, 0)]
+        self._steps.ask_for_pages(job, some)
+        return bool(some)
 
     def _turn(self, job: Job, page_id: str) -> bool:
-        """A page's turn has come, perhaps. Whether it is through, and does not come again."""
+        """A page's turn has come, perhaps. Whether it does not come again, and no other was asked for in its place."""
         page = self._jobs.page(job, page_id)
         if page is None or page.status != "waiting":
             return True
@@ -202,7 +210,8 @@ class Worker:
         return True
 
     def _visit(self, job: Job, page: JobPage, tries: int) -> bool:
-        """Whether a page is through."""
+        """As for `_turn`."""
+        has_asked = False
         while True:
             visit = self._crawl.visit(job, page)
             found = visit.of
@@ -211,11 +220,11 @@ class Worker:
                 self._postpone(job, page, Wait(self._clock() + seconds), found.reason)
                 return False
             try:
-                self._ask_for_found(job, self._crawl.follow(job, page, visit))
+                has_asked |= self._ask_for_found(job, self._crawl.follow(job, page, visit))
             except Refused:
                 return True  # the job is over
             if self._end(job, page, self._crawl.end(job, page, visit)):
-                return True
+                return not has_asked
 
     def _is_early(self, job: Job, page: JobPage) -> bool:
         """Whether a page's time has not come yet: then it is asked for again. Messages that come twice stay two."""
