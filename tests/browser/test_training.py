@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import World
 from tests.browser.fixtures import violations
-from tests.browser.training import DOCUMENT, ENDED, FOUND, HOSTILE, JOB, QUOTE, opened, owner
+from tests.browser.training import DOCUMENT, ENDED, FOUND, HOSTILE, JOB, QUOTE, SKIPPED, opened, owner
 
 __all__ = ["owner"]
 
@@ -136,11 +136,14 @@ def test_a_viewer_looks_and_teaches_nothing(page: Page, owner: World) -> None:
 
 
 def test_a_quote_of_nothing_offers_no_training(page: Page, owner: World) -> None:
-    owner.api.told["POST /api/v1/train/estimate"] = QUOTE | {"pages": 0, "pages_low": 0, "pages_high": 0}
+    unread = {"reason": "sitemap_broken", "count": 1, "example": "https://tea.example/sitemap.xml"}
+    nothing = {"pages": 0, "pages_low": 0, "pages_high": 0, "skipped": [*SKIPPED, unread]}
+    owner.api.told["POST /api/v1/train/estimate"] = QUOTE | nothing
     opened(page, owner)
     page.get_by_role("button", name="Look at the site first").click()
     expect(page.locator(".quote")).to_contain_text("Nothing would be read here.")
-    expect(page.get_by_text("Will be left out (4)")).to_be_visible()
+    page.get_by_text("Will be left out (5)").click()
+    expect(page.get_by_text("a list of pages (sitemap) that could not be read to its end: 1")).to_be_visible()
     expect(page.get_by_role("button", name="Train now")).to_have_count(0)
 
 

@@ -67,6 +67,7 @@ DOCUMENT = {
     "updated_at": "2026-11-26T03:00:00Z",
 }
 HOSTILE = DOCUMENT | {"document_id": "doc_2", "title": "<b>Free</b>", "url": "javascript:alert(1)"}
+SKIPPED = [{"reason": "robots", "count": 4, "example": "https://tea.example/secret"}]
 QUOTE = {
     "pages": 40,
     "pages_low": 35,
@@ -90,7 +91,7 @@ QUOTE = {
     "is_cut": False,
     "is_growing": False,
     "may_exceed_quota": True,
-    "skipped": [{"reason": "robots", "count": 4, "example": "https://tea.example/secret"}],
+    "skipped": SKIPPED,
     "sampled": 12,
     "exceeds_quota": False,
 }

@@ -12,10 +12,13 @@ const OUTCOMES = ["changed", "unchanged", "removed", "skipped", "failed", "left"
 export const isOpen = (job) => ["queued", "running", "publishing"].includes(job?.status);
 
 /**
- * Why a page was not read.
+ * Why a page, or a list of pages, was not read.
  * @param {string} reason
  */
-export const reasonText = (reason) => (has(`r_${reason}`) ? t(`r_${reason}`) : reason);
+export const reasonText = (reason) => {
+  const key = [reason, reason.split("_")[0]].find((each) => has(`r_${each}`));
+  return key ? t(`r_${key}`) : reason;
+};
 
 /**
  * Something folded away.
