@@ -44,7 +44,7 @@ def stack() -> Iterator[Stack]:
             preexec_fn=emulator.die_with_parent,
         )
     run_file = HOME / "run.json"
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 420
     while process.poll() is None and not run_file.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     if not run_file.exists():

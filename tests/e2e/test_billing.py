@@ -25,20 +25,20 @@ PASSWORD = "Aa1-newcomer-secret"
 def owner(stack: Stack, page: Page) -> tuple[Client, dict[str, Any]]:
     """Somebody who has just signed up, at the billing page."""
     client, me = stack.newcomer("payer")
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.goto(f"{stack['console_url']}/billing.html")
     page.get_by_role("button", name="Sign in").click()
     claims = jwt.decode(client.token, options={"verify_signature": False})
     page.locator("#username").fill(claims["username"])
     page.locator("#password").fill(PASSWORD)
     page.locator("button[type=submit]").click()
-    expect(page.locator("#plan .big")).to_have_text("Free", timeout=30_000)
+    expect(page.locator("#plan .big")).to_have_text("Free", timeout=90_000)
     return client, me
 
 
 def pay(page: Page, number: str) -> None:
     """Fill in the Checkout page."""
-    expect(page).to_have_url(re.compile("/c/pay/"), timeout=30_000)
+    expect(page).to_have_url(re.compile("/c/pay/"), timeout=90_000)
     page.locator("[name=email]").fill("payer@noren.example")
     page.locator("[name=number]").fill(number)
     page.locator("[name=expiry]").fill("12 / 34")
@@ -61,7 +61,7 @@ def test_a_plan_is_chosen_paid_and_in_force(stack: Stack, page: Page, owner: tup
     assert violations(page) == []
     page.get_by_role("button", name="Choose Starter").click()
     pay(page, GOOD)
-    expect(page.locator("#notices")).to_contain_text("You are on the Starter plan now", timeout=60_000)
+    expect(page.locator("#notices")).to_contain_text("You are on the Starter plan now", timeout=120_000)
     expect(page.locator("#plan")).to_contain_text("Free trial until")
     expect(page.locator("#plan")).to_contain_text("Next payment on")
     me = client.ok("GET", "/api/v1/me")
@@ -86,10 +86,10 @@ def test_a_package_is_paid_after_the_bank_has_asked(page: Page, owner: tuple[Cli
     page.get_by_role("button", name="Buy: 500 credits").click()
     page.get_by_role("dialog").get_by_role("button", name="Continue to Stripe").click()
     pay(page, SECURE)
-    expect(page).to_have_url(re.compile("/3ds/"), timeout=30_000)
+    expect(page).to_have_url(re.compile("/3ds/"), timeout=90_000)
     assert balance(client) == before
     page.locator("button[value=complete]").click()
-    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=60_000)
+    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=120_000)
     assert balance(client) == before + 500
     expect(page.locator("#history")).to_contain_text("Bought (¥1,500)")
     # the card is kept: the next package is paid without leaving the page, but for the bank
@@ -97,9 +97,9 @@ def test_a_package_is_paid_after_the_bank_has_asked(page: Page, owner: tuple[Cli
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Visa ending in 3184")).to_be_checked()
     dialog.get_by_role("button", name=re.compile("^Pay")).click()
-    expect(page).to_have_url(re.compile("/3ds/"), timeout=30_000)
+    expect(page).to_have_url(re.compile("/3ds/"), timeout=90_000)
     page.locator("button[value=complete]").click()
-    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=60_000)
+    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=120_000)
     assert balance(client) == before + 1_000
 
 
@@ -109,7 +109,7 @@ def test_a_refused_card_is_told_with_what_to_do(stack: Stack, page: Page, owner:
     page.get_by_role("button", name="Buy: 500 credits").click()
     page.get_by_role("dialog").get_by_role("button", name="Continue to Stripe").click()
     pay(page, DECLINED)
-    expect(page.get_by_role("alert")).to_contain_text("insufficient funds", timeout=30_000)
+    expect(page.get_by_role("alert")).to_contain_text("insufficient funds", timeout=90_000)
     deadline = time.monotonic() + 60
     while not (failed := [each for each in notifications(client) if each["kind"] == "purchase_failed"]):
         assert time.monotonic() < deadline, "nobody was told"
@@ -121,5 +121,5 @@ def test_a_refused_card_is_told_with_what_to_do(stack: Stack, page: Page, owner:
     assert balance(client) == before
     notice.get_by_role("button", name="Pay on Stripe's page").click()
     pay(page, GOOD)
-    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=60_000)
+    expect(page.locator("#notices")).to_contain_text("500 credits have been added", timeout=120_000)
     assert balance(client) == before + 500

@@ -27,8 +27,8 @@ def test_sign_in_and_chat_with_streaming(stack: Stack, page: Page) -> None:
         expect(page.get_by_role("button", name="Stop")).to_be_visible()
     finally:
         stack.control("*")
-    expect(answer).to_contain_text("900円", timeout=30_000)
-    expect(answer).to_contain_text(stack.models()["mistral"]["model"], timeout=30_000)
+    expect(answer).to_contain_text("900円", timeout=90_000)
+    expect(answer).to_contain_text(stack.models()["mistral"]["model"], timeout=90_000)
     assert stack.models()["mistral"]["log"][-1]["last_token_at"] > shown_at, "the page waited for the whole answer"
     assert violations(page) == []
 
@@ -36,7 +36,7 @@ def test_sign_in_and_chat_with_streaming(stack: Stack, page: Page) -> None:
 def test_a_visitor_chats_without_signing_in(stack: Stack, page: Page) -> None:
     page.goto(stack["console_url"])
     ask(page, "How many chats does the free plan include?")
-    expect(page.locator(".turn").last).to_contain_text("100 chats a month", timeout=30_000)
+    expect(page.locator(".turn").last).to_contain_text("100 chats a month", timeout=90_000)
 
 
 def test_an_invitation_arrives_and_is_accepted(stack: Stack, admin: Client, page: Page) -> None:

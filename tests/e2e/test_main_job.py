@@ -64,7 +64,8 @@ def test_the_first_token_reaches_the_client_before_the_last_is_made(stack: Stack
         deltas = [event for event in arrived if event.name == "delta"]
         assert len(deltas) >= 3
         made = max(
-            (entry["last_token_at"] for model in stack.models().values() for entry in model["log"][-1:]), default=0.0
+            (entry["last_token_at"] or 0.0 for model in stack.models().values() for entry in model["log"][-1:]),
+            default=0.0,
         )
         offset = time.time() - time.monotonic()
         assert deltas[0].at + offset < made - 0.15, f"{plan}: the first delta waited for the last token"

@@ -51,7 +51,7 @@ def test_a_visitor_asks_and_rates_and_comes_back(stack: Stack, page: Page) -> No
         expect(page.get_by_role("button", name="停止")).to_be_visible()
     finally:
         stack.control("*")
-    expect(page.locator(".actions")).to_be_visible(timeout=30_000)
+    expect(page.locator(".actions")).to_be_visible(timeout=90_000)
     expect(answer).to_contain_text("19時")
     assert stack.models()["phi3"]["log"][-1]["last_token_at"] > shown_at, "the page waited for the whole answer"
     with page.expect_response(re.compile("/feedback")) as rated:
@@ -61,7 +61,7 @@ def test_a_visitor_asks_and_rates_and_comes_back(stack: Stack, page: Page) -> No
     page.locator(".launcher").click()
     expect(page.locator(".mine")).to_contain_text("営業時間は？")
     ask(page, "住所は？")
-    expect(page.locator(".actions")).to_have_count(2, timeout=30_000)
+    expect(page.locator(".actions")).to_have_count(2, timeout=90_000)
     expect(page.locator(".bubble").last).to_contain_text("西荻窪")
     assert violations(page) == []
     assert page.context.cookies() == []
@@ -100,7 +100,7 @@ def test_the_pinned_loader_runs_under_its_hash(stack: Stack, page: Page, owner: 
         expect(pasted).to_have_attribute(name.replace("_", "-"), snippet[name])
     page.locator(".launcher").click()
     ask(page, "How much is day bathing for adults?")
-    expect(page.locator(".bubble").last).to_contain_text("900 yen", timeout=30_000)
+    expect(page.locator(".bubble").last).to_contain_text("900 yen", timeout=90_000)
 
 
 def test_a_spent_day_is_said_without_a_price(stack: Stack, page: Page, owner: tuple[Client, str]) -> None:
