@@ -27,12 +27,12 @@ reset: stop ## forget all local data
 setup:
 	@sh local/setup.sh
 
-# Real browsers, deployments and whole runs have the machine to themselves; all else is shared by two workers.
+# Two workers share all else out, then whole runs, deployments and real browsers: the former wait more than they work.
 APART := e2e infra contract browser
 CHECKED := tests/test_architecture.py tests/test_repository.py
 test: setup check ## every check and test
 	@$(PY) -m pytest -n 2 $(APART:%=--ignore=tests/%) $(CHECKED:%=--ignore=%)
-	@$(PY) -m pytest $(APART:%=tests/%)
+	@$(PY) -m pytest -n 2 $(APART:%=tests/%)
 
 check: setup ## lint, types, architecture, secrets, OpenAPI drift, CDK rules
 	@$(PY) -m ruff check .

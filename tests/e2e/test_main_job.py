@@ -53,7 +53,7 @@ def me_used(me: dict[str, Any]) -> int:
 
 def test_the_first_token_reaches_the_client_before_the_last_is_made(stack: Stack) -> None:
     for plan, endpoint in (("free", "phi3"), ("starter", "mistral"), ("enterprise", "*")):
-        stack.control(endpoint, pace_ms=350)
+        stack.control(endpoint, pace_ms=250)
         try:
             arrived = list(stack.user(plan).stream(ROUTES[plan][2]))
         finally:

@@ -87,10 +87,10 @@ BROUGHT_ABOUT: dict[str, Act] = {
     "429": plane(fault="429", on="run"),
     "500": plane(fault="500", on="run"),
     "garbage": plane(fault="garbage", on="run"),
-    "garbage in the middle": model(pace_ms=60),
+    "garbage in the middle": model(pace_ms=250),
     "the connection cut": plane(fault="cut", on="run"),
-    "the connection cut in the middle": model(pace_ms=60),
-    "the client cancels in the middle": model(pace_ms=100),
+    "the connection cut in the middle": model(pace_ms=250),
+    "the client cancels in the middle": model(pace_ms=250),
     "on a paid route: Mistral 7B FAILED, Phi-3 Mini answers": model(endpoint="mistral", fault="500"),
     "on a paid route: Mistral 7B and Phi-3 Mini FAILED": both(
         model(endpoint="mistral", fault="500"), model(fault="500")

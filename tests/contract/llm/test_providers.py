@@ -86,7 +86,7 @@ def test_an_answer_with_the_upstreams_counts_and_name(make: Make, standin: Stand
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pieces_are_passed_on_before_the_last_is_made(make: Make, standin: StandIn, name: ProviderName) -> None:
-    standin.set(ENDPOINT[name], pace_ms=40)
+    standin.set(ENDPOINT[name], pace_ms=120)
     stream = make(name, standin.url).stream(policy("openai"), PROMPT, LIMITS, never)
     next(iter(stream))
     first_here = time.time()
@@ -146,7 +146,7 @@ def test_the_time_limits_are_kept(make: Make, standin: StandIn, name: ProviderNa
 def test_cancel_ends_the_upstream_call_wherever_it_waits(
     make: Make, standin: StandIn, name: ProviderName, fault: str | None
 ) -> None:
-    standin.set(ENDPOINT[name], fault=fault, pace_ms=60)
+    standin.set(ENDPOINT[name], fault=fault, pace_ms=200)
     asked: list[float] = []
 
     def cancel() -> bool:
@@ -166,7 +166,7 @@ def test_cancel_ends_the_upstream_call_wherever_it_waits(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_closing_the_generator_ends_the_upstream_call(make: Make, standin: StandIn, name: ProviderName) -> None:
-    standin.set(ENDPOINT[name], pace_ms=100)
+    standin.set(ENDPOINT[name], pace_ms=250)
     stream = make(name, standin.url).stream(policy("openai"), PROMPT, LIMITS, never)
     next(iter(stream))
     stream.close()  # type: ignore[attr-defined]
@@ -217,7 +217,7 @@ def test_the_answer_may_be_cut_by_its_bound(make: Make, standin: StandIn, name: 
 def test_one_provider_serves_many_at_once_and_a_cancel_ends_only_its_own(
     make: Make, standin: StandIn, name: ProviderName
 ) -> None:
-    standin.set(ENDPOINT[name], pace_ms=20)
+    standin.set(ENDPOINT[name], pace_ms=100)
     provider = make(name, standin.url)
 
     def one(number: int) -> Finish:
